@@ -1,0 +1,170 @@
+/*
+ * The configuration as every role sees it: an immutable snapshot with the place
+ * (file:line:column) of each statement, so that every decision can name its reason.
+ *
+ * Text travels as a bundle (all files after include, plus the ${NAME} values
+ * used): master reads files and builds it, roles parse the same bundle again
+ * from a sealed memfd. Parsing is pure: bundle in, snapshot or diagnostics out.
+ */
+#ifndef GW_CONFIG_CONFIG_H
+#define GW_CONFIG_CONFIG_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+struct place {
+	const char *file;
+	unsigned line, column;
+};
+
+/* ---- the snapshot; everything lives in its arena -------------------------------------- */
+
+struct cidr {
+	sa_family_t family;
+	uint8_t bytes[16];
+	unsigned bits;
+	struct place place;
+};
+
+struct endpoint { /* HOST:PORT, [v6]:PORT or unix:PATH */
+	const char *host; /* NULL for unix */
+	uint16_t port;
+	const char *unix_path;
+};
+
+enum listen_kind { LISTEN_MX };
+struct listen {
+	enum listen_kind kind;
+	const char *name; /* "mx": the name in logs and metrics */
+	struct endpoint at;
+	struct place place;
+};
+
+enum target_kind {
+	TARGET_MAILDIR, /* path; %u local part, %d domain */
+	TARGET_LMTP,	/* endpoint */
+	TARGET_RELAY,	/* endpoint */
+	TARGET_REJECT,	/* reply */
+};
+struct target {
+	enum target_kind kind;
+	const char *path;
+	struct endpoint at;
+	const char *reply; /* "550 5.1.1 text" checked at load */
+	struct place place;
+};
+
+struct domain {
+	const char *name; /* lower case; "*.example" matches every name below it */
+	struct target deliver;
+	struct place place;
+};
+
+struct route {
+	const char *domain; /* "any" is NULL; "*.x" as in domain */
+	struct target target;
+	struct place place;
+};
+
+/* One group of destinations and how it is treated. The built-in "*" is always last. */
+struct shape {
+	const char *name;	  /* "*" or the group's name */
+	const char *const *domain; /* patterns; n == 0 only for "*" */
+	size_t n_domain;
+	uint32_t connections;	 /* at one time, per site */
+	uint32_t per_connection; /* messages */
+	const int64_t *retry;	 /* microseconds; the last one repeats */
+	size_t n_retry;
+	int64_t expire; /* microseconds since acceptance */
+	struct place place;
+};
+
+struct config {
+	uint64_t generation;
+	const char *hostname, *admin;
+	const char *spool, *control;
+	const char *run_as; /* user name prefix of the roles' uids when started as root */
+	const char *log_path; /* NULL: standard error */
+	bool log_json, log_subject;
+	const char *faults; /* domain of the fault addresses, or NULL */
+	struct {
+		uint64_t message_size;
+		uint32_t recipients, connections, per_ip, transactions, bad_commands;
+		int64_t command_timeout, data_timeout;
+	} limits;
+	struct {
+		uint64_t segment, reserve;
+		uint32_t spares;
+	} store;
+	const struct listen *listen;
+	size_t n_listen;
+	const struct cidr *trust;
+	size_t n_trust;
+	const struct domain *domain;
+	size_t n_domain;
+	const struct route *route;
+	size_t n_route;
+	const struct shape *shape; /* in order; the last is "*" */
+	size_t n_shape;
+	struct arena arena;
+};
+
+/* ---- diagnostics -------------------------------------------------------------------- */
+
+struct config_diag {
+	bool error; /* else a warning */
+	unsigned code; /* E0142: godwit config explain E0142 */
+	struct place place;
+	unsigned width;	  /* characters under the caret */
+	const char *text; /* the sentence */
+	const char *hint; /* may be NULL */
+	const char *line; /* the source line */
+};
+
+enum { CONFIG_DIAG_MAX = 20 };
+struct config_diags {
+	struct config_diag d[CONFIG_DIAG_MAX];
+	size_t n;
+	size_t errors, warnings; /* also those beyond the first 20 */
+	struct arena arena;
+};
+void config_diags_init(struct config_diags *d);
+void config_diags_fini(struct config_diags *d);
+/* "file:line:col: error: sentence", the line, the caret, the hint, as ux.md 2.4 shows. */
+void config_diags_format(const struct config_diags *d, struct buf *out);
+
+/* ---- loading ------------------------------------------------------------------------ */
+
+/* Reads the file and its includes into a bundle; needs the file system (master, CLI).
+ * 0 or GW_EFORMAT with diagnostics. */
+int config_bundle_load(const char *path, struct buf *bundle, struct config_diags *d) gw_checked;
+/* A bundle of one text held in memory (godwit dev, tests). */
+int config_bundle_text(const char *name, struct span text, struct buf *bundle) gw_checked;
+
+/* Parses and checks; NULL if there are errors. The diagnostics may hold warnings besides. */
+struct config *config_parse(struct span bundle, uint64_t generation, struct config_diags *d)
+    gw_checked;
+void config_free(struct config **c);
+
+/* The effective settings as text in the config language (origin: with "# file:line" behind each) or
+ * as JSON. */
+void config_show(const struct config *c, bool origin, bool json, struct buf *out);
+
+/* ---- look-ups used by decisions ------------------------------------------------------- */
+
+/* Is the address inside one of the trust ranges? Its place, or NULL. IPv4-mapped IPv6 counts as
+ * IPv4. */
+const struct cidr *config_trusts(const struct config *c, const struct sockaddr *sa);
+/* The domain statement for a lower-case name: exact before wildcard, longest wildcard first. */
+const struct domain *config_domain(const struct config *c, struct span name);
+/* The first route that matches the recipient's domain, or NULL. */
+const struct route *config_route(const struct config *c, struct span domain);
+/* The shape group of a destination domain; never NULL. */
+const struct shape *config_shape(const struct config *c, struct span domain);
+/* Does a pattern ("*.x" or exact) match a lower-case name? */
+bool config_pattern_match(const char *pattern, struct span name);
+
+#endif

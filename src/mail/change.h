@@ -1,0 +1,55 @@
+/*
+ * A change: what became of some recipients of one message. Senders report it,
+ * the log stores it (RESULT, DEFERRED, or inside the bounce that ends the
+ * recipients), recovery replays it. Merging is idempotent: a finished
+ * recipient is never undone, otherwise the higher number wins.
+ */
+#ifndef GW_MAIL_CHANGE_H
+#define GW_MAIL_CHANGE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "mail/msgid.h"
+
+enum outcome {
+	OUTCOME_NONE,	   /* not tried yet, or tried and unknown */
+	OUTCOME_DELIVERED, /* the next host or the mailbox took it */
+	OUTCOME_DEFERRED,  /* temporary: try again at "due" */
+	OUTCOME_FAILED,	   /* permanent */
+	OUTCOME_EXPIRED,   /* temporary for too long */
+	OUTCOME_DROPPED,   /* made to vanish by a rule or an operator */
+	OUTCOME_MAX = OUTCOME_DROPPED,
+};
+
+static inline bool outcome_final(enum outcome o)
+{
+	return o != OUTCOME_NONE && o != OUTCOME_DEFERRED;
+}
+
+struct change_rcpt {
+	uint32_t index;	   /* of the recipient in the envelope */
+	uint32_t number;   /* change number of this recipient, counts up */
+	uint32_t attempts; /* made so far */
+	enum outcome outcome;
+	int64_t due;	/* microseconds, for OUTCOME_DEFERRED */
+	uint16_t code;	/* SMTP reply code, 0 if there was no reply */
+	uint8_t esc[3]; /* enhanced code, {0,0,0} if none */
+	struct span host;  /* the remote host (and address) that said so, may be empty */
+	struct span reply; /* its words, or ours */
+};
+
+struct change {
+	struct msgid id;
+	int64_t when; /* wall-clock microseconds */
+	struct change_rcpt *rcpt;
+	size_t n_rcpt;
+};
+
+void change_encode(const struct change *c, struct buf *out);
+/* Spans point into the input, the array into the arena. 0, GW_EFORMAT, GW_EFULL. */
+int change_decode(struct change *c, struct span in, struct arena *a) gw_checked;
+
+/* Does a newer replace an older state? Finished is never undone; else the higher number wins. */
+bool change_wins(enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * The envelope: everything that is kept about a message beside its content.
+ * All fields of the finished product are here from the first day, so that the
+ * stored format need not change when the features that use them arrive.
+ *
+ * Stored as tagged fields (tag u8, length u32, bytes): a reader skips tags it
+ * does not know, a missing field has its zero value. Decoding treats the bytes
+ * as hostile. After envelope_decode the spans point into the decoded bytes and
+ * the recipient array into the arena.
+ */
+#ifndef GW_MAIL_ENVELOPE_H
+#define GW_MAIL_ENVELOPE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "mail/body.h"
+#include "mail/msgid.h"
+
+enum { ENVELOPE_RCPT_MAX = 50000, ENVELOPE_EXTENT_MAX = 65536, ENVELOPE_TAG_MAX = 64 };
+
+enum body_type { BODY_7BIT, BODY_8BITMIME, BODY_BINARYMIME };
+enum origin { ORIGIN_SMTP, ORIGIN_LOCAL, ORIGIN_API, ORIGIN_SYSTEM };
+enum dsn_ret { RET_UNSET, RET_FULL, RET_HDRS };
+/* NOTIFY of RFC 3461 section 4.1, as bits; 0 is unset. */
+enum dsn_notify { NOTIFY_NEVER = 1, NOTIFY_SUCCESS = 2, NOTIFY_FAILURE = 4, NOTIFY_DELAY = 8 };
+
+struct rcpt {
+	struct span addr;  /* canonical local@domain, or "postmaster" */
+	struct span orcpt; /* as the client wrote it, xtext decoded */
+	uint8_t notify;
+};
+
+/* A piece of the content that was stored before the MESSAGE record (a PART). */
+struct part {
+	uint64_t segment;
+	uint64_t offset;
+	uint32_t length;
+	uint64_t sum; /* checksum of the piece, as store.h makes it */
+};
+
+struct envelope {
+	struct msgid id;
+	struct msgid nonce; /* of the COMMIT that stored it: asked for after a restart */
+	int64_t accepted;   /* wall-clock microseconds */
+	struct span from;   /* canonical; empty is the null sender */
+	const struct rcpt *rcpt;
+	size_t n_rcpt;
+
+	struct span tenant, account, ticket;
+	uint8_t priority; /* class: 0 normal */
+	const struct span *tag;
+	size_t n_tag;
+	struct span vmta, site, idempotency_key;
+
+	struct span envid; /* DSN, RFC 3461 */
+	enum dsn_ret ret;
+	enum body_type body_type;
+	bool smtputf8, require_tls, at_most_once;
+	struct body_facts facts;
+
+	enum origin origin;
+	struct span client_ip, client_helo, listener; /* of the session that brought it */
+
+	uint32_t head_length; /* octets of the content up to and including the empty line */
+	const struct part *part;
+	size_t n_part;
+	struct span ends; /* an encoded struct change: recipients of another message that end with this one */
+};
+
+/* Appends the stored form; a ceiling of the buffer shows in buf_failed(). */
+void envelope_encode(const struct envelope *e, struct buf *out);
+/* 0, GW_EFORMAT (bytes make no sense), GW_EFULL (arena). */
+int envelope_decode(struct envelope *e, struct span in, struct arena *a) gw_checked;
+
+#endif

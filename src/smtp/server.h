@@ -1,0 +1,122 @@
+/*
+ * The server side of SMTP as a pure engine (RFC 5321): bytes in, events out,
+ * verdicts in, bytes out. It holds no descriptor, no clock, no thread and calls
+ * nobody back. One engine is one session; its owner (role/smtpd.c, the wire
+ * tests, the fuzzer) does this:
+ *
+ *	server_init; answer SERVER_CONNECT
+ *	loop: n = server_feed(s, unread input, now); the first n bytes are consumed
+ *	      while server_next(s, &ev) == 1: look at ev; where it asks, server_answer()
+ *	      (now or later: while a verdict is due, feed takes nothing)
+ *	      write server_output(), then server_sent()
+ *	      at server_deadline(): server_tick(); at end of input: server_eof()
+ *
+ * Spans in events point into the input of the last feed and are valid until
+ * the next call of server_feed. An event comes from at most one feed: a feed
+ * stops behind the command or the piece of body that made an event.
+ */
+#ifndef GW_SMTP_SERVER_H
+#define GW_SMTP_SERVER_H
+
+#include "base/buf.h"
+#include "mail/address.h"
+#include "mail/body.h"
+#include "mail/envelope.h"
+#include "smtp/ehlo.h"
+#include "smtp/reply.h"
+
+/* Borrowed by every engine made with it; shared by all sessions of a listener. */
+struct server_config {
+	struct span hostname;
+	struct span banner;	/* text behind the host name in the 220, e.g. "ESMTP" */
+	uint32_t extensions;	/* bits 1 << EXT_..., what EHLO offers */
+	uint64_t message_size;	/* largest message, octets */
+	uint32_t recipients;	/* per message; beyond: 452 4.5.3 */
+	uint32_t transactions;	/* per session; beyond: 421 4.7.0 */
+	uint32_t bad_commands;	/* unknown, malformed, out of order or useless (NOOP, RSET, VRFY ...)
+				   in a row without progress; beyond: 421 4.7.0 and the end */
+	int64_t command_timeout; /* microseconds for one whole command (total, not per byte) */
+	int64_t data_timeout;	 /* from 354 to end of data without progress of data_rate */
+	uint32_t data_rate;	 /* octets a second that must arrive on average after data_timeout */
+	int64_t verdict_timeout; /* 0: none (the owner has its own) */
+};
+
+enum server_event_type {
+	SERVER_CONNECT, /* verdict: 220 (text ignored, the banner is sent), 421 or 554 = the end */
+	SERVER_HELO,	/* verdict: 250 or a refusal; name, esmtp */
+	SERVER_MAIL,	/* verdict; address, size, body_type */
+	SERVER_RCPT,	/* verdict; address */
+	SERVER_DATA,	/* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient */
+	SERVER_BODY,	/* no verdict; data: a piece of the content, dots unstuffed */
+	SERVER_EOM,	/* verdict; facts. 2xx ends the transaction as accepted. */
+	SERVER_RESET,	/* no verdict: the transaction that was open is forgotten */
+	SERVER_REFUSED, /* no verdict: the engine itself refused something; stage, reply, reason */
+	SERVER_END,	/* no verdict: the session is over once the output is written; reason */
+};
+
+struct server_event {
+	enum server_event_type type;
+	struct span name;	  /* HELO: argument */
+	bool esmtp;		  /* HELO: it was EHLO */
+	struct address address;	  /* MAIL, RCPT */
+	uint64_t size;		  /* MAIL: SIZE=, 0 if not given */
+	enum body_type body_type; /* MAIL: BODY= */
+	struct span data;	  /* BODY */
+	const struct body_facts *facts; /* EOM */
+	struct reply reply;	  /* REFUSED */
+	const char *stage;	  /* REFUSED: "connect" "helo" "mail" "rcpt" "data" "eom" "command" */
+	const char *reason;	  /* REFUSED, END: slug for log and metrics, e.g. "bare_lf", "timeout" */
+};
+
+enum server_state {
+	SERVER_S_CONNECT, /* before the greeting */
+	SERVER_S_START,	  /* greeted, no HELO yet */
+	SERVER_S_IDLE,	  /* HELO done, no transaction */
+	SERVER_S_MAIL,	  /* MAIL accepted */
+	SERVER_S_BODY,	  /* behind 354 */
+	SERVER_S_EOM,	  /* the verdict on the message is due */
+	SERVER_S_END,
+};
+
+struct server {
+	uint32_t magic;
+	const struct server_config *config;
+	enum server_state state;
+	bool verdict_due, ended, esmtp;
+	struct server_event pending; /* the event to be given out */
+	bool has_pending;
+	uint32_t recipients_ok, recipients_refused, transactions, bad;
+	uint32_t overflow; /* a too long line is being discarded */
+	uint64_t declared_size;
+	struct body_scan body;
+	uint8_t dot;	/* where in CRLF . CRLF the body stands; engine's own */
+	uint8_t refuse; /* a refusal of the content that waits for its end; engine's own */
+	int64_t deadline, started;
+	struct buf out; /* replies; ceiling SERVER_OUT_MAX, memory only while there are any */
+	const char *end_reason;
+};
+
+enum { SERVER_LINE_MAX = 2048, SERVER_OUT_MAX = 65536 };
+
+void server_init(struct server *s, const struct server_config *config, int64_t now);
+void server_fini(struct server *s);
+
+/* Returns the bytes taken: 0 if a verdict is due, a line is not whole yet, or the output is full. */
+size_t server_feed(struct server *s, struct span in, int64_t now);
+/* 1: *ev is filled (and answered next if it asks); 0: feed more input; -1: the session is over. */
+int server_next(struct server *s, struct server_event *ev) gw_checked;
+/* The verdict on the event that asked; text is copied into the output. */
+void server_answer(struct server *s, const struct reply *r, int64_t now);
+
+struct span server_output(const struct server *s);
+void server_sent(struct server *s, size_t n);
+
+/* When to call server_tick at the latest; INT64_MAX while only the owner is awaited. */
+int64_t server_deadline(const struct server *s);
+void server_tick(struct server *s, int64_t now);
+/* The client closed its side: an open transaction is forgotten, nothing of it is delivered. */
+void server_eof(struct server *s, int64_t now);
+/* The owner wants the session to end: 421 at the next command boundary, an open body is let finish. */
+void server_shutdown(struct server *s, int64_t now);
+
+#endif
