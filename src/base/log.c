@@ -59,7 +59,7 @@ static void add_json_key(struct buf *b, const char *key)
 	buf_addf(b, "%s\"%s\":", buf_len(b) > 1 ? "," : "", key);
 }
 
-void log_begin(struct logline *l, enum event ev)
+void log_begin(struct logline *l, enum log_event ev)
 {
 	buf_init(&l->b, LINE_MAX_BYTES);
 	if (out.format == LOG_JSON) {

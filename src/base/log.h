@@ -18,7 +18,7 @@
 
 #include "base/buf.h"
 
-enum event {
+enum log_event {
 #define EVENT(id, name, class, doc) EV_##id,
 #include "base/events.def"
 #undef EVENT
@@ -36,7 +36,7 @@ void log_setup(int fd, enum log_format format, const char *role);
 /* Lines also hold the time they were made; tests freeze it (microseconds, 0: real time). */
 void log_freeze_time(int64_t wall);
 
-void log_begin(struct logline *l, enum event ev);
+void log_begin(struct logline *l, enum log_event ev);
 void log_text(struct logline *l, const char *key, struct span value);
 void log_str(struct logline *l, const char *key, const char *value);
 void log_number(struct logline *l, const char *key, int64_t value);

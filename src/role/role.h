@@ -1,0 +1,85 @@
+/*
+ * The processes. Each role is one function, role_NAME(loop, boot): take the
+ * configuration and the descriptors, enter the jail, register with the loop and
+ * return; the caller runs the loop. With --one-process all roles share one loop over
+ * the same socketpairs.
+ *
+ * Role files never include each other; what two of them must agree on is in
+ * role/proto.h (payloads of IPC frames).
+ */
+#ifndef GW_ROLE_ROLE_H
+#define GW_ROLE_ROLE_H
+
+#include "base/metric.h"
+#include "config/config.h"
+#include "net/ipc.h"
+#include "net/loop.h"
+#include "role/sandbox.h"
+
+enum { BOOT_PEERS_MAX = 32, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
+
+struct boot_peer {
+	enum role role;
+	unsigned index;
+	int fd; /* the role owns it */
+};
+
+/* What master gives a new process. */
+struct boot {
+	enum role role;
+	unsigned index;     /* among the processes of this role */
+	int master_fd;      /* channel to master */
+	struct span bundle; /* the configuration (mapped from the sealed memfd) */
+	uint64_t generation;
+	struct boot_peer peer[BOOT_PEERS_MAX];
+	size_t n_peer;
+	struct {
+		int fd;                    /* listening, non-blocking; owned by master's table */
+		const struct listen *conf; /* set by boot_config */
+		size_t conf_index;         /* in the configuration's listen list */
+	} listen[BOOT_LISTEN_MAX];
+	size_t n_listen;
+	int spool_dir;               /* queue: directory descriptor, -1 elsewhere */
+	int control_fd;              /* control: listening Unix socket, -1 elsewhere */
+	struct metric_page *metrics; /* this process's page */
+	/* control: the pages of all slots, to be added up */
+	struct metric_page *all_metrics;
+	size_t n_metrics;
+	bool jail; /* false: one process, sanitizers */
+	bool one_process;
+	bool is_root;
+};
+
+int role_smtpd(struct loop *l, struct boot *b) gw_checked;
+int role_queue(struct loop *l, struct boot *b) gw_checked;
+int role_sender(struct loop *l, struct boot *b) gw_checked;
+int role_mda(struct loop *l, struct boot *b) gw_checked;
+int role_control(struct loop *l, struct boot *b) gw_checked;
+
+/* Master: starts everything described by the bundle and runs until told to stop. Returns the exit
+ * status of the program. ready_fd: gets one byte when all listeners are served, or -1. */
+struct master_options {
+	bool one_process;
+	bool jail;
+	int ready_fd;
+	const char *config_path; /* for reload; NULL: the bundle is all there is */
+};
+int master_run(struct span bundle, const struct master_options *o) gw_checked;
+
+/* Shared by the roles: the configuration from the bundle (die if it does not parse: master checked
+ * it), log set up as it says. */
+struct config *boot_config(struct boot *b) gw_checked;
+
+/* The channel to master, with the frames every role treats alike (STOP, master gone): the role is
+ * told of new peers and configurations only. */
+struct master_link {
+	struct ipc *ipc;
+	struct loop *loop;
+	void (*peer)(void *arg, enum role role, unsigned index, int fd);
+	void (*stop)(void *arg);                       /* NULL: end at once */
+	void (*roles)(void *arg, struct span payload); /* control */
+	void *arg;
+};
+void master_link_start(struct master_link *m, struct loop *l, struct boot *b);
+
+#endif
