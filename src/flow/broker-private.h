@@ -1,0 +1,265 @@
+/*
+ * What the files of the broker share: messages in the queue, tasks, sites,
+ * connections, jobs, transactions and appends, and who owns them.
+ *
+ *   broker ── map ids ──> queued (a message) ── owns ──> recipients, tasks
+ *   task: the recipients of one message that go to one site together; it is waiting
+ *         (in the heap, by due time), ready (in its site's list) or active (has a job)
+ *   site: a destination with its limits; owns its connections
+ *   job:  a task under way on a connection of a worker
+ *   append: a record on its way to the disk, with what is to happen then
+ *
+ * A message goes away when no recipient is open, no append concerns it and no job runs.
+ */
+#ifndef GW_FLOW_BROKER_PRIVATE_H
+#define GW_FLOW_BROKER_PRIVATE_H
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "flow/broker.h"
+#include "flow/route.h"
+#include "flow/sched.h"
+
+#include <sys/queue.h>
+
+enum {
+	BODY_CHUNK = 64 << 10,    /* one BODY frame at most */
+	BODY_WINDOW = 256 << 10,  /* content a worker takes without having asked */
+	PART_WINDOW = 1 << 20,    /* content a receiver sends without having been granted */
+	TASK_RCPT_MAX = 100,      /* recipients of one transaction (RFC 5321 section 4.5.3.1.8) */
+	TXN_MAX = 4096,           /* open transactions with parts, per receiver */
+	HEAD_COPY_MAX = 64 << 10, /* of the original's header in a report */
+	ENVELOPE_ARENA = 32 << 20,
+};
+
+/* Content in memory, counted. */
+struct blob {
+	uint32_t refs;
+	size_t n;
+	uint8_t bytes[];
+};
+
+struct queued_rcpt {
+	struct span addr, orcpt; /* in the message's own memory */
+	uint8_t notify;
+	enum outcome outcome;
+	uint32_t number, attempts;
+	int64_t due;
+	uint16_t code;
+	char said[96]; /* the last reply, cut; for the operator */
+	struct task *task;
+};
+
+struct queued {
+	uint32_t magic;
+	TAILQ_ENTRY(queued) link; /* order of acceptance */
+	struct msgid id;
+	struct span from, envid;
+	int64_t accepted;
+	uint64_t size;
+	uint32_t head_length;
+	enum body_type body_type;
+	bool eight_bit, durable;
+	struct part body; /* the MESSAGE record's body: head and rest */
+	struct part *part;
+	size_t n_part;
+	struct blob *content; /* head and rest in memory, or NULL */
+	size_t content_at;    /* where they start in the blob */
+	struct queued_rcpt *rcpt;
+	size_t n_rcpt, n_open;
+	unsigned appends, tasks, jobs;
+	TAILQ_HEAD(task_list_head, task) task_list;
+	uint8_t memory[]; /* addresses */
+};
+
+enum task_state { TASK_WAITING, TASK_READY, TASK_ACTIVE };
+
+struct task {
+	struct heap_node node;  /* waiting: due; ready: end of its life */
+	TAILQ_ENTRY(task) link; /* in its site's ready list */
+	TAILQ_ENTRY(task) of_msg;
+	struct queued *msg;
+	struct site *site;
+	enum task_state state;
+	size_t n_rcpt;
+	struct job *job;
+};
+
+struct conn {
+	TAILQ_ENTRY(conn) link;
+	uint64_t number;
+	unsigned worker;
+	struct site *site;
+	struct job *job; /* NULL: idle */
+	uint32_t messages;
+};
+
+struct site {
+	uint32_t magic;
+	struct heap_node rest; /* suspended until */
+	char key[SITE_KEY_MAX + 64];
+	struct target target;
+	const struct shape *shape;
+	TAILQ_HEAD(, task) ready;
+	TAILQ_HEAD(, conn) conns;
+	size_t n_ready, n_waiting, n_active, n_conns;
+	unsigned failures; /* of the site itself, in a row */
+	int64_t rest_until;
+	char said[160]; /* the last temporary or permanent reply */
+	size_t row;     /* while a summary is made */
+};
+
+struct job {
+	uint64_t number;
+	struct task *task;
+	struct queued *msg;
+	struct conn *conn;
+	unsigned worker, appends;
+	uint64_t sent, credit;
+	bool finished; /* the result is in; waiting for its records to be durable */
+	bool adopted;  /* came by HOLDING: no content is to be sent */
+};
+
+struct txn {
+	uint64_t number;
+	unsigned receiver, pending; /* parts on their way to the disk */
+	bool dead, failed, committing;
+	struct part *part;
+	size_t n_part, cap;
+	uint64_t octets;
+	/* the COMMIT, when it came before the last part was durable */
+	struct append *commit;
+	uint8_t key[sizeof(uint64_t) + sizeof(unsigned)];
+};
+
+enum append_kind { APPEND_PART, APPEND_ACCEPT, APPEND_CHANGE, APPEND_REPORT };
+
+struct append {
+	TAILQ_ENTRY(append) link; /* among those to be tried again */
+	TAILQ_ENTRY(append) all;
+	enum append_kind kind;
+	enum broker_record record;
+	struct msgid id;
+	struct buf meta;
+	struct blob *blob;
+	struct span body[BROKER_APPEND_SPANS];
+	struct queued *msg;   /* ACCEPT, REPORT: the message it stores */
+	struct queued *about; /* CHANGE, REPORT: the message whose recipients it changes */
+	struct job *job;      /* CHANGE, REPORT: to be confirmed when all is durable */
+	struct txn *txn;      /* PART */
+	int receiver;         /* ACCEPT: -1 when it is gone */
+	uint64_t number;      /* ACCEPT: its transaction */
+	bool answer;          /* CHANGE: an operator waits */
+	unsigned asker;
+	uint64_t request;
+	size_t dropped;
+};
+
+struct worker {
+	bool up, named;
+	enum broker_worker_kind kind;
+	size_t conns;
+};
+
+struct effect_slot {
+	struct broker_effect e;
+	struct blob *blob; /* released when the effect was carried out */
+	void *memory;      /* freed likewise */
+	struct effect_slot *next;
+};
+
+struct broker {
+	uint32_t magic;
+	const struct config *config;
+	struct dice dice;
+	uint64_t next_number;
+	size_t memory, memory_max;
+	struct map ids, sites, jobs, txns, nonces;
+	TAILQ_HEAD(queued_list, queued) messages;
+	struct heap due, resting;
+	struct worker worker[BROKER_WORKERS_MAX];
+	bool recovering, frozen, intake, may_start, stopping;
+	size_t n_rcpt, n_active, n_conns;
+	TAILQ_HEAD(, append) appends; /* all that are not durable yet */
+	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
+	int64_t again_at, forget_nonces_at;
+	struct effect_slot *first, **last, *shown;
+	struct arena scratch;
+};
+
+enum {
+	BROKER_MAGIC = GW_MAGIC(0x62, 0x72, 0x6b, 0x31),
+	QUEUED_MAGIC = GW_MAGIC(0x71, 0x6d, 0x73, 0x31),
+	SITE_MAGIC = GW_MAGIC(0x73, 0x69, 0x74, 0x31),
+};
+
+/* broker.c */
+struct broker_effect *effect_add(struct broker *b, enum broker_effect_type type);
+void effect_hold_blob(struct broker *b, struct blob *blob); /* for the effect added last */
+void effect_own(struct broker *b, void *memory);
+struct blob *blob_new(struct broker *b, size_t n);
+void blob_drop(struct broker *b, struct blob **blob);
+struct append *append_new(
+    struct broker *b, enum append_kind kind, enum broker_record record, const struct msgid *id);
+/* Asks for it to be written; urgent: somebody waits for the flush. */
+void append_send(struct broker *b, struct append *a, bool urgent);
+void append_free(struct broker *b, struct append **a);
+
+void effect_forget_all(struct broker *b);
+void nonces_forget(struct broker *b);
+
+/* broker_message.c */
+/* A message from an envelope that decoded; its memory is its own. Not yet in the map. */
+struct queued *queued_new(const struct envelope *e);
+void queued_insert(struct broker *b, struct queued *m);
+void queued_forget_content(struct broker *b, struct queued *m);
+/* Frees the message if nothing needs it any more. */
+void queued_settle(struct broker *b, struct queued *m);
+/* Frees a message that never became durable. */
+void queued_discard(struct broker *b, struct queued *m);
+/* Takes over a newer state of a recipient; true if it changed something. */
+bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *c);
+void queued_hold(struct broker *b, const struct queued *m);
+
+/* broker_site.c */
+struct site *site_get(struct broker *b, const struct routed *r);
+void site_release(struct broker *b, struct site *s); /* frees it if empty */
+void task_ready(struct broker *b, struct task *t);
+void task_wait(struct broker *b, struct task *t, int64_t due);
+void task_free(struct broker *b, struct task *t); /* its recipients are filed nowhere then */
+/* Files the recipients that are open and in no task: by route, due at once or at their time. */
+void queued_file(struct broker *b, struct queued *m, int64_t now);
+void site_pump(struct broker *b, struct site *s, int64_t now);
+void site_pump_all(struct broker *b, int64_t now);
+void site_failed(struct broker *b, struct site *s, int64_t now);
+void conn_idle(struct broker *b, struct conn *c);
+void conn_free(struct broker *b, struct conn *c);
+
+/* An empty waiting task beside this one: same message, same site. */
+struct task *task_like(struct task *t);
+/* A worker goes on with a job of the queue before us, on that connection. */
+void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, uint64_t conn);
+
+/* broker_job.c */
+void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number);
+void job_start(struct broker *b, struct task *t, struct conn *c, int64_t now);
+void job_send_body(struct broker *b, struct job *j);
+/* What became of the recipients of a task: records, reports, schedule. j may be NULL (no worker).
+ */
+void task_settle(
+    struct broker *b, struct task *t, struct job *j, const struct change *c, int64_t now);
+/* The same outcome for every recipient of a task. */
+void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outcome o,
+    const struct reply *r, int64_t now);
+void job_confirm(struct broker *b, struct job *j);
+/* The worker is gone or gave the job back: its recipients are due again. */
+void job_lost(struct broker *b, struct job *j, int64_t now);
+
+/* broker_txn.c: an append of APPEND_PART was carried out. */
+void txn_part_done(struct broker *b, struct append *a, int status, const struct part *at);
+
+/* broker_report.c: the message to the sender about recipients that failed. */
+void report_failed(
+    struct broker *b, struct queued *m, const struct change *c, struct job *j, int64_t now);
+
+#endif

@@ -1,0 +1,380 @@
+#include "flow/broker-private.h"
+
+#include <stdlib.h>
+
+enum { AGAIN_AFTER = 1000000 };
+
+/* ---- effects -------------------------------------------------------------------------- */
+
+struct broker_effect *effect_add(struct broker *b, enum broker_effect_type type)
+{
+	struct effect_slot *s = gw_calloc(1, sizeof(*s));
+
+	s->e.type = type;
+	*b->last = s;
+	b->last = &s->next;
+	return &s->e;
+}
+
+/* The slot whose effect was added last. */
+static struct effect_slot *last_slot(struct broker *b)
+{
+	return (struct effect_slot *)((char *)b->last - offsetof(struct effect_slot, next));
+}
+
+void effect_hold_blob(struct broker *b, struct blob *blob)
+{
+	blob->refs++;
+	last_slot(b)->blob = blob;
+}
+
+void effect_own(struct broker *b, void *memory)
+{
+	last_slot(b)->memory = memory;
+}
+
+static void slot_free(struct broker *b, struct effect_slot **s)
+{
+	if (*s == NULL)
+		return;
+	blob_drop(b, &(*s)->blob);
+	free((*s)->memory);
+	free(*s);
+	*s = NULL;
+}
+
+void effect_forget_all(struct broker *b)
+{
+	slot_free(b, &b->shown);
+	while ((b->shown = b->first) != NULL) {
+		b->first = b->shown->next;
+		slot_free(b, &b->shown);
+	}
+	b->last = &b->first;
+}
+
+int broker_next(struct broker *b, struct broker_effect *e)
+{
+	gw_check_magic(b, BROKER_MAGIC);
+	slot_free(b, &b->shown);
+	if (b->first == NULL)
+		return 0;
+	b->shown = b->first;
+	b->first = b->first->next;
+	if (b->first == NULL)
+		b->last = &b->first;
+	*e = b->shown->e;
+	return 1;
+}
+
+/* ---- content in memory ---------------------------------------------------------------- */
+
+struct blob *blob_new(struct broker *b, size_t n)
+{
+	struct blob *blob = gw_calloc(1, sizeof(*blob) + n);
+
+	blob->refs = 1;
+	blob->n = n;
+	b->memory += n;
+	return blob;
+}
+
+void blob_drop(struct broker *b, struct blob **blob)
+{
+	if (*blob == NULL)
+		return;
+	gw_assert((*blob)->refs > 0);
+	if (--(*blob)->refs == 0) {
+		b->memory -= (*blob)->n;
+		free(*blob);
+	}
+	*blob = NULL;
+}
+
+/* ---- appends -------------------------------------------------------------------------- */
+
+struct append *append_new(
+    struct broker *b, enum append_kind kind, enum broker_record record, const struct msgid *id)
+{
+	struct append *a = gw_calloc(1, sizeof(*a));
+
+	a->kind = kind;
+	a->record = record;
+	a->id = *id;
+	a->receiver = -1;
+	buf_init(&a->meta, ENVELOPE_ARENA);
+	TAILQ_INSERT_TAIL(&b->appends, a, all);
+	return a;
+}
+
+void append_free(struct broker *b, struct append **pa)
+{
+	struct append *a = *pa;
+
+	buf_fini(&a->meta);
+	blob_drop(b, &a->blob);
+	TAILQ_REMOVE(&b->appends, a, all);
+	free(a);
+	*pa = NULL;
+}
+
+void append_send(struct broker *b, struct append *a, bool urgent)
+{
+	struct broker_effect *e = effect_add(b, EFFECT_APPEND);
+
+	e->token = a;
+	e->record = a->record;
+	e->own = a->kind == APPEND_CHANGE || a->kind == APPEND_REPORT;
+	e->id = a->id;
+	e->meta = buf_view(&a->meta);
+	memcpy(e->body, a->body, sizeof(e->body));
+	e->flag = urgent;
+}
+
+static void append_again(struct broker *b, struct append *a, int64_t now)
+{
+	if (TAILQ_EMPTY(&b->again))
+		b->again_at = now + AGAIN_AFTER;
+	TAILQ_INSERT_TAIL(&b->again, a, link);
+}
+
+static void retry_appends(struct broker *b, int64_t now)
+{
+	TAILQ_HEAD(, append) due = TAILQ_HEAD_INITIALIZER(due);
+	struct append *a;
+
+	if (TAILQ_EMPTY(&b->again) || now < b->again_at)
+		return;
+	TAILQ_CONCAT(&due, &b->again, link);
+	while ((a = TAILQ_FIRST(&due)) != NULL) {
+		TAILQ_REMOVE(&due, a, link);
+		append_send(b, a, false);
+	}
+}
+
+/* Our own record is durable: what waited for it can go on. */
+static void change_durable(struct broker *b, struct append *a)
+{
+	if (a->answer) {
+		struct broker_effect *e = effect_add(b, EFFECT_ANSWER);
+
+		e->peer = a->asker;
+		e->number = a->request;
+		e->status = 200;
+		e->octets = (uint32_t)a->dropped;
+	}
+	a->about->appends--;
+	if (a->job != NULL && --a->job->appends == 0)
+		job_confirm(b, a->job);
+	queued_settle(b, a->about);
+}
+
+static void message_durable(
+    struct broker *b, struct queued *m, const struct part *body, int64_t now)
+{
+	m->durable = true;
+	m->appends--;
+	m->body = *body;
+	queued_hold(b, m);
+	queued_file(b, m, now);
+	queued_settle(b, m);
+}
+
+static void say_committed(struct broker *b, int receiver, uint64_t txn, int status)
+{
+	struct broker_effect *e;
+
+	if (receiver < 0)
+		return;
+	e = effect_add(b, EFFECT_COMMITTED);
+	e->peer = (unsigned)receiver;
+	e->number = txn;
+	e->status = status == 0 ? 0 : status == GW_ENOSPC ? 2 : 1;
+}
+
+static void accept_done(
+    struct broker *b, struct append *a, int status, const struct part *body, int64_t now)
+{
+	say_committed(b, a->receiver, a->number, status);
+	if (status == 0)
+		message_durable(b, a->msg, body, now);
+	else
+		queued_discard(b, a->msg);
+}
+
+/* Results and reports are ours: what could not be written is written again. */
+static void own_done(
+    struct broker *b, struct append *a, int status, const struct part *body, int64_t now)
+{
+	if (status != 0) {
+		append_again(b, a, now);
+		return;
+	}
+	if (a->kind == APPEND_REPORT)
+		message_durable(b, a->msg, body, now);
+	change_durable(b, a);
+	append_free(b, &a);
+}
+
+void broker_appended(
+    struct broker *b, void *token, int status, const struct part *body, int64_t now)
+{
+	struct append *a = token;
+
+	switch (a->kind) {
+	case APPEND_PART:
+		txn_part_done(b, a, status, body);
+		append_free(b, &a);
+		return;
+	case APPEND_ACCEPT:
+		accept_done(b, a, status, body, now);
+		append_free(b, &a);
+		return;
+	case APPEND_CHANGE:
+	case APPEND_REPORT: own_done(b, a, status, body, now); return;
+	}
+}
+
+/* ---- state of the store, time ---------------------------------------------------------- */
+
+void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now)
+{
+	if (intake != b->intake) {
+		b->intake = intake;
+		effect_add(b, EFFECT_INTAKE)->flag = intake;
+	}
+	if (jobs && !b->may_start) {
+		b->may_start = true;
+		site_pump_all(b, now);
+	}
+	b->may_start = jobs;
+}
+
+void nonces_forget(struct broker *b)
+{
+	size_t at = 0;
+	void *key;
+
+	while ((key = map_next(&b->nonces, &at)) != NULL)
+		free(key);
+	map_fini(&b->nonces);
+	b->forget_nonces_at = INT64_MAX;
+}
+
+static void wake_tasks(struct broker *b, int64_t now)
+{
+	struct heap_node *n;
+
+	while ((n = heap_min(&b->due)) != NULL && n->key <= now) {
+		struct task *t = (struct task *)n;
+		struct queued *m = t->msg;
+		struct reply r = REPLY(451, 4, 4, 7, "Delivery time expired");
+
+		if (t->state == TASK_READY) { /* it waited for its site until its time was over */
+			if (t->site->said[0] != '\0')
+				r.text = span_str(t->site->said);
+			task_settle_all(b, t, NULL, OUTCOME_EXPIRED, &r, now);
+			continue;
+		}
+		/* Routed anew: the configuration may have changed since it was filed. */
+		task_free(b, t);
+		queued_file(b, m, now);
+	}
+}
+
+static void wake_sites(struct broker *b, int64_t now)
+{
+	struct heap_node *n;
+
+	while ((n = heap_min(&b->resting)) != NULL && n->key <= now) {
+		struct site *s = (struct site *)((char *)n - offsetof(struct site, rest));
+
+		heap_del(&b->resting, n);
+		s->rest_until = 0;
+		site_pump(b, s, now);
+	}
+}
+
+void broker_tick(struct broker *b, int64_t now)
+{
+	gw_check_magic(b, BROKER_MAGIC);
+	retry_appends(b, now);
+	if (now >= b->forget_nonces_at)
+		nonces_forget(b);
+	if (b->recovering || b->frozen)
+		return;
+	wake_sites(b, now);
+	wake_tasks(b, now);
+}
+
+int64_t broker_deadline(const struct broker *b)
+{
+	int64_t at = b->forget_nonces_at;
+	struct heap_node *n;
+
+	if (!TAILQ_EMPTY(&b->again) && b->again_at < at)
+		at = b->again_at;
+	if (b->recovering || b->frozen)
+		return at;
+	if ((n = heap_min(&b->due)) != NULL && n->key < at)
+		at = n->key;
+	if ((n = heap_min(&b->resting)) != NULL && n->key < at)
+		at = n->key;
+	return at;
+}
+
+void broker_stop(struct broker *b)
+{
+	b->stopping = true;
+}
+
+/* ---- life ------------------------------------------------------------------------------ */
+
+struct broker *broker_new(const struct broker_params *p)
+{
+	struct broker *b = gw_calloc(1, sizeof(*b));
+	struct dice dice = {p->seed};
+
+	b->magic = BROKER_MAGIC;
+	b->config = p->config;
+	b->next_number = p->first_number;
+	b->memory_max = p->memory_max;
+	map_init(&b->ids, dice_roll(&dice));
+	map_init(&b->sites, dice_roll(&dice));
+	map_init(&b->jobs, dice_roll(&dice));
+	map_init(&b->txns, dice_roll(&dice));
+	map_init(&b->nonces, dice_roll(&dice));
+	b->dice = dice;
+	TAILQ_INIT(&b->messages);
+	TAILQ_INIT(&b->appends);
+	TAILQ_INIT(&b->again);
+	heap_init(&b->due);
+	heap_init(&b->resting);
+	b->last = &b->first;
+	b->recovering = b->frozen = true;
+	b->intake = b->may_start = true;
+	b->forget_nonces_at = INT64_MAX;
+	arena_init(&b->scratch, ENVELOPE_ARENA);
+	return b;
+}
+
+void broker_counts(const struct broker *b, struct broker_counts *out)
+{
+	size_t at = 0;
+	struct site *s;
+
+	*out = (struct broker_counts){.messages = map_len(&b->ids),
+	    .recipients = b->n_rcpt,
+	    .active = b->n_active,
+	    .sites = map_len(&b->sites),
+	    .connections = b->n_conns,
+	    .memory = b->memory,
+	    .frozen = b->frozen,
+	    .intake = b->intake};
+	while ((s = map_next(&b->sites, &at)) != NULL) {
+		out->waiting += s->n_waiting;
+		out->ready += s->n_ready;
+	}
+	if (!TAILQ_EMPTY(&b->messages))
+		out->oldest = TAILQ_FIRST(&b->messages)->accepted;
+}

@@ -1,0 +1,179 @@
+/*
+ * The broker: the queue's transactions, credits, schedule, connections and jobs
+ * as one state machine under a virtual clock. It holds no descriptor and does no
+ * I/O: role/queue.c (and the simulator) feed it what arrived and carry out the
+ * effects it asks for. What it promises:
+ *
+ *  - COMMITTED{OK} is asked for only after the record was reported durable.
+ *  - Each recipient ends in exactly one final outcome, which is appended to the
+ *    log; a failure and the report of it are one record.
+ *  - A job is confirmed to its worker only after its result is durable.
+ *  - The effects of one call come in the order in which they must be carried out.
+ *
+ * The owner calls broker_next() until it says 0 after every call that feeds the
+ * broker. Spans in effects are valid until the effect after it is asked for, those of
+ * an append until broker_appended() for its token.
+ */
+#ifndef GW_FLOW_BROKER_H
+#define GW_FLOW_BROKER_H
+
+#include "config/config.h"
+#include "mail/change.h"
+#include "mail/envelope.h"
+
+struct broker;
+
+enum { BROKER_WORKERS_MAX = 32, BROKER_APPEND_SPANS = 2 };
+
+struct broker_params {
+	const struct config *config; /* borrowed */
+	uint64_t seed;               /* of the jitter and of report ids; unpredictable when live */
+	uint64_t first_number;       /* jobs and connections count up from here: never reused over
+					restarts (a time) */
+	size_t memory_max;           /* octets of content kept in memory for first attempts */
+};
+
+struct broker *broker_new(const struct broker_params *p) gw_checked;
+void broker_free(struct broker **b);
+
+/* ---- recovery: before anything else --------------------------------------------------- */
+
+/* What a record in the log says. The same kinds are appended. */
+enum broker_record { BROKER_MESSAGE, BROKER_PART, BROKER_RESULT, BROKER_DEFERRED };
+/* A record from the log, in log order. 0 or GW_EFORMAT (the record makes no sense: set aside). */
+int broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct part *body, uint64_t record_segment) gw_checked;
+/* All records were given. Jobs start when every worker that is up has named what it holds. */
+void broker_recovered(struct broker *b, int64_t now);
+
+/* ---- receivers: numbered by the owner, a new number for each new channel ---------------- */
+
+void broker_receiver_up(struct broker *b, unsigned receiver);
+/* Its open transactions are forgotten; commits that are on their way to the disk go on. */
+void broker_receiver_down(struct broker *b, unsigned receiver);
+/* GW_EFORMAT: the receiver broke a rule and is to be ended. */
+int broker_part(
+    struct broker *b, unsigned receiver, uint64_t txn, struct span data, int64_t now) gw_checked;
+int broker_commit(struct broker *b, unsigned receiver, uint64_t txn, struct span envelope,
+    struct span head, struct span rest, int64_t now) gw_checked;
+void broker_abort(struct broker *b, unsigned receiver, uint64_t txn);
+/* Was this COMMIT made durable before the restart? Answered by EFFECT_COMMITTED. */
+void broker_ask(struct broker *b, unsigned receiver, uint64_t txn, const struct msgid *nonce);
+
+/* ---- the store ------------------------------------------------------------------------ */
+
+/* What became of an append: 0, GW_EIO, GW_ENOSPC, GW_EFULL. */
+void broker_appended(
+    struct broker *b, void *token, int status, const struct part *body, int64_t now);
+/* A segment was ended by a failed flush: transactions with parts in it fail. */
+void broker_segment_failed(struct broker *b, uint64_t segment);
+/* Is there room for new mail, and may jobs start (false while the store is undecided)? */
+void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now);
+
+/* ---- workers: senders and mdas -------------------------------------------------------- */
+
+enum broker_worker_kind { WORKER_SENDER, WORKER_MDA };
+void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind);
+/* Its jobs are due again. */
+void broker_worker_down(struct broker *b, unsigned worker, int64_t now);
+/* A job it goes on with (after a restart of the queue); last: it has named them all. */
+int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t conn,
+    const struct msgid *id, const uint32_t *rcpt, size_t n) gw_checked;
+void broker_holding_done(struct broker *b, unsigned worker, int64_t now);
+int broker_result(struct broker *b, unsigned worker, uint64_t job, bool site_failed,
+    const struct change *c, int64_t now) gw_checked;
+void broker_conn_closed(struct broker *b, unsigned worker, uint64_t conn, int64_t now);
+int broker_body_credit(struct broker *b, unsigned worker, uint64_t job, uint32_t octets) gw_checked;
+/* The head asked for by EFFECT_READ_HEAD; an empty span if it cannot be read. */
+void broker_head(struct broker *b, void *token, struct span head, int64_t now);
+/* The stored content of a job could not be read or does not match its checksum. */
+void broker_body_broken(struct broker *b, uint64_t job, int64_t now);
+
+/* ---- operators ------------------------------------------------------------------------ */
+
+/* JSON into out; returns the HTTP status. Drops are answered when durable: status 0 means that
+ * EFFECT_ANSWER with this request follows. */
+int broker_summary(struct broker *b, struct buf *out, int64_t now);
+int broker_list(struct broker *b, struct span filter, const struct msgid *after, uint32_t limit,
+    struct buf *out, int64_t now);
+int broker_show(struct broker *b, const struct msgid *id, struct buf *out, int64_t now);
+int broker_retry(
+    struct broker *b, const struct msgid *id, struct buf *out, int64_t now); /* NULL: all */
+int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
+    struct buf *out, int64_t now);
+
+struct broker_counts {
+	size_t messages, recipients, active, waiting, ready, sites, connections;
+	size_t memory;  /* octets of content in memory */
+	int64_t oldest; /* acceptance of the oldest message, 0 if none */
+	bool frozen, intake;
+};
+void broker_counts(const struct broker *b, struct broker_counts *out);
+
+/* ---- time and effects ----------------------------------------------------------------- */
+
+void broker_tick(struct broker *b, int64_t now);
+/* When broker_tick is wanted at the latest. */
+int64_t broker_deadline(const struct broker *b);
+
+/* No new jobs from now on (the program ends). */
+void broker_stop(struct broker *b);
+
+enum broker_effect_type {
+	EFFECT_APPEND,      /* put this record into the next batch; report with broker_appended */
+	EFFECT_COMMITTED,   /* tell the receiver: txn, status (enum commit_status values) */
+	EFFECT_PART_CREDIT, /* tell the receiver: txn, octets; status != 0: the transaction failed
+			     */
+	EFFECT_INTAKE,      /* tell all receivers: intake */
+	EFFECT_JOB,         /* send the job */
+	EFFECT_BODY,    /* send content: from memory (data) or from the log (piece, from, octets) */
+	EFFECT_CONFIRM, /* tell the worker: job */
+	EFFECT_HOLD,    /* segment */
+	EFFECT_RELEASE,
+	EFFECT_READ_HEAD, /* read piece[0..octets) and call broker_head(token) */
+	EFFECT_ANSWER,    /* tell the asker: request, status 200, data is JSON */
+};
+
+struct broker_job_rcpt {
+	uint32_t index, attempts;
+	struct span addr;
+};
+
+struct broker_effect {
+	enum broker_effect_type type;
+	unsigned peer;   /* receiver, worker or asker */
+	uint64_t number; /* txn, job, request */
+	int status;
+	uint32_t octets;
+	bool flag; /* INTAKE: open; BODY: last piece; APPEND: urgent (somebody waits for the flush)
+		    */
+	void *token;
+	/* APPEND */
+	enum broker_record record;
+	bool own;
+	struct msgid id;
+	struct span meta;
+	struct span body[BROKER_APPEND_SPANS];
+	/* JOB */
+	uint64_t conn;
+	uint32_t conn_messages;
+	const struct target *target;
+	struct span from;
+	uint64_t size;
+	enum body_type body_type;
+	bool eight_bit;
+	const struct broker_job_rcpt *rcpt;
+	size_t n_rcpt;
+	/* BODY, READ_HEAD, HOLD, RELEASE */
+	struct span data;
+	struct part piece;
+	uint64_t from_octet;
+	bool is_part, piece_start,
+	    piece_end; /* BODY: when to start and to judge the checksum of the piece */
+	uint64_t segment;
+};
+
+/* 1: *e is the next effect; 0: none. */
+int broker_next(struct broker *b, struct broker_effect *e) gw_checked;
+
+#endif

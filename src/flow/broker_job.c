@@ -1,0 +1,492 @@
+/* Jobs: a task on a connection. Content goes out under credit; the result becomes records. */
+#include "flow/broker-private.h"
+
+#include "base/log.h"
+#include "base/metric.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- starting -------------------------------------------------------------------------- */
+
+static const struct broker_job_rcpt *job_rcpts(const struct task *t)
+{
+	const struct queued *m = t->msg;
+	struct broker_job_rcpt *list = gw_calloc(t->n_rcpt, sizeof(*list));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		const struct queued_rcpt *r = &m->rcpt[i];
+
+		if (r->task == t)
+			list[n++] = (struct broker_job_rcpt){(uint32_t)i, r->attempts, r->addr};
+	}
+	gw_assert(n == t->n_rcpt);
+	return list;
+}
+
+static void say_job(struct broker *b, const struct job *j)
+{
+	const struct queued *m = j->msg;
+	const struct site *s = j->task->site;
+	struct broker_effect *e = effect_add(b, EFFECT_JOB);
+
+	e->peer = j->worker;
+	e->number = j->number;
+	e->conn = j->conn->number;
+	e->conn_messages = s->shape->per_connection;
+	e->id = m->id;
+	e->target = &s->target;
+	e->from = m->from;
+	e->size = m->size;
+	e->body_type = m->body_type;
+	e->eight_bit = m->eight_bit;
+	e->n_rcpt = j->task->n_rcpt;
+	e->rcpt = job_rcpts(j->task);
+	effect_own(b, (void *)e->rcpt);
+}
+
+static struct job *job_new(struct broker *b, struct task *t, struct conn *c, uint64_t number)
+{
+	struct job *j = gw_calloc(1, sizeof(*j));
+
+	j->number = number;
+	j->task = t;
+	j->msg = t->msg;
+	j->conn = c;
+	j->worker = c->worker;
+	j->credit = BODY_WINDOW;
+	t->job = j;
+	t->msg->jobs++;
+	c->job = j;
+	c->messages++;
+	map_put(&b->jobs, span_of(&j->number, sizeof(j->number)), j);
+	return j;
+}
+
+void job_start(struct broker *b, struct task *t, struct conn *c, int64_t now)
+{
+	struct job *j = job_new(b, t, c, b->next_number++);
+
+	(void)now;
+	say_job(b, j);
+	job_send_body(b, j);
+}
+
+void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number)
+{
+	job_new(b, t, c, number)->adopted = true;
+}
+
+static void job_free(struct broker *b, struct job *j)
+{
+	struct queued *m = j->msg;
+
+	if (j->task != NULL)
+		j->task->job = NULL;
+	map_del(&b->jobs, span_of(&j->number, sizeof(j->number)));
+	m->jobs--;
+	free(j);
+	queued_settle(b, m);
+}
+
+/* ---- content --------------------------------------------------------------------------- */
+
+/* The stored piece that holds this octet of the content: head, parts, rest. */
+static void find_piece(const struct queued *m, uint64_t at, struct broker_effect *e, uint64_t *left)
+{
+	uint64_t start = m->head_length;
+
+	e->piece = m->body;
+	e->is_part = false;
+	e->from_octet = at;
+	*left = m->head_length - at;
+	if (at < m->head_length)
+		return;
+	for (size_t i = 0; i < m->n_part; i++) {
+		if (at < start + m->part[i].length) {
+			e->piece = m->part[i];
+			e->is_part = true;
+			e->from_octet = at - start;
+			*left = m->part[i].length - e->from_octet;
+			return;
+		}
+		start += m->part[i].length;
+	}
+	e->from_octet = m->head_length + (at - start);
+	*left = m->size - at;
+}
+
+static uint32_t send_piece(struct broker *b, struct job *j)
+{
+	struct queued *m = j->msg;
+	struct broker_effect *e = effect_add(b, EFFECT_BODY);
+	uint64_t left;
+
+	e->peer = j->worker;
+	e->number = j->number;
+	find_piece(m, j->sent, e, &left);
+	if (left > BODY_CHUNK)
+		left = BODY_CHUNK;
+	if (left > j->credit)
+		left = j->credit;
+	e->octets = (uint32_t)left;
+	e->piece_start = e->from_octet == 0;
+	e->piece_end = e->from_octet + left == e->piece.length;
+	e->flag = j->sent + left == m->size;
+	if (m->content != NULL && !e->is_part) {
+		e->data = span_of(m->content->bytes + e->from_octet, (size_t)left);
+		effect_hold_blob(b, m->content);
+	}
+	return (uint32_t)left;
+}
+
+void job_send_body(struct broker *b, struct job *j)
+{
+	if (j->adopted || j->finished)
+		return;
+	while (j->sent < j->msg->size && j->credit > 0) {
+		uint32_t n = send_piece(b, j);
+
+		j->sent += n;
+		j->credit -= n;
+	}
+}
+
+int broker_body_credit(struct broker *b, unsigned worker, uint64_t number, uint32_t octets)
+{
+	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+
+	if (j == NULL || j->finished)
+		return 0; /* it was on its way when the result came */
+	if (j->worker != worker)
+		return GW_EFORMAT;
+	j->credit += octets;
+	if (j->credit > (uint64_t)BODY_WINDOW * 4)
+		j->credit = (uint64_t)BODY_WINDOW * 4;
+	job_send_body(b, j);
+	return 0;
+}
+
+void broker_body_broken(struct broker *b, uint64_t number, int64_t now)
+{
+	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+
+	(void)now; /* the worker was told (BODY_BROKEN) and will give the job back as deferred */
+	if (j == NULL)
+		return;
+	log_error(
+	    "the stored content of message does not match its checksum; it stays in the queue");
+	metric_add(METRIC_SPOOL_DAMAGED, 1);
+}
+
+/* ---- results --------------------------------------------------------------------------- */
+
+static void log_outcome(
+    const struct queued *m, const struct site *s, const struct change_rcpt *c, int64_t now)
+{
+	static const enum log_event events[] = {[OUTCOME_NONE] = EV_DEFERRED,
+	    [OUTCOME_DELIVERED] = EV_DELIVERED,
+	    [OUTCOME_DEFERRED] = EV_DEFERRED,
+	    [OUTCOME_FAILED] = EV_BOUNCED,
+	    [OUTCOME_EXPIRED] = EV_EXPIRED,
+	    [OUTCOME_DROPPED] = EV_DROPPED};
+	struct logline l;
+	char id[MSGID_TEXT + 1], esc[16];
+
+	msgid_format(&m->id, id);
+	snprintf(esc, sizeof(esc), "%u.%u.%u", c->esc[0], c->esc[1], c->esc[2]);
+	log_begin(&l, events[c->outcome]);
+	log_str(&l, "id", id);
+	log_number(&l, "rcpt", c->index);
+	log_str(&l, "group", s->shape->name);
+	log_number(&l, "code", c->code);
+	log_str(&l, "esc", esc);
+	log_number(&l, "attempt", c->attempts);
+	log_seconds(&l, "total", now - m->accepted);
+	if (c->outcome == OUTCOME_DEFERRED)
+		log_seconds(&l, "next", c->due - now);
+	log_str(&l, "site", s->key + strlen(s->shape->name) + 1);
+	log_text(&l, "to", m->rcpt[c->index].addr);
+	log_text(&l, "host", c->host);
+	log_text(&l, "reply", c->reply);
+	log_end(&l);
+}
+
+static void count_outcome(const struct queued *m, enum outcome o)
+{
+	if (o == OUTCOME_DELIVERED) {
+		metric_add(METRIC_DELIVERED, 1);
+		metric_add(METRIC_SENT_BYTES, (int64_t)m->size);
+	} else if (o == OUTCOME_DEFERRED) {
+		metric_add(METRIC_DEFERRED, 1);
+	} else if (o == OUTCOME_FAILED || o == OUTCOME_EXPIRED) {
+		metric_add(METRIC_BOUNCED, 1);
+	}
+}
+
+/* RFC 3461 section 4.1: no report where the sender asked for none; never for a report. */
+static bool wants_report(const struct queued *m, const struct change_rcpt *c)
+{
+	uint8_t notify = m->rcpt[c->index].notify;
+
+	if (c->outcome != OUTCOME_FAILED && c->outcome != OUTCOME_EXPIRED)
+		return false;
+	return m->from.n > 0 && (notify == 0 || (notify & NOTIFY_FAILURE));
+}
+
+/* Turns what a worker said of a recipient into its new state. */
+static void judge(
+    struct broker *b, const struct task *t, struct change_rcpt *c, int64_t *due, int64_t now)
+{
+	const struct queued *m = t->msg;
+	const struct shape *shape = t->site->shape;
+
+	c->number = m->rcpt[c->index].number + 1;
+	c->attempts = m->rcpt[c->index].attempts + 1;
+	c->due = 0;
+	if (c->outcome == OUTCOME_NONE)
+		c->outcome = OUTCOME_DEFERRED;
+	if (c->outcome != OUTCOME_DEFERRED)
+		return;
+	if (sched_expired(shape, m->accepted, now)) {
+		c->outcome = OUTCOME_EXPIRED;
+		return;
+	}
+	if (*due == 0)
+		*due = sched_next(shape, c->attempts, now, &b->dice);
+	c->due = *due;
+}
+
+static void remember_said(struct site *s, const struct change_rcpt *c)
+{
+	char text[128];
+
+	if (c->outcome == OUTCOME_DELIVERED)
+		return;
+	span_to_cstr(c->reply, text, sizeof(text));
+	snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
+	    c->esc[2], text);
+}
+
+static void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
+{
+	enum broker_record record = BROKER_DEFERRED;
+	struct append *a;
+
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		if (outcome_final(c->rcpt[i].outcome))
+			record = BROKER_RESULT;
+	}
+	a = append_new(b, APPEND_CHANGE, record, &m->id);
+	change_encode(c, &a->meta);
+	a->about = m;
+	a->job = j;
+	m->appends++;
+	if (j != NULL)
+		j->appends++;
+	append_send(b, a, false);
+}
+
+/* The states of one task's recipients, sorted into plain changes and failures to be reported. */
+struct sorted {
+	struct change plain, failed;
+	int64_t due;
+};
+
+static void sort_one(struct broker *b, struct task *t, size_t index, const struct change_rcpt *said,
+    struct sorted *out, int64_t now)
+{
+	struct queued *m = t->msg;
+	struct change_rcpt c;
+	struct change *to;
+
+	c = *said;
+	c.index = (uint32_t)index;
+	judge(b, t, &c, &out->due, now);
+	to = wants_report(m, &c) ? &out->failed : &out->plain;
+	to->rcpt[to->n_rcpt++] = c;
+	log_outcome(m, t->site, &c, now);
+	count_outcome(m, c.outcome);
+	remember_said(t->site, &c);
+	queued_apply(b, m, &c);
+	m->rcpt[c.index].task = outcome_final(c.outcome) ? NULL : t;
+	if (outcome_final(c.outcome))
+		t->n_rcpt--;
+}
+
+static void sorted_init(struct sorted *s, const struct queued *m, int64_t now)
+{
+	*s = (struct sorted){
+	    .plain = {.id = m->id, .when = now}, .failed = {.id = m->id, .when = now}};
+	s->plain.rcpt = gw_calloc(m->n_rcpt, sizeof(struct change_rcpt));
+	s->failed.rcpt = gw_calloc(m->n_rcpt, sizeof(struct change_rcpt));
+}
+
+/* Recipients the worker did not speak of are as good as not tried. */
+static const struct change_rcpt *said_of(const struct change *c, size_t index, size_t *at)
+{
+	static const struct change_rcpt nothing = {.outcome = OUTCOME_DEFERRED,
+	    .code = 451,
+	    .esc = {4, 3, 0},
+	    .reply = {(const uint8_t *)"No result was reported", 22}};
+
+	while (*at < c->n_rcpt && c->rcpt[*at].index < index)
+		++*at;
+	return *at < c->n_rcpt && c->rcpt[*at].index == index ? &c->rcpt[*at] : &nothing;
+}
+
+void task_settle(
+    struct broker *b, struct task *t, struct job *j, const struct change *c, int64_t now)
+{
+	struct queued *m = t->msg;
+	struct sorted s;
+	size_t at = 0;
+
+	sorted_init(&s, m, now);
+	m->appends++; /* the message stays until this is through */
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if (m->rcpt[i].task == t)
+			sort_one(b, t, i, said_of(c, i, &at), &s, now);
+	}
+	if (s.plain.n_rcpt > 0)
+		append_change(b, m, j, &s.plain);
+	if (s.failed.n_rcpt > 0)
+		report_failed(b, m, &s.failed, j, now);
+	free(s.plain.rcpt);
+	free(s.failed.rcpt);
+	if (t->n_rcpt == 0)
+		task_free(b, t);
+	else
+		task_wait(b, t, s.due ? s.due : now);
+	m->appends--;
+	queued_settle(b, m);
+}
+
+void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outcome o,
+    const struct reply *r, int64_t now)
+{
+	struct queued *m = t->msg;
+	struct change c = {.id = m->id, .when = now};
+
+	c.rcpt = gw_calloc(t->n_rcpt, sizeof(*c.rcpt));
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if (m->rcpt[i].task != t)
+			continue;
+		c.rcpt[c.n_rcpt] = (struct change_rcpt){
+		    .index = (uint32_t)i, .outcome = o, .code = r->code, .reply = r->text};
+		memcpy(c.rcpt[c.n_rcpt].esc, r->esc, sizeof(r->esc));
+		c.n_rcpt++;
+	}
+	{
+		struct change_rcpt *list = c.rcpt;
+
+		task_settle(b, t, j, &c, now);
+		free(list);
+	}
+}
+
+static void say_confirm(struct broker *b, unsigned worker, uint64_t number)
+{
+	struct broker_effect *e = effect_add(b, EFFECT_CONFIRM);
+
+	e->peer = worker;
+	e->number = number;
+}
+
+void job_confirm(struct broker *b, struct job *j)
+{
+	if (j->worker < BROKER_WORKERS_MAX)
+		say_confirm(b, j->worker, j->number);
+	job_free(b, j);
+}
+
+void job_lost(struct broker *b, struct job *j, int64_t now)
+{
+	struct task *t = j->task;
+
+	if (j->finished) { /* its records are on their way; nobody waits for the confirmation */
+		j->worker = BROKER_WORKERS_MAX;
+		return;
+	}
+	j->conn->job = NULL;
+	t->job = NULL;
+	j->task = NULL;
+	task_wait(b, t, now);
+	job_free(b, j);
+}
+
+/* ---- what workers say ------------------------------------------------------------------- */
+
+static void free_connection(struct broker *b, struct job *j, bool site_is_down, int64_t now)
+{
+	struct conn *c = j->conn;
+	struct site *s = c->site;
+
+	j->conn = NULL;
+	if (site_is_down)
+		site_failed(b, s, now);
+	else
+		s->failures = 0;
+	conn_idle(b, c);
+}
+
+/* Each recipient at most once, in order. */
+static bool change_in_order(const struct change *c)
+{
+	for (size_t i = 1; i < c->n_rcpt; i++) {
+		if (c->rcpt[i].index <= c->rcpt[i - 1].index)
+			return false;
+	}
+	return true;
+}
+
+/* Content stays in memory for first attempts only. */
+static bool only_waiting(const struct queued *m)
+{
+	const struct task *t;
+
+	TAILQ_FOREACH(t, &m->task_list, of_msg)
+	{
+		if (t->state != TASK_WAITING)
+			return false;
+	}
+	return true;
+}
+
+static void take_result(
+    struct broker *b, struct job *j, bool site_is_down, const struct change *c, int64_t now)
+{
+	struct task *t = j->task;
+	struct site *s = t->site;
+
+	j->finished = true;
+	j->task = NULL;
+	t->job = NULL;
+	s->n_waiting++; /* the site stays until its next task was looked for */
+	free_connection(b, j, site_is_down, now);
+	j->appends++;
+	task_settle(b, t, j, c, now);
+	if (only_waiting(j->msg))
+		queued_forget_content(b, j->msg);
+	if (--j->appends == 0)
+		job_confirm(b, j);
+	s->n_waiting--;
+	site_pump(b, s, now);
+}
+
+int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_is_down,
+    const struct change *c, int64_t now)
+{
+	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+
+	if (j == NULL) { /* known already: told again to a new queue */
+		say_confirm(b, worker, number);
+		return 0;
+	}
+	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_in_order(c))
+		return GW_EFORMAT;
+	if (!j->finished)
+		take_result(b, j, site_is_down, c, now);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* Messages in the queue: made from envelopes, changed by results, gone when finished. */
+#include "flow/broker-private.h"
+
+#include <stdlib.h>
+
+static size_t memory_for(const struct envelope *e)
+{
+	size_t n = e->from.n + e->envid.n;
+
+	for (size_t i = 0; i < e->n_rcpt; i++)
+		n += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n;
+	return n;
+}
+
+static struct span keep(uint8_t **to, struct span s)
+{
+	struct span kept = span_of(*to, s.n);
+
+	if (s.n)
+		memcpy(*to, s.p, s.n);
+	*to += s.n;
+	return kept;
+}
+
+static void keep_rcpts(struct queued *m, const struct envelope *e, uint8_t *to)
+{
+	m->rcpt = gw_calloc(e->n_rcpt, sizeof(*m->rcpt));
+	m->n_rcpt = m->n_open = e->n_rcpt;
+	for (size_t i = 0; i < e->n_rcpt; i++) {
+		m->rcpt[i].addr = keep(&to, e->rcpt[i].addr);
+		m->rcpt[i].orcpt = keep(&to, e->rcpt[i].orcpt);
+		m->rcpt[i].notify = e->rcpt[i].notify;
+	}
+}
+
+static void keep_parts(struct queued *m, const struct envelope *e)
+{
+	if (e->n_part == 0)
+		return;
+	m->part = gw_calloc(e->n_part, sizeof(*m->part));
+	memcpy(m->part, e->part, e->n_part * sizeof(*m->part));
+	m->n_part = e->n_part;
+}
+
+struct queued *queued_new(const struct envelope *e)
+{
+	struct queued *m = gw_calloc(1, sizeof(*m) + memory_for(e));
+	uint8_t *to = m->memory;
+
+	m->magic = QUEUED_MAGIC;
+	m->id = e->id;
+	m->accepted = e->accepted;
+	m->head_length = e->head_length;
+	m->body_type = e->body_type;
+	m->eight_bit = e->facts.eight_bit;
+	m->from = keep(&to, e->from);
+	m->envid = keep(&to, e->envid);
+	keep_rcpts(m, e, to);
+	keep_parts(m, e);
+	TAILQ_INIT(&m->task_list);
+	return m;
+}
+
+void queued_insert(struct broker *b, struct queued *m)
+{
+	map_put(&b->ids, msgid_span(&m->id), m);
+	TAILQ_INSERT_TAIL(&b->messages, m, link);
+	b->n_rcpt += m->n_open;
+}
+
+void queued_forget_content(struct broker *b, struct queued *m)
+{
+	if (m->durable)
+		blob_drop(b, &m->content);
+}
+
+static void hold(struct broker *b, enum broker_effect_type type, uint64_t segment)
+{
+	effect_add(b, type)->segment = segment;
+}
+
+void queued_hold(struct broker *b, const struct queued *m)
+{
+	/* The parts are held since they were written (their transaction took the hold). */
+	hold(b, EFFECT_HOLD, m->body.segment);
+}
+
+static void release(struct broker *b, const struct queued *m)
+{
+	if (m->durable)
+		hold(b, EFFECT_RELEASE, m->body.segment);
+	for (size_t i = 0; i < m->n_part; i++)
+		hold(b, EFFECT_RELEASE, m->part[i].segment);
+}
+
+static void queued_free(struct broker *b, struct queued *m)
+{
+	map_del(&b->ids, msgid_span(&m->id));
+	TAILQ_REMOVE(&b->messages, m, link);
+	b->n_rcpt -= m->n_open;
+	release(b, m);
+	blob_drop(b, &m->content);
+	free(m->rcpt);
+	free(m->part);
+	m->magic = 0;
+	free(m);
+}
+
+void queued_settle(struct broker *b, struct queued *m)
+{
+	gw_check_magic(m, QUEUED_MAGIC);
+	if (m->n_open > 0 || m->appends > 0 || m->tasks > 0 || m->jobs > 0 || b->recovering)
+		return;
+	queued_free(b, m);
+}
+
+void queued_discard(struct broker *b, struct queued *m)
+{
+	gw_assert(!m->durable && m->tasks == 0);
+	queued_free(b, m);
+}
+
+bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *c)
+{
+	struct queued_rcpt *r;
+
+	if (c->index >= m->n_rcpt)
+		return false;
+	r = &m->rcpt[c->index];
+	if (!change_wins(r->outcome, r->number, c->outcome, c->number))
+		return false;
+	if (outcome_final(c->outcome) && !outcome_final(r->outcome)) {
+		m->n_open--;
+		b->n_rcpt--;
+	}
+	r->outcome = c->outcome;
+	r->number = c->number;
+	r->attempts = c->attempts;
+	r->due = c->due;
+	r->code = c->code;
+	span_to_cstr(c->reply, r->said, sizeof(r->said));
+	return true;
+}

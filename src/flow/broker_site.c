@@ -1,0 +1,330 @@
+/* Sites with their connections, and tasks: who may be delivered where, and when. */
+#include "flow/broker-private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- sites ----------------------------------------------------------------------------- */
+
+struct site *site_get(struct broker *b, const struct routed *r)
+{
+	char key[SITE_KEY_MAX + 64];
+	struct site *s;
+
+	snprintf(key, sizeof(key), "%s|%s", r->shape->name, r->site);
+	s = map_get(&b->sites, span_str(key));
+	if (s != NULL)
+		return s;
+	s = gw_calloc(1, sizeof(*s));
+	s->magic = SITE_MAGIC;
+	memcpy(s->key, key, sizeof(key));
+	s->target = r->target;
+	s->shape = r->shape;
+	TAILQ_INIT(&s->ready);
+	TAILQ_INIT(&s->conns);
+	map_put(&b->sites, span_str(s->key), s);
+	return s;
+}
+
+void site_release(struct broker *b, struct site *s)
+{
+	if (s->n_ready + s->n_waiting + s->n_active + s->n_conns > 0 || s->rest_until > 0)
+		return;
+	map_del(&b->sites, span_str(s->key));
+	s->magic = 0;
+	free(s);
+}
+
+void site_failed(struct broker *b, struct site *s, int64_t now)
+{
+	s->failures++;
+	s->rest_until = sched_rest(s->failures, now, &b->dice);
+	heap_set(&b->resting, &s->rest, s->rest_until);
+}
+
+/* ---- tasks ----------------------------------------------------------------------------- */
+
+static size_t *state_count(struct site *s, enum task_state state)
+{
+	return state == TASK_READY     ? &s->n_ready
+	       : state == TASK_WAITING ? &s->n_waiting
+				       : &s->n_active;
+}
+
+static void task_leave(struct broker *b, struct task *t)
+{
+	--*state_count(t->site, t->state);
+	heap_del(&b->due, &t->node);
+	if (t->state == TASK_READY)
+		TAILQ_REMOVE(&t->site->ready, t, link);
+	if (t->state == TASK_ACTIVE)
+		b->n_active--;
+}
+
+static void task_enter(struct task *t, enum task_state state)
+{
+	t->state = state;
+	++*state_count(t->site, state);
+}
+
+void task_ready(struct broker *b, struct task *t)
+{
+	task_leave(b, t);
+	task_enter(t, TASK_READY);
+	TAILQ_INSERT_TAIL(&t->site->ready, t, link);
+	heap_set(&b->due, &t->node, t->msg->accepted + t->site->shape->expire);
+}
+
+void task_wait(struct broker *b, struct task *t, int64_t due)
+{
+	task_leave(b, t);
+	task_enter(t, TASK_WAITING);
+	heap_set(&b->due, &t->node, due);
+}
+
+static void task_activate(struct broker *b, struct task *t)
+{
+	task_leave(b, t);
+	task_enter(t, TASK_ACTIVE);
+	b->n_active++;
+}
+
+static struct task *task_new(struct queued *m, struct site *s)
+{
+	struct task *t = gw_calloc(1, sizeof(*t));
+
+	t->msg = m;
+	t->site = s;
+	TAILQ_INSERT_TAIL(&m->task_list, t, of_msg);
+	m->tasks++;
+	task_enter(t, TASK_WAITING);
+	return t;
+}
+
+void task_free(struct broker *b, struct task *t)
+{
+	struct queued *m = t->msg;
+	struct site *s = t->site;
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if (m->rcpt[i].task == t)
+			m->rcpt[i].task = NULL;
+	}
+	task_leave(b, t);
+	TAILQ_REMOVE(&m->task_list, t, of_msg);
+	m->tasks--;
+	free(t);
+	site_release(b, s);
+}
+
+static size_t task_room(const struct site *s)
+{
+	return s->target.kind == TARGET_MAILDIR ? 1 : TASK_RCPT_MAX;
+}
+
+/* A task of this filing that has room, for that site. */
+static struct task *task_for(struct queued *m, struct site *s, struct task *after)
+{
+	struct task *t = after ? TAILQ_NEXT(after, of_msg) : TAILQ_FIRST(&m->task_list);
+
+	for (; t != NULL; t = TAILQ_NEXT(t, of_msg)) {
+		if (t->site == s && t->n_rcpt < task_room(s))
+			return t;
+	}
+	return NULL;
+}
+
+static void file_one(
+    struct broker *b, struct queued *m, struct queued_rcpt *r, struct task *old_last)
+{
+	struct routed where;
+	struct site *s;
+	struct task *t;
+
+	route_of(b->config, r->addr, &where);
+	s = site_get(b, &where);
+	t = task_room(s) == 1 ? NULL : task_for(m, s, old_last);
+	if (t == NULL)
+		t = task_new(m, s);
+	r->task = t;
+	t->n_rcpt++;
+	if (t->n_rcpt == 1 || r->due < t->node.key)
+		t->node.key = r->due; /* not in the heap yet: remembers the earliest */
+}
+
+static void start_filed(struct broker *b, struct task *t, int64_t now)
+{
+	int64_t due = t->node.key;
+	struct site *s = t->site;
+
+	if (due > now) {
+		task_wait(b, t, due);
+		return;
+	}
+	task_ready(b, t);
+	site_pump(b, s, now);
+}
+
+void queued_file(struct broker *b, struct queued *m, int64_t now)
+{
+	struct task *old_last = TAILQ_LAST(&m->task_list, task_list_head), *t, *next;
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if (!outcome_final(m->rcpt[i].outcome) && m->rcpt[i].task == NULL)
+			file_one(b, m, &m->rcpt[i], old_last);
+	}
+	m->appends++; /* the message stays while its tasks start, whatever becomes of them */
+	t = old_last ? TAILQ_NEXT(old_last, of_msg) : TAILQ_FIRST(&m->task_list);
+	for (; t != NULL; t = next) {
+		next = TAILQ_NEXT(t, of_msg);
+		start_filed(b, t, now);
+	}
+	m->appends--;
+}
+
+/* ---- connections ----------------------------------------------------------------------- */
+
+static struct conn *conn_new(struct broker *b, struct site *s, unsigned worker)
+{
+	struct conn *c = gw_calloc(1, sizeof(*c));
+
+	c->number = b->next_number++;
+	c->worker = worker;
+	c->site = s;
+	TAILQ_INSERT_HEAD(&s->conns, c, link);
+	s->n_conns++;
+	b->n_conns++;
+	b->worker[worker].conns++;
+	return c;
+}
+
+void conn_free(struct broker *b, struct conn *c)
+{
+	struct site *s = c->site;
+
+	TAILQ_REMOVE(&s->conns, c, link);
+	s->n_conns--;
+	b->n_conns--;
+	b->worker[c->worker].conns--;
+	free(c);
+}
+
+/* The job on it is over. A worker closes a used-up connection itself and says so. */
+void conn_idle(struct broker *b, struct conn *c)
+{
+	struct site *s = c->site;
+
+	c->job = NULL;
+	TAILQ_REMOVE(&s->conns, c, link);
+	TAILQ_INSERT_HEAD(&s->conns, c, link); /* the warmest first */
+	if (s->target.kind == TARGET_MAILDIR)
+		conn_free(b, c);
+}
+
+static struct conn *idle_conn(struct site *s)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH(c, &s->conns, link)
+	{
+		if (c->job == NULL && c->messages < s->shape->per_connection)
+			return c;
+	}
+	return NULL;
+}
+
+/* The worker of the right kind with the fewest connections, or -1. */
+static int pick_worker(const struct broker *b, enum broker_worker_kind kind)
+{
+	int best = -1;
+
+	for (int i = 0; i < BROKER_WORKERS_MAX; i++) {
+		const struct worker *w = &b->worker[i];
+
+		if (!w->up || w->kind != kind)
+			continue;
+		if (best < 0 || w->conns < b->worker[best].conns)
+			best = i;
+	}
+	return best;
+}
+
+static struct conn *get_conn(struct broker *b, struct site *s)
+{
+	struct conn *c = idle_conn(s);
+	size_t most = s->failures > 0 ? 1 : s->shape->connections; /* one knocks, the others wait */
+	int worker;
+
+	if (c != NULL || s->n_conns >= most)
+		return c;
+	worker = pick_worker(b, s->target.kind == TARGET_MAILDIR ? WORKER_MDA : WORKER_SENDER);
+	return worker < 0 ? NULL : conn_new(b, s, (unsigned)worker);
+}
+
+/* ---- who goes next ---------------------------------------------------------------------- */
+
+static bool may_pump(const struct broker *b, const struct site *s)
+{
+	return !b->recovering && !b->frozen && b->may_start && !b->stopping && s->rest_until == 0;
+}
+
+static void settle_rejected(struct broker *b, struct task *t, int64_t now)
+{
+	struct reply r = route_reply(t->site->target.reply);
+
+	task_activate(b, t);
+	task_settle_all(
+	    b, t, NULL, reply_temporary(&r) ? OUTCOME_DEFERRED : OUTCOME_FAILED, &r, now);
+}
+
+void site_pump(struct broker *b, struct site *s, int64_t now)
+{
+	struct task *t;
+
+	gw_check_magic(s, SITE_MAGIC);
+	if (!may_pump(b, s)) {
+		site_release(b, s);
+		return;
+	}
+	s->n_active++; /* the site stays while its list is walked */
+	while ((t = TAILQ_FIRST(&s->ready)) != NULL) {
+		struct conn *c;
+
+		if (s->target.kind == TARGET_REJECT) {
+			settle_rejected(b, t, now);
+			continue;
+		}
+		c = get_conn(b, s);
+		if (c == NULL)
+			break;
+		task_activate(b, t);
+		job_start(b, t, c, now);
+	}
+	s->n_active--;
+	site_release(b, s);
+}
+
+void site_pump_all(struct broker *b, int64_t now)
+{
+	size_t at = 0;
+	struct site *s;
+
+	while ((s = map_next(&b->sites, &at)) != NULL)
+		site_pump(b, s, now);
+}
+
+/* ---- jobs that outlived the queue -------------------------------------------------------- */
+
+struct task *task_like(struct task *t)
+{
+	return task_new(t->msg, t->site);
+}
+
+void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, uint64_t conn)
+{
+	struct conn *c = conn_new(b, t->site, worker);
+
+	c->number = conn;
+	task_activate(b, t);
+	job_resume(b, t, c, job);
+}

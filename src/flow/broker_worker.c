@@ -1,0 +1,135 @@
+/* Workers come, name what they hold, close connections, and go. */
+#include "flow/broker-private.h"
+
+#include <stdlib.h>
+
+static void thaw(struct broker *b, int64_t now)
+{
+	if (b->recovering)
+		return;
+	for (int i = 0; i < BROKER_WORKERS_MAX; i++) {
+		if (b->worker[i].up && !b->worker[i].named)
+			return;
+	}
+	if (!b->frozen)
+		return;
+	b->frozen = false;
+	site_pump_all(b, now);
+}
+
+void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind)
+{
+	gw_assert(worker < BROKER_WORKERS_MAX);
+	b->worker[worker] = (struct worker){.up = true, .kind = kind};
+}
+
+static void drop_jobs(struct broker *b, unsigned worker, int64_t now)
+{
+	size_t at = 0;
+	struct job *j;
+
+	while ((j = map_next(&b->jobs, &at)) != NULL) {
+		if (j->worker == worker)
+			job_lost(b, j, now);
+	}
+}
+
+static void drop_conns(struct broker *b, unsigned worker)
+{
+	size_t at = 0;
+	struct site *s;
+
+	while ((s = map_next(&b->sites, &at)) != NULL) {
+		struct conn *c = TAILQ_FIRST(&s->conns), *next;
+
+		for (; c != NULL; c = next) {
+			next = TAILQ_NEXT(c, link);
+			if (c->worker == worker && c->job == NULL)
+				conn_free(b, c);
+		}
+		site_release(b, s);
+	}
+}
+
+void broker_worker_down(struct broker *b, unsigned worker, int64_t now)
+{
+	gw_assert(worker < BROKER_WORKERS_MAX);
+	if (!b->worker[worker].up)
+		return;
+	drop_jobs(b, worker, now);
+	drop_conns(b, worker);
+	b->worker[worker].up = false;
+	thaw(b, now);
+	site_pump_all(b, now);
+}
+
+void broker_holding_done(struct broker *b, unsigned worker, int64_t now)
+{
+	b->worker[worker].named = true;
+	thaw(b, now);
+	site_pump_all(b, now);
+}
+
+void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int64_t now)
+{
+	size_t at = 0;
+	struct site *s;
+
+	while ((s = map_next(&b->sites, &at)) != NULL) {
+		struct conn *c;
+
+		TAILQ_FOREACH(c, &s->conns, link)
+		{
+			if (c->number != number || c->worker != worker)
+				continue;
+			/* With a job on it: the worker closed it before the job came, and opens it
+			 * again. */
+			if (c->job == NULL) {
+				conn_free(b, c);
+				site_pump(b, s, now);
+			}
+			return;
+		}
+	}
+}
+
+/* ---- jobs that outlived the queue -------------------------------------------------------- */
+
+/* Takes the named recipients out of the tasks they are in, into one task of their own. */
+static struct task *carve_task(struct broker *b, struct queued *m, const uint32_t *rcpt, size_t n)
+{
+	struct task *t = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct queued_rcpt *r = rcpt[i] < m->n_rcpt ? &m->rcpt[rcpt[i]] : NULL;
+		struct task *from = r ? r->task : NULL;
+
+		if (from == NULL || from->state == TASK_ACTIVE)
+			continue;
+		if (t == NULL)
+			t = task_like(from);
+		if (t->site != from->site)
+			continue;
+		r->task = t;
+		t->n_rcpt++;
+		if (--from->n_rcpt == 0)
+			task_free(b, from);
+	}
+	return t;
+}
+
+int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t conn,
+    const struct msgid *id, const uint32_t *rcpt, size_t n)
+{
+	struct queued *m = map_get(&b->ids, msgid_span(id));
+	struct task *t;
+
+	if (b->worker[worker].named || !b->worker[worker].up)
+		return GW_EFORMAT;
+	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL)
+		return 0; /* finished already: its result will only be confirmed */
+	t = carve_task(b, m, rcpt, n);
+	if (t != NULL)
+		job_adopt(b, t, worker, job, conn);
+	return 0;
+}

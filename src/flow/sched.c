@@ -1,0 +1,42 @@
+#include "flow/sched.h"
+
+enum { SEC = 1000000 };
+
+uint64_t dice_roll(struct dice *d)
+{
+	uint64_t z = (d->state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+static int64_t jitter(int64_t step, struct dice *d)
+{
+	int64_t tenth = step / 10;
+
+	return tenth ? step - tenth + (int64_t)(dice_roll(d) % (uint64_t)(2 * tenth + 1)) : step;
+}
+
+int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d)
+{
+	size_t step = attempts > 0 ? attempts - 1 : 0;
+
+	if (step >= s->n_retry)
+		step = s->n_retry - 1;
+	return now + jitter(s->retry[step], d);
+}
+
+bool sched_expired(const struct shape *s, int64_t accepted, int64_t now)
+{
+	return now - accepted >= s->expire;
+}
+
+int64_t sched_rest(unsigned failures, int64_t now, struct dice *d)
+{
+	int64_t rest = (int64_t)SEC << (failures > 6 ? 6 : failures > 0 ? failures - 1 : 0);
+
+	if (rest > 60 * (int64_t)SEC)
+		rest = 60 * (int64_t)SEC;
+	return now + jitter(rest, d);
+}
