@@ -29,7 +29,7 @@ static inline size_t buf_len(const struct buf *b)
 
 static inline struct span buf_view(const struct buf *b)
 {
-	return span_of(b->mem + b->begin, b->end - b->begin);
+	return b->mem ? span_of(b->mem + b->begin, b->end - b->begin) : SPAN_NONE;
 }
 
 /* How many bytes still fit below the ceiling. */

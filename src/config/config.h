@@ -15,8 +15,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+struct config_index;
+
 struct place {
-	const char *file;
+	const char *file; /* NULL: nobody wrote it, it is the default */
 	unsigned line, column;
 };
 
@@ -29,7 +31,7 @@ struct cidr {
 	struct place place;
 };
 
-struct endpoint { /* HOST:PORT, [v6]:PORT or unix:PATH */
+struct endpoint {         /* HOST:PORT, [v6]:PORT or unix:PATH */
 	const char *host; /* NULL for unix */
 	uint16_t port;
 	const char *unix_path;
@@ -45,9 +47,9 @@ struct listen {
 
 enum target_kind {
 	TARGET_MAILDIR, /* path; %u local part, %d domain */
-	TARGET_LMTP,	/* endpoint */
-	TARGET_RELAY,	/* endpoint */
-	TARGET_REJECT,	/* reply */
+	TARGET_LMTP,    /* endpoint */
+	TARGET_RELAY,   /* endpoint */
+	TARGET_REJECT,  /* reply */
 };
 struct target {
 	enum target_kind kind;
@@ -71,12 +73,12 @@ struct route {
 
 /* One group of destinations and how it is treated. The built-in "*" is always last. */
 struct shape {
-	const char *name;	  /* "*" or the group's name */
+	const char *name;          /* "*" or the group's name */
 	const char *const *domain; /* patterns; n == 0 only for "*" */
 	size_t n_domain;
-	uint32_t connections;	 /* at one time, per site */
+	uint32_t connections;    /* at one time, per site */
 	uint32_t per_connection; /* messages */
-	const int64_t *retry;	 /* microseconds; the last one repeats */
+	const int64_t *retry;    /* microseconds; the last one repeats */
 	size_t n_retry;
 	int64_t expire; /* microseconds since acceptance */
 	struct place place;
@@ -86,10 +88,11 @@ struct config {
 	uint64_t generation;
 	const char *hostname, *admin;
 	const char *spool, *control;
-	const char *run_as; /* user name prefix of the roles' uids when started as root */
+	const char *run_as;   /* user name prefix of the roles' uids when started as root */
 	const char *log_path; /* NULL: standard error */
 	bool log_json, log_subject;
-	const char *faults; /* domain of the fault addresses, or NULL */
+	bool allow_open_relay; /* said so: trust ranges may be as wide as they like */
+	const char *faults;    /* domain of the fault addresses, or NULL */
 	struct {
 		uint64_t message_size;
 		uint32_t recipients, connections, per_ip, transactions, bad_commands;
@@ -109,16 +112,17 @@ struct config {
 	size_t n_route;
 	const struct shape *shape; /* in order; the last is "*" */
 	size_t n_shape;
+	struct config_index *index; /* private: tables of the look-ups, places of single settings */
 	struct arena arena;
 };
 
 /* ---- diagnostics -------------------------------------------------------------------- */
 
 struct config_diag {
-	bool error; /* else a warning */
+	bool error;    /* else a warning */
 	unsigned code; /* E0142: godwit config explain E0142 */
 	struct place place;
-	unsigned width;	  /* characters under the caret */
+	unsigned width;   /* characters under the caret */
 	const char *text; /* the sentence */
 	const char *hint; /* may be NULL */
 	const char *line; /* the source line */
@@ -136,6 +140,9 @@ void config_diags_fini(struct config_diags *d);
 /* "file:line:col: error: sentence", the line, the caret, the hint, as ux.md 2.4 shows. */
 void config_diags_format(const struct config_diags *d, struct buf *out);
 
+/* The most text of all files together, and a ceiling for the buffer that takes a bundle. */
+enum { CONFIG_TEXT_MAX = 4 << 20, CONFIG_BUNDLE_MAX = 6 << 20 };
+
 /* ---- loading ------------------------------------------------------------------------ */
 
 /* Reads the file and its includes into a bundle; needs the file system (master, CLI).
@@ -145,8 +152,8 @@ int config_bundle_load(const char *path, struct buf *bundle, struct config_diags
 int config_bundle_text(const char *name, struct span text, struct buf *bundle) gw_checked;
 
 /* Parses and checks; NULL if there are errors. The diagnostics may hold warnings besides. */
-struct config *config_parse(struct span bundle, uint64_t generation, struct config_diags *d)
-    gw_checked;
+struct config *config_parse(
+    struct span bundle, uint64_t generation, struct config_diags *d) gw_checked;
 void config_free(struct config **c);
 
 /* The effective settings as text in the config language (origin: with "# file:line" behind each) or

@@ -156,7 +156,7 @@ struct append {
 };
 
 struct worker {
-	bool up, named;
+	bool up, named, blocked;
 	enum broker_worker_kind kind;
 	size_t conns;
 };

@@ -42,7 +42,7 @@ void broker_free(struct broker **b);
 enum broker_record { BROKER_MESSAGE, BROKER_PART, BROKER_RESULT, BROKER_DEFERRED };
 /* A record from the log, in log order. 0 or GW_EFORMAT (the record makes no sense: set aside). */
 int broker_recover(struct broker *b, enum broker_record type, struct span meta,
-    const struct part *body, uint64_t record_segment) gw_checked;
+    const struct part *body) gw_checked;
 /* All records were given. Jobs start when every worker that is up has named what it holds. */
 void broker_recovered(struct broker *b, int64_t now);
 
@@ -76,6 +76,8 @@ enum broker_worker_kind { WORKER_SENDER, WORKER_MDA };
 void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind);
 /* Its jobs are due again. */
 void broker_worker_down(struct broker *b, unsigned worker, int64_t now);
+/* Its channel is full: no content and no new jobs for it until this is taken back. */
+void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now);
 /* A job it goes on with (after a restart of the queue); last: it has named them all. */
 int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t conn,
     const struct msgid *id, const uint32_t *rcpt, size_t n) gw_checked;

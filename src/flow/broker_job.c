@@ -143,7 +143,8 @@ static uint32_t send_piece(struct broker *b, struct job *j)
 
 void job_send_body(struct broker *b, struct job *j)
 {
-	if (j->adopted || j->finished)
+	if (j->adopted || j->finished || j->worker >= BROKER_WORKERS_MAX ||
+	    b->worker[j->worker].blocked)
 		return;
 	while (j->sent < j->msg->size && j->credit > 0) {
 		uint32_t n = send_piece(b, j);

@@ -62,10 +62,9 @@ static int recover_message(struct broker *b, struct span meta, const struct part
 	return e.ends.n > 0 ? apply_change(b, e.ends) : 0;
 }
 
-int broker_recover(struct broker *b, enum broker_record type, struct span meta,
-    const struct part *body, uint64_t record_segment)
+int broker_recover(
+    struct broker *b, enum broker_record type, struct span meta, const struct part *body)
 {
-	(void)record_segment;
 	gw_assert(b->recovering);
 	arena_reset(&b->scratch);
 	switch (type) {

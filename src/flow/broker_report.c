@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { REPORT_MAX = 1 << 20 };
+enum { REPORT_BASE = 256 << 10, REPORT_RCPT = 5000 };
 
 /* An id of our own making: time and dice, like a receiver's. */
 static struct msgid own_id(struct broker *b, int64_t now)
@@ -79,13 +79,9 @@ static void write_report(struct broker *b, struct append *a, struct span head, i
 
 	arena_reset(&b->scratch);
 	buf_init(&a->meta, ENVELOPE_ARENA);
-	buf_init(&content, REPORT_MAX);
 	gw_assert(change_decode(&c, buf_view(&ends), &b->scratch) == 0);
+	buf_init(&content, REPORT_BASE + c.n_rcpt * REPORT_RCPT);
 	head_length = compose(b, a->about, &c, &a->id, head, &content);
-	if (head_length == 0) { /* too many recipients for one report: without the copied header */
-		buf_clear(&content);
-		head_length = compose(b, a->about, &c, &a->id, SPAN_NONE, &content);
-	}
 	gw_assert(head_length > 0);
 	fill_append(b, a, buf_view(&content), head_length, buf_view(&ends), now);
 	append_send(b, a, false);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { WORKER_CONNS_MAX = 4000 }; /* below what a channel may have outstanding (JOB) */
+
 /* ---- sites ----------------------------------------------------------------------------- */
 
 struct site *site_get(struct broker *b, const struct routed *r)
@@ -221,13 +223,14 @@ void conn_idle(struct broker *b, struct conn *c)
 		conn_free(b, c);
 }
 
-static struct conn *idle_conn(struct site *s)
+static struct conn *idle_conn(const struct broker *b, struct site *s)
 {
 	struct conn *c;
 
 	TAILQ_FOREACH(c, &s->conns, link)
 	{
-		if (c->job == NULL && c->messages < s->shape->per_connection)
+		if (c->job == NULL && c->messages < s->shape->per_connection &&
+		    !b->worker[c->worker].blocked)
 			return c;
 	}
 	return NULL;
@@ -241,7 +244,7 @@ static int pick_worker(const struct broker *b, enum broker_worker_kind kind)
 	for (int i = 0; i < BROKER_WORKERS_MAX; i++) {
 		const struct worker *w = &b->worker[i];
 
-		if (!w->up || w->kind != kind)
+		if (!w->up || w->kind != kind || w->blocked || w->conns >= WORKER_CONNS_MAX)
 			continue;
 		if (best < 0 || w->conns < b->worker[best].conns)
 			best = i;
@@ -251,7 +254,7 @@ static int pick_worker(const struct broker *b, enum broker_worker_kind kind)
 
 static struct conn *get_conn(struct broker *b, struct site *s)
 {
-	struct conn *c = idle_conn(s);
+	struct conn *c = idle_conn(b, s);
 	size_t most = s->failures > 0 ? 1 : s->shape->connections; /* one knocks, the others wait */
 	int worker;
 

@@ -23,6 +23,21 @@ void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind
 	b->worker[worker] = (struct worker){.up = true, .kind = kind};
 }
 
+void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now)
+{
+	size_t at = 0;
+	struct job *j;
+
+	gw_assert(worker < BROKER_WORKERS_MAX);
+	b->worker[worker].blocked = blocked;
+	while (!blocked && (j = map_next(&b->jobs, &at)) != NULL) {
+		if (j->worker == worker)
+			job_send_body(b, j);
+	}
+	if (!blocked)
+		site_pump_all(b, now);
+}
+
 static void drop_jobs(struct broker *b, unsigned worker, int64_t now)
 {
 	size_t at = 0;

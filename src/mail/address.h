@@ -14,9 +14,9 @@
 #include "base/buf.h"
 
 enum address_kind {
-	ADDRESS_NULL,	 /* <> */
-	ADDRESS_BARE,	 /* <postmaster>, no domain */
-	ADDRESS_DOMAIN,	 /* local@domain */
+	ADDRESS_NULL,    /* <> */
+	ADDRESS_BARE,    /* <postmaster>, no domain */
+	ADDRESS_DOMAIN,  /* local@domain */
 	ADDRESS_LITERAL, /* local@[192.0.2.1], local@[IPv6:...] */
 };
 
@@ -31,9 +31,12 @@ struct address {
  * reverse: "<>" is allowed (MAIL); otherwise a bare postmaster is (RCPT).
  * 0 or GW_EFORMAT, then *why is one short clause for the client.
  */
-int address_parse_path(struct span *in, bool reverse, struct address *out, const char **why)
-    gw_checked;
-/* The whole span is one local@domain (config, command line, stored envelopes). */
+int address_parse_path(
+    struct span *in, bool reverse, struct address *out, const char **why) gw_checked;
+/*
+ * The whole span is one local@domain, or "postmaster" (ADDRESS_BARE), without <>:
+ * config, command line, stored envelopes.
+ */
 int address_parse(struct span in, struct address *out) gw_checked;
 
 /* Appends the canonical form: domain in lower case, needless quotes gone, "" for null. */

@@ -9,13 +9,13 @@
 #include "base/span.h"
 
 struct body_facts {
-	uint64_t size;	       /* octets */
-	uint32_t lines;	       /* CRLF pairs */
+	uint64_t size;         /* octets */
+	uint32_t lines;        /* CRLF pairs */
 	uint32_t longest_line; /* octets without CRLF; saturates */
-	bool eight_bit;	       /* an octet above 127 anywhere */
-	bool nul;	       /* a NUL anywhere */
+	bool eight_bit;        /* an octet above 127 anywhere */
+	bool nul;              /* a NUL anywhere */
 	bool bare_cr, bare_lf; /* a CR without LF, an LF without CR */
-	bool open_end;	       /* the last line lacks its CRLF */
+	bool open_end;         /* the last line lacks its CRLF */
 };
 
 struct body_scan {

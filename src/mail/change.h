@@ -1,8 +1,12 @@
 /*
  * A change: what became of some recipients of one message. Senders report it,
  * the log stores it (RESULT, DEFERRED, or inside the bounce that ends the
- * recipients), recovery replays it. Merging is idempotent: a finished
- * recipient is never undone, otherwise the higher number wins.
+ * recipients), recovery replays it. Merging is idempotent and does not depend
+ * on the order of reading: a finished recipient is never undone, otherwise the
+ * higher number wins.
+ *
+ * Stored as a version octet and tagged fields, like the envelope. What encodes
+ * without failing decodes to the same change.
  */
 #ifndef GW_MAIL_CHANGE_H
 #define GW_MAIL_CHANGE_H
@@ -11,11 +15,14 @@
 #include "base/buf.h"
 #include "mail/msgid.h"
 
+/* As many as an envelope has recipients at most. */
+enum { CHANGE_RCPT_MAX = 50000 };
+
 enum outcome {
-	OUTCOME_NONE,	   /* not tried yet, or tried and unknown */
+	OUTCOME_NONE,      /* not tried yet, or tried and unknown */
 	OUTCOME_DELIVERED, /* the next host or the mailbox took it */
 	OUTCOME_DEFERRED,  /* temporary: try again at "due" */
-	OUTCOME_FAILED,	   /* permanent */
+	OUTCOME_FAILED,    /* permanent */
 	OUTCOME_EXPIRED,   /* temporary for too long */
 	OUTCOME_DROPPED,   /* made to vanish by a rule or an operator */
 	OUTCOME_MAX = OUTCOME_DROPPED,
@@ -27,13 +34,13 @@ static inline bool outcome_final(enum outcome o)
 }
 
 struct change_rcpt {
-	uint32_t index;	   /* of the recipient in the envelope */
+	uint32_t index;    /* of the recipient in the envelope */
 	uint32_t number;   /* change number of this recipient, counts up */
 	uint32_t attempts; /* made so far */
 	enum outcome outcome;
-	int64_t due;	/* microseconds, for OUTCOME_DEFERRED */
-	uint16_t code;	/* SMTP reply code, 0 if there was no reply */
-	uint8_t esc[3]; /* enhanced code, {0,0,0} if none */
+	int64_t due;       /* microseconds, for OUTCOME_DEFERRED */
+	uint16_t code;     /* SMTP reply code, 0 if there was no reply */
+	uint8_t esc[3];    /* enhanced code, {0,0,0} if none */
 	struct span host;  /* the remote host (and address) that said so, may be empty */
 	struct span reply; /* its words, or ours */
 };
@@ -45,11 +52,18 @@ struct change {
 	size_t n_rcpt;
 };
 
+/* Appends the stored form; more recipients or greater values than may be: buf_failed(). */
 void change_encode(const struct change *c, struct buf *out);
-/* Spans point into the input, the array into the arena. 0, GW_EFORMAT, GW_EFULL. */
+/*
+ * Spans point into the input, the array into the arena. 0, GW_EFORMAT,
+ * GW_EVERSION (not our version), GW_EFULL (arena).
+ */
 int change_decode(struct change *c, struct span in, struct arena *a) gw_checked;
 
-/* Does a newer replace an older state? Finished is never undone; else the higher number wins. */
+/*
+ * Does a new state replace an old one? Finished is never undone and replaces what is
+ * not, whatever the numbers; else the higher number wins.
+ */
 bool change_wins(enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number);
 
 #endif

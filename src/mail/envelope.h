@@ -3,10 +3,14 @@
  * All fields of the finished product are here from the first day, so that the
  * stored format need not change when the features that use them arrive.
  *
- * Stored as tagged fields (tag u8, length u32, bytes): a reader skips tags it
- * does not know, a missing field has its zero value. Decoding treats the bytes
- * as hostile. After envelope_decode the spans point into the decoded bytes and
- * the recipient array into the arena.
+ * Stored as a version octet and tagged fields (tag u8, length u32, bytes): a
+ * reader skips tags it does not know, a missing field has its zero value, a
+ * field that may stand once and stands twice is an error. Decoding treats the
+ * bytes as hostile: counts, enums and sizes are checked, and what goes out in
+ * SMTP commands (from, addr, orcpt, envid) has no control octets. Encoding fails
+ * where decoding would, so what was accepted can always be read. After
+ * envelope_decode the spans point into the decoded bytes and the arrays into the
+ * arena.
  */
 #ifndef GW_MAIL_ENVELOPE_H
 #define GW_MAIL_ENVELOPE_H
@@ -64,12 +68,13 @@ struct envelope {
 	uint32_t head_length; /* octets of the content up to and including the empty line */
 	const struct part *part;
 	size_t n_part;
-	struct span ends; /* an encoded struct change: recipients of another message that end with this one */
+	struct span ends; /* an encoded struct change: recipients of another message that end with
+			     this one */
 };
 
-/* Appends the stored form; a ceiling of the buffer shows in buf_failed(). */
+/* Appends the stored form; a value that may not be, or the buffer's ceiling: buf_failed(). */
 void envelope_encode(const struct envelope *e, struct buf *out);
-/* 0, GW_EFORMAT (bytes make no sense), GW_EFULL (arena). */
+/* 0, GW_EFORMAT (bytes make no sense), GW_EVERSION (not our version), GW_EFULL (arena). */
 int envelope_decode(struct envelope *e, struct span in, struct arena *a) gw_checked;
 
 #endif

@@ -25,8 +25,12 @@ struct header_walk header_walk_of(struct span block);
  */
 int header_next(struct header_walk *w, struct header_field *f) gw_checked;
 
-/* The value of the first field of that name, blanks trimmed; an empty span with p == NULL if none. */
+/* The value of the first field of that name, blanks trimmed; an empty span with p == NULL if none.
+ */
 struct span header_get(struct span block, struct span name);
+/* Takes the first line of *rest, without its CRLF; a line without one goes to the end. */
+struct span header_line(struct span *rest);
+
 /* How many fields have that name. */
 size_t header_count(struct span block, struct span name);
 /* Appends a value with its folds replaced as RFC 5322 section 2.2.3 says. */

@@ -108,6 +108,7 @@ int proto_get_job(struct span in, struct proto_job *j, struct arena *a)
 void proto_put_result(struct buf *b, const struct proto_result *r)
 {
 	put_u64(b, r->job);
+	put_u8(b, r->site);
 	change_encode(&r->change, b);
 }
 
@@ -116,6 +117,7 @@ int proto_get_result(struct span in, struct proto_result *r, struct arena *a)
 	struct cursor c = cursor_of(in);
 
 	r->job = get_u64(&c);
+	r->site = get_u8(&c) != 0;
 	if (!cursor_ok(&c))
 		return GW_EFORMAT;
 	return change_decode(&r->change, c.rest, a);

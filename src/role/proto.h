@@ -69,6 +69,7 @@ enum body_flag { BODY_LAST = 1, BODY_BROKEN = 2 /* cannot be completed: never se
 /* RESULT: job, then a change (numbers of the change are the queue's to set). */
 struct proto_result {
 	uint64_t job;
+	bool site; /* a failure of the host (connect, greeting, timeout), not of this message */
 	struct change change;
 };
 void proto_put_result(struct buf *b, const struct proto_result *r);

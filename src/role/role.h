@@ -16,7 +16,9 @@
 #include "net/loop.h"
 #include "role/sandbox.h"
 
-enum { BOOT_PEERS_MAX = 32, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
+enum { BOOT_PEERS_MAX = 36, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
+/* Processes at most: smtpd and sender by number of processors, the others once, master. */
+enum { BOOT_SLOTS_MAX = 2 * WORKERS_MAX + 4 };
 
 struct boot_peer {
 	enum role role;
@@ -42,8 +44,8 @@ struct boot {
 	int spool_dir;               /* queue: directory descriptor, -1 elsewhere */
 	int control_fd;              /* control: listening Unix socket, -1 elsewhere */
 	struct metric_page *metrics; /* this process's page */
-	/* control: the pages of all slots, to be added up */
-	struct metric_page *all_metrics;
+	/* control: the pages of all processes, read-only, to be added up */
+	const struct metric_page *all_metrics[BOOT_SLOTS_MAX];
 	size_t n_metrics;
 	bool jail; /* false: one process, sanitizers */
 	bool one_process;
@@ -70,6 +72,14 @@ int master_run(struct span bundle, const struct master_options *o) gw_checked;
  * it), log set up as it says. */
 struct config *boot_config(struct boot *b) gw_checked;
 
+/*
+ * The jail of this process as the configuration wants it. The strings are the configuration's. A
+ * role does, in this order: boot_config(), open and load what it needs from outside,
+ * boot_sandbox(), sandbox_confine(), start threads, sandbox_seal(), ipc_new() for its peers,
+ * master_link_start(), and returns.
+ */
+void boot_sandbox(const struct boot *b, const struct config *c, struct sandbox *s);
+
 /* The channel to master, with the frames every role treats alike (STOP, master gone): the role is
  * told of new peers and configurations only. */
 struct master_link {
@@ -79,7 +89,12 @@ struct master_link {
 	void (*stop)(void *arg);                       /* NULL: end at once */
 	void (*roles)(void *arg, struct span payload); /* control */
 	void *arg;
+	bool one_process;
 };
+/* The callbacks and arg are set; m lives as long as the process. Tells master READY in this turn.
+ */
 void master_link_start(struct master_link *m, struct loop *l, struct boot *b);
+/* Stopped, and finished with what was in hand: ends the process (with --one-process: this role). */
+void master_link_done(struct master_link *m);
 
 #endif

@@ -3,14 +3,27 @@
  * engine is one connection that can carry many transactions. Its owner
  * (role/sender.c, the wire tests, the fuzzer):
  *
- *	client_init (connected)                 client_send when CLIENT_READY
+ *	client_new (connected)                  client_send when CLIENT_READY
  *	client_feed(input), client_next(event)  client_body / client_body_end at CLIENT_WANT_BODY
  *	write client_output, client_sent        client_deadline / client_tick / client_eof
+ *
+ * After every call drain client_next until it returns 0 or -1, then write the
+ * output; a feed that took only a part is repeated with the rest after that.
+ * While there are events client_feed takes nothing. client_sent comes before
+ * the replies to what was sent are fed: a reply to a command that has not left
+ * is a lie.
  *
  * The promise: for every recipient of a transaction exactly one CLIENT_RCPT
  * comes, then one CLIENT_DONE; a desynchronised or lying peer can never mark
  * the wrong recipient as taken (replies are matched to commands one by one and
  * anything unexpected ends the session with the open recipients deferred).
+ * CLIENT_CLOSED is the last event of an engine.
+ *
+ * Memory: 640 octets for the engine. The output grows with what waits in it
+ * up to CLIENT_OUT_MAX, a reply up to REPLY_TEXT_MAX (that to EHLO up to
+ * REPLY_TOTAL_MAX); both are kept from one transaction to the next and given
+ * back by client_tick a second after the last one, so an idle connection costs
+ * the engine alone.
  */
 #ifndef GW_SMTP_CLIENT_H
 #define GW_SMTP_CLIENT_H
@@ -20,37 +33,49 @@
 #include "smtp/ehlo.h"
 #include "smtp/reply.h"
 
+enum {
+	CLIENT_OUT_MAX = 131072,
+	CLIENT_MEMORY_MAX = CLIENT_OUT_MAX + REPLY_TOTAL_MAX + 1024,
+	CLIENT_ADDRESS_MAX = 1000, /* a longer address is refused by us: 5.1.3, 5.1.7 */
+};
+
+/* Borrowed by every engine made with it, for the engine's life. */
 struct client_config {
 	struct span hostname; /* our name in EHLO/LHLO */
 	bool lmtp;
+	bool helo_only; /* for a peer that hung up on EHLO: say HELO at once */
 	/* Microseconds, RFC 5321 section 4.5.3.2: greeting 5 min, HELO 5 min, MAIL 5 min,
-	   RCPT 5 min, DATA 2 min, body block 3 min, end of data 10 min, QUIT short. */
+	   RCPT 5 min, DATA 2 min, body block 3 min, end of data 10 min, QUIT short. Each is the
+	   total time for a whole reply, or for CLIENT_BLOCK octets of content to leave. */
 	int64_t t_greeting, t_helo, t_mail, t_rcpt, t_data, t_block, t_end, t_quit;
 };
-/* The RFC's values. */
+enum { CLIENT_BLOCK = 4096 };
+/* The RFC's values, no name, SMTP. */
 void client_config_defaults(struct client_config *c);
 
 struct client_rcpt {
 	struct span addr; /* canonical */
-	uint8_t state;	  /* engine's own; zero at the start */
+	uint8_t state;    /* engine's own; set by client_send */
 };
 
-/* Borrowed until CLIENT_DONE or CLIENT_CLOSED. */
+/* Borrowed, with all it points to, until CLIENT_DONE. */
 struct client_txn {
 	struct span from; /* empty: <> */
 	struct client_rcpt *rcpt;
 	size_t n_rcpt;
-	uint64_t size; /* octets of content */
+	uint64_t size; /* octets that client_body will be given, exactly */
 	enum body_type body_type;
 	bool eight_bit; /* the content has octets above 127 */
 };
 
 enum client_event_type {
-	CLIENT_READY,	  /* greeted and EHLO done, or a transaction is over: client_send or client_quit */
+	CLIENT_READY, /* greeted and EHLO done, or a transaction is over: client_send or client_quit
+		       */
 	CLIENT_WANT_BODY, /* give the content with client_body, then client_body_end */
-	CLIENT_RCPT,	  /* the fate of recipient "rcpt": reply; see "sure" */
-	CLIENT_DONE,	  /* the transaction is over */
-	CLIENT_CLOSED,	  /* the connection is to be closed; reply says why */
+	CLIENT_RCPT,      /* the fate of recipient "rcpt": reply; 2xx only with the verdict on the
+			     content */
+	CLIENT_DONE,      /* the transaction is over */
+	CLIENT_CLOSED,    /* the connection is to be closed; reply says why */
 };
 
 /* Who made the reply in an event. */
@@ -59,35 +84,50 @@ enum client_source { CLIENT_FROM_PEER, CLIENT_FROM_US };
 struct client_event {
 	enum client_event_type type;
 	size_t rcpt;
-	struct reply reply; /* text borrowed until the next call */
+	struct reply reply; /* RCPT, CLOSED; text borrowed until the next call but client_next */
 	enum client_source source;
-	const char *stage; /* "connect" "greeting" "helo" "mail" "rcpt" "data" "body" "eom" "quit" */
-	bool past_dot;	   /* the dot was sent and no verdict came: the peer may have taken it */
-	bool site;	   /* the failure speaks of the host, not of this recipient (greeting, HELO, timeout) */
+	/* "greeting" "helo" "mail" "rcpt" "data" "body" "eom" "quit"; "idle": between transactions
+	 */
+	const char *stage;
+	bool past_dot; /* the dot was sent and no verdict came: the peer may have taken it */
+	/* The failure speaks of the host, not of this recipient (greeting, HELO, timeout, 421, a
+	   lost connection, nonsense). Not set when an idle connection ends with EOF or 421. */
+	bool site;
 };
 
 struct client;
 
 /* The engine owns its memory (bounded: CLIENT_MEMORY_MAX); NULL when out of memory. */
 struct client *client_new(const struct client_config *config, int64_t now) gw_checked;
+/* Frees and nulls; *c may be NULL. */
 void client_free(struct client **c);
 
+/* Returns the octets taken: 0 while there are events; all of them once the session is over. */
 size_t client_feed(struct client *c, struct span in, int64_t now);
+/* 1: *ev is filled; 0: nothing now; -1: CLIENT_CLOSED was given. */
 int client_next(struct client *c, struct client_event *ev) gw_checked;
 
-/* Only after CLIENT_READY. Recipients that cannot be sent (size, 8-bit for a peer without
- * 8BITMIME: 5.6.3) get their CLIENT_RCPT without a byte on the wire. */
+/* Only after CLIENT_READY. Recipients that cannot be sent (5.3.4 larger than the peer's SIZE,
+ * 5.6.3 8-bit for a peer without 8BITMIME, 5.6.7 address not ASCII, 5.1.3 and 5.1.7 address with
+ * controls) get their CLIENT_RCPT without a byte on the wire. */
 void client_send(struct client *c, struct client_txn *txn, int64_t now);
-/* Takes as much of the content as the output has room for; returns the octets taken. */
+/* Takes as much of the content as the output has room for; returns the octets taken. A bare CR or
+ * LF (RFC 5321 section 2.3.8) ends the connection without the dot: 554 5.6.0. All is taken, and
+ * ignored, once the session is over. */
 size_t client_body(struct client *c, struct span data, int64_t now);
-/* The content is whole: the end is sent. */
+/* The content is whole: the end is sent, behind a CRLF if the last line lacks one. When it was not
+ * txn->size octets the connection ends without the dot: 451 4.3.0. */
 void client_body_end(struct client *c, int64_t now);
 /* The content cannot be completed: the connection ends without the dot; recipients are deferred. */
 void client_body_abort(struct client *c, int64_t now);
+/* QUIT when ready; at another time the session ends at once, open recipients are deferred. */
 void client_quit(struct client *c, int64_t now);
 
+/* What is to be written; empty once the session is over. Valid until the next call but these two.
+ */
 struct span client_output(const struct client *c);
 void client_sent(struct client *c, size_t n, int64_t now);
+/* When to call client_tick at the latest; INT64_MAX: never. */
 int64_t client_deadline(const struct client *c);
 void client_tick(struct client *c, int64_t now);
 /* The peer closed, or the connection broke. */

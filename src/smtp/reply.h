@@ -10,7 +10,7 @@
 
 struct reply {
 	uint16_t code;
-	uint8_t esc[3];	  /* class, subject, detail (RFC 3463); class 0: none */
+	uint8_t esc[3];   /* class, subject, detail (RFC 3463); class 0: none */
 	struct span text; /* lines parted by '\n'; no CR, no controls */
 };
 
@@ -18,7 +18,8 @@ struct reply {
 #define REPLY(code, c, s, d, lit) ((struct reply){code, {c, s, d}, SPAN(lit)})
 
 /* Appends "250-5.1.1 text CRLF ..."; the enhanced code is left out when enhanced is false
- * or the code is 3xx. Bytes that may not stand in a reply become '?'. */
+ * or the code is 3xx. Bytes that may not stand in a reply become '?'; a line that would be
+ * longer than 512 octets goes on in a next one. */
 void reply_format(const struct reply *r, bool enhanced, struct buf *out);
 
 static inline bool reply_ok(const struct reply *r)
@@ -36,27 +37,34 @@ static inline bool reply_permanent(const struct reply *r)
 
 /* Reading. The text kept is capped (REPLY_TEXT_MAX), the rest is counted and skipped. */
 enum {
-	REPLY_LINE_MAX = 4096,	  /* a longer line ends the session */
-	REPLY_TOTAL_MAX = 65536,  /* a longer reply ends the session */
+	REPLY_LINE_MAX = 4096,   /* a longer line ends the session */
+	REPLY_TOTAL_MAX = 65536, /* a longer reply ends the session */
 	REPLY_TEXT_MAX = 1024,
 };
 
 struct reply_reader {
 	uint16_t code;
 	uint8_t esc[3];
-	uint32_t lines, total;
-	struct buf text; /* ceiling REPLY_TEXT_MAX; of EHLO replies all lines up to REPLY_TOTAL_MAX */
+	uint32_t lines, total, column;
+	uint8_t head[16]; /* the start of a line: code, separator, enhanced code */
+	uint8_t head_n;
+	bool headed, last, after_cr, whole;
+	bool keep_all;   /* set by the owner: keep text up to REPLY_TOTAL_MAX (replies to EHLO) */
+	struct buf text; /* what is kept, memory only while there is a reply */
 	bool failed;
+	int error;
 };
 
 void reply_reader_init(struct reply_reader *r);
 void reply_reader_fini(struct reply_reader *r);
 /*
  * Takes at most one reply: returns the bytes taken. *done is set when the reply
- * is whole: then *out (text borrowed until the next feed) holds it.
- * GW_EFORMAT or GW_EFULL (sticky): the peer makes no sense.
+ * is whole: then *out (text borrowed until the next feed) holds it. The enhanced
+ * code is taken out of the text when its class is that of the reply. Octets that
+ * may not stand in a reply are '?'. Lines with different codes are no reply.
+ * GW_EFORMAT, GW_EFULL or GW_ENOMEM (sticky): the peer makes no sense.
  */
-ptrdiff_t reply_reader_feed(struct reply_reader *r, struct span in, bool *done, struct reply *out)
-    gw_checked;
+ptrdiff_t reply_reader_feed(
+    struct reply_reader *r, struct span in, bool *done, struct reply *out) gw_checked;
 
 #endif

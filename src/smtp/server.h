@@ -8,12 +8,22 @@
  *	loop: n = server_feed(s, unread input, now); the first n bytes are consumed
  *	      while server_next(s, &ev) == 1: look at ev; where it asks, server_answer()
  *	      (now or later: while a verdict is due, feed takes nothing)
+ *	      again while feed took something
  *	      write server_output(), then server_sent()
  *	      at server_deadline(): server_tick(); at end of input: server_eof()
  *
- * Spans in events point into the input of the last feed and are valid until
- * the next call of server_feed. An event comes from at most one feed: a feed
- * stops behind the command or the piece of body that made an event.
+ * A feed takes at most one command or one piece of content, so each event comes
+ * from one feed. Spans in events point into the input of that feed and are valid
+ * until the next call of server_feed. The owner offers all unread input, and has
+ * room for at least SERVER_LINE_MAX octets of it.
+ *
+ * Who speaks out of turn is sent away, as its input may be somebody else's mail:
+ * input before the greeting (server_early) and input that was already there
+ * behind a DATA command, which RFC 2920 section 3.1 makes the last of a group:
+ * 554 5.5.0 and the end, whatever the verdict would have been, so that content
+ * sent too early can never run as commands. A line with a bare CR or LF ends the
+ * session too. So does content with one, but only behind its CRLF.CRLF: nothing
+ * of it is ever read as a command.
  */
 #ifndef GW_SMTP_SERVER_H
 #define GW_SMTP_SERVER_H
@@ -28,53 +38,59 @@
 /* Borrowed by every engine made with it; shared by all sessions of a listener. */
 struct server_config {
 	struct span hostname;
-	struct span banner;	/* text behind the host name in the 220, e.g. "ESMTP" */
-	uint32_t extensions;	/* bits 1 << EXT_..., what EHLO offers */
-	uint64_t message_size;	/* largest message, octets */
-	uint32_t recipients;	/* per message; beyond: 452 4.5.3 */
-	uint32_t transactions;	/* per session; beyond: 421 4.7.0 */
-	uint32_t bad_commands;	/* unknown, malformed, out of order or useless (NOOP, RSET, VRFY ...)
-				   in a row without progress; beyond: 421 4.7.0 and the end */
+	struct span banner;    /* text behind the host name in the 220, e.g. "ESMTP" */
+	uint32_t extensions;   /* bits 1 << EXT_..., what EHLO offers */
+	uint64_t message_size; /* largest message, octets; 0: any */
+	uint32_t recipients;   /* per message; beyond: 452 4.5.3 */
+	uint32_t transactions; /* per session; beyond: 421 4.7.0 */
+	uint32_t bad_commands; /* unknown, malformed, out of order or useless (NOOP, RSET, VRFY ...)
+				  in a row without progress; beyond: 421 4.7.0 and the end */
 	int64_t command_timeout; /* microseconds for one whole command (total, not per byte) */
-	int64_t data_timeout;	 /* from 354 to end of data without progress of data_rate */
-	uint32_t data_rate;	 /* octets a second that must arrive on average after data_timeout */
+	int64_t
+	    data_timeout;   /* content may pause that long, or fall behind data_rate by that long */
+	uint32_t data_rate; /* octets a second that must arrive on average; 0: any */
 	int64_t verdict_timeout; /* 0: none (the owner has its own) */
 };
 
+/*
+ * A verdict of 421 always ends the session. When several events come of one
+ * feed their order is REFUSED, RESET, the one that asks, END.
+ */
 enum server_event_type {
-	SERVER_CONNECT, /* verdict: 220 (text ignored, the banner is sent), 421 or 554 = the end */
-	SERVER_HELO,	/* verdict: 250 or a refusal; name, esmtp */
-	SERVER_MAIL,	/* verdict; address, size, body_type */
-	SERVER_RCPT,	/* verdict; address */
-	SERVER_DATA,	/* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient */
-	SERVER_BODY,	/* no verdict; data: a piece of the content, dots unstuffed */
-	SERVER_EOM,	/* verdict; facts. 2xx ends the transaction as accepted. */
-	SERVER_RESET,	/* no verdict: the transaction that was open is forgotten */
+	SERVER_CONNECT, /* verdict: 220 (text ignored, the banner is sent); anything else = the end
+			 */
+	SERVER_HELO,    /* verdict: 250 (text ignored) or a refusal; name, esmtp */
+	SERVER_MAIL,    /* verdict; address, size, body_type */
+	SERVER_RCPT,    /* verdict; address */
+	SERVER_DATA,    /* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient */
+	SERVER_BODY,    /* no verdict; data: a piece of the content, dots unstuffed */
+	SERVER_EOM,     /* verdict; facts. 2xx ends the transaction as accepted, else as refused. */
+	SERVER_RESET,   /* no verdict: the transaction that was open is forgotten */
 	SERVER_REFUSED, /* no verdict: the engine itself refused something; stage, reply, reason */
-	SERVER_END,	/* no verdict: the session is over once the output is written; reason */
+	SERVER_END,     /* no verdict: the session is over once the output is written; reason */
 };
 
 struct server_event {
 	enum server_event_type type;
-	struct span name;	  /* HELO: argument */
-	bool esmtp;		  /* HELO: it was EHLO */
-	struct address address;	  /* MAIL, RCPT */
-	uint64_t size;		  /* MAIL: SIZE=, 0 if not given */
-	enum body_type body_type; /* MAIL: BODY= */
-	struct span data;	  /* BODY */
+	struct span name;               /* HELO: argument */
+	bool esmtp;                     /* HELO: it was EHLO */
+	struct address address;         /* MAIL, RCPT */
+	uint64_t size;                  /* MAIL: SIZE=, 0 if not given */
+	enum body_type body_type;       /* MAIL: BODY= */
+	struct span data;               /* BODY */
 	const struct body_facts *facts; /* EOM */
-	struct reply reply;	  /* REFUSED */
-	const char *stage;	  /* REFUSED: "connect" "helo" "mail" "rcpt" "data" "eom" "command" */
-	const char *reason;	  /* REFUSED, END: slug for log and metrics, e.g. "bare_lf", "timeout" */
+	struct reply reply;             /* REFUSED */
+	const char *stage;  /* REFUSED: "connect" "helo" "mail" "rcpt" "data" "eom" "command" */
+	const char *reason; /* REFUSED, END: slug for log and metrics, e.g. "bare_lf", "timeout" */
 };
 
 enum server_state {
 	SERVER_S_CONNECT, /* before the greeting */
-	SERVER_S_START,	  /* greeted, no HELO yet */
-	SERVER_S_IDLE,	  /* HELO done, no transaction */
-	SERVER_S_MAIL,	  /* MAIL accepted */
-	SERVER_S_BODY,	  /* behind 354 */
-	SERVER_S_EOM,	  /* the verdict on the message is due */
+	SERVER_S_START,   /* greeted, no HELO yet */
+	SERVER_S_IDLE,    /* HELO done, no transaction */
+	SERVER_S_MAIL,    /* MAIL accepted */
+	SERVER_S_BODY,    /* behind 354 */
+	SERVER_S_EOM,     /* the verdict on the message is due */
 	SERVER_S_END,
 };
 
@@ -82,30 +98,39 @@ struct server {
 	uint32_t magic;
 	const struct server_config *config;
 	enum server_state state;
-	bool verdict_due, ended, esmtp;
+	enum server_event_type asked; /* what the verdict that is due is about */
+	bool verdict_due, ended, end_given, esmtp, asked_esmtp;
+	bool open;      /* the owner was told of a transaction and not yet of its end */
+	bool reset_due; /* a RESET is to be given out */
+	bool closing, eof;
 	struct server_event pending; /* the event to be given out */
 	bool has_pending;
 	uint32_t recipients_ok, recipients_refused, transactions, bad;
-	uint32_t overflow; /* a too long line is being discarded */
-	uint64_t declared_size;
+	uint8_t overflow; /* a too long line is being discarded */
+	uint8_t dot;      /* where in CRLF . CRLF the content stands */
+	uint8_t refuse;   /* a refusal of the content that waits for its end */
 	struct body_scan body;
-	uint8_t dot;	/* where in CRLF . CRLF the body stands; engine's own */
-	uint8_t refuse; /* a refusal of the content that waits for its end; engine's own */
-	int64_t deadline, started;
+	uint64_t received; /* octets of content on the wire */
+	int64_t deadline, started, held;
 	struct buf out; /* replies; ceiling SERVER_OUT_MAX, memory only while there are any */
 	const char *end_reason;
 };
 
-enum { SERVER_LINE_MAX = 2048, SERVER_OUT_MAX = 65536 };
+enum {
+	SERVER_LINE_MAX = 2048, /* of a command with its CRLF */
+	SERVER_OUT_MAX = 65536,
+	SERVER_OUT_HIGH = 32768, /* with more than that unsent, feed takes nothing */
+};
 
 void server_init(struct server *s, const struct server_config *config, int64_t now);
 void server_fini(struct server *s);
 
-/* Returns the bytes taken: 0 if a verdict is due, a line is not whole yet, or the output is full. */
+/* Returns the bytes taken: 0 if a verdict is due, an event waits, a line is not whole yet, the
+ * output is full or the session over. */
 size_t server_feed(struct server *s, struct span in, int64_t now);
 /* 1: *ev is filled (and answered next if it asks); 0: feed more input; -1: the session is over. */
 int server_next(struct server *s, struct server_event *ev) gw_checked;
-/* The verdict on the event that asked; text is copied into the output. */
+/* The verdict on the event that asked; text is copied into the output. Ignored after the end. */
 void server_answer(struct server *s, const struct reply *r, int64_t now);
 
 struct span server_output(const struct server *s);
@@ -114,9 +139,20 @@ void server_sent(struct server *s, size_t n);
 /* When to call server_tick at the latest; INT64_MAX while only the owner is awaited. */
 int64_t server_deadline(const struct server *s);
 void server_tick(struct server *s, int64_t now);
-/* The client closed its side: an open transaction is forgotten, nothing of it is delivered. */
+/*
+ * The client closed its side and feed takes nothing more of what it sent: an open
+ * transaction is forgotten, nothing of it is delivered. If the verdict on a whole
+ * message is due, the session ends behind the reply to it.
+ */
 void server_eof(struct server *s, int64_t now);
-/* The owner wants the session to end: 421 at the next command boundary, an open body is let finish. */
+/* The owner wants the session to end: 421 at the next command boundary, an open body is let finish.
+ */
 void server_shutdown(struct server *s, int64_t now);
+/* Instead of the verdict on SERVER_CONNECT or SERVER_DATA: there is unread input already. Else
+ * no-op. */
+void server_early(struct server *s, int64_t now);
+/* The owner cannot take content for a while: feed takes nothing and the client's time stands still.
+ */
+void server_hold(struct server *s, bool hold, int64_t now);
 
 #endif

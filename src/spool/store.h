@@ -18,8 +18,8 @@
 /* Types on disk: numbers are for ever. */
 enum record_type {
 	REC_MESSAGE = 1, /* meta: envelope; body: head and the rest of the content */
-	REC_PART = 2,	 /* body: a piece of content of a transaction that is not committed yet */
-	REC_RESULT = 3,	 /* meta: a change */
+	REC_PART = 2,    /* body: a piece of content of a transaction that is not committed yet */
+	REC_RESULT = 3,  /* meta: a change */
 	REC_DEFERRED = 4,
 	REC_EXPANDED = 5,
 	REC_HELD = 6,
@@ -29,7 +29,7 @@ enum record_type {
 	REC_LIMIT = 10,
 	REC_EVENT = 11,
 	REC_TRUNCATE = 12, /* the store's own: a segment ends before its last bytes */
-	REC_SEAL = 13,	   /* the store's own: the last record of a full segment */
+	REC_SEAL = 13,     /* the store's own: the last record of a full segment */
 };
 
 /* Where bytes lie: in the segment of that generation. */
@@ -42,27 +42,31 @@ struct extent {
 struct store_record {
 	enum record_type type;
 	struct msgid id;
-	bool own;	    /* ours (result, bounce): may use the reserve of space */
-	struct span meta;   /* small: envelope, change */
+	bool own;                /* ours (result, bounce): may use the reserve of space */
+	struct span meta;        /* small: envelope, change */
 	const struct span *body; /* the content, in pieces */
 	size_t n_body;
 
-	int status;		 /* out: 0 durable, or GW_EIO, GW_ENOSPC (not stored), GW_EFULL (too big) */
+	int status; /* out: 0 durable, or GW_EIO, GW_ENOSPC (not stored), GW_EFULL (too big) */
 	struct extent meta_at, body_at; /* out */
-	void *owner;		 /* the caller's */
+	void *owner;                    /* the caller's */
 };
 
 struct store_params {
-	uint64_t segment_size; /* octets; a record must fit into one */
+	uint64_t segment_size; /* octets, a multiple of 4096; a record must fit into one */
 	uint64_t reserve;      /* octets of free space that only "own" records may use */
-	unsigned spares;       /* written-once segments kept ready */
+	unsigned spares;       /* written-once segments kept ready; up to twice as many are kept */
 	void (*random)(void *to, size_t n); /* unpredictable bytes: segment keys */
 };
 
 struct store;
 struct store_read;
 
-/* Opens the directory; nothing is read yet. 0, GW_EIO, GW_EVERSION. *why: a sentence for the log. */
+/*
+ * Opens the directory: names and segment headers are looked at, half-made files removed, no record
+ * is read yet. The disk is borrowed and must outlive the store. 0, GW_EIO, GW_EVERSION. *why: a
+ * sentence for the log.
+ */
 int store_open(struct store **s, struct disk *disk, const struct store_params *p, char *why,
     size_t why_size) gw_checked;
 void store_close(struct store **s);
@@ -72,12 +76,16 @@ void store_close(struct store **s);
  * read is flushed before the first record is given out. 1: *r is the next record
  * (meta borrowed until the next call; body not in memory, only body_at); 0: the
  * end, the store takes commits now (in a new segment); GW_EIO: the disk cannot be
- * read. Damaged records are skipped and reported in *damage.
+ * read or flushed, the store can only be closed. Damaged records are skipped and reported in
+ * *damage, which is settled segment by segment. The caller takes holds (store_hold) as it goes.
+ * Types this program does not know are given out like all others.
  */
 struct store_damage {
-	uint64_t records; /* so far */
+	uint64_t records;         /* so far */
 	uint64_t segment, offset; /* of the last one */
-	uint64_t truncated; /* bytes that a TRUNCATE or a torn tail took back: not damage */
+	uint64_t truncated; /* bytes of torn, never flushed records (as far as seen): not damage */
+	uint64_t truncates; /* segments that a TRUNCATE ended */
+	uint64_t strangers; /* segment files without a good header: left alone, never read */
 };
 int store_recover(struct store *s, struct store_record *r, struct store_damage *damage) gw_checked;
 
@@ -88,6 +96,11 @@ int store_recover(struct store *s, struct store_record *r, struct store_damage *
  *                    durable yet: records with status GW_EIO may be neither acknowledged
  *                    nor refused, and store_commit must not be called until store_heal gives 0.
  * The log thread owns the array until it returns.
+ *
+ * Each record whose status became 0 comes with one hold on its segment (as by store_hold), so that
+ * nothing can retire it before the loop has seen the status. The loop gives it back with
+ * store_release(s, r->meta_at.segment): when the message is finished, or for records that nothing
+ * points at (RESULT and the like) as soon as it has seen the status.
  */
 enum store_outcome { STORE_DONE, STORE_UNDECIDED };
 enum store_outcome store_commit(struct store *s, struct store_record *r, size_t n) gw_checked;
@@ -101,8 +114,8 @@ uint64_t store_failed_segment(const struct store *s);
  * Reading a stored body or meta: any n bytes from an offset within the extent.
  * Returns octets read, GW_EIO, GW_ENOENT (segment gone: a bug of the caller).
  */
-int64_t store_read_at(struct store *s, const struct extent *e, uint64_t from, void *to, size_t n)
-    gw_checked;
+int64_t store_read_at(
+    struct store *s, const struct extent *e, uint64_t from, void *to, size_t n) gw_checked;
 /* Checksum as in extents, over pieces in order: *state starts as NULL, end frees it. */
 void store_sum_feed(struct store_read **state, struct span data);
 uint64_t store_sum_end(struct store_read **state);
@@ -111,12 +124,13 @@ uint64_t store_sum_end(struct store_read **state);
  * transactions with parts. */
 void store_hold(struct store *s, uint64_t segment);
 void store_release(struct store *s, uint64_t segment);
-/* Takes the oldest segments that nobody holds out of the log (oldest first, never past a held
- * one) and makes spares of them. Returns how many. */
+/* Takes the oldest segments that nobody holds out of the log: oldest first, never past a held one,
+ * never the newest. Returns how many. Quick: store_prepare does the renaming and flushing. */
 unsigned store_retire(struct store *s);
 
-/* The index thread's work: makes one spare segment ready if there are too few. 1: did something,
- * 0: nothing to do, GW_ENOSPC/GW_EIO. */
+/* The index thread's work: makes a spare of one retired segment (or removes it if there are
+ * enough), else makes a new spare if there are too few. 1: did something, 0: nothing to do,
+ * GW_ENOSPC/GW_EIO: try again in a while. */
 int store_prepare(struct store *s) gw_checked;
 
 struct store_stat {

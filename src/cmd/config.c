@@ -1,0 +1,184 @@
+#include "cmd/cmd.h"
+
+#include "config/config.h"
+#include "config/schema.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DONE = 0, FOUND_ERRORS = 1, USAGE = 64, NOT_FOUND = 66 };
+
+static const char default_path[] = "/etc/godwit/godwit.conf";
+
+static int usage(void)
+{
+	fputs("usage: godwit config check [FILE]\n"
+	      "       godwit config show [--origin] [--json] [FILE]\n"
+	      "       godwit config explain [SETTING|CODE]\n",
+	    stderr);
+	return USAGE;
+}
+
+static int print(struct buf *b, FILE *to)
+{
+	struct span s = buf_view(b);
+	bool good = !buf_failed(b) && (s.n == 0 || fwrite(s.p, 1, s.n, to) == s.n);
+
+	buf_fini(b);
+	return good && fflush(to) == 0 ? DONE : FOUND_ERRORS;
+}
+
+/* Loads and checks; what there is to say goes to standard error unless quiet. */
+static struct config *load(const char *path, bool quiet, struct config_diags *d)
+{
+	struct config *c = NULL;
+	struct buf bundle, text;
+
+	buf_init(&bundle, CONFIG_BUNDLE_MAX);
+	buf_init(&text, 1 << 20);
+	if (config_bundle_load(path, &bundle, d) == 0)
+		c = config_parse(buf_view(&bundle), 1, d);
+	config_diags_format(d, &text);
+	if (!quiet)
+		print(&text, stderr);
+	buf_fini(&text);
+	buf_fini(&bundle);
+	return c;
+}
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static const char *code_text(const struct config_diag *m)
+{
+	static char text[16];
+
+	snprintf(text, sizeof(text), "%c%04u", m->error ? 'E' : 'W', m->code);
+	return text;
+}
+
+static json_t *message(const struct config_diag *m)
+{
+	return json_pack("{s:s?, s:i, s:i, s:s, s:s, s:s, s:s}", "file", m->place.file, "line",
+	    (int)m->place.line, "column", (int)m->place.column, "severity",
+	    m->error ? "error" : "warning", "code", code_text(m), "text", m->text, "hint", m->hint);
+}
+
+/* One object: the verdict and all messages. */
+static void print_json(const char *path, const struct config_diags *d)
+{
+	json_t *list = json_array();
+	json_t *all;
+
+	for (size_t i = 0; i < d->n; i++)
+		json_array_append_new(list, message(&d->d[i]));
+	all = json_pack("{s:s, s:b, s:i, s:i, s:o}", "file", path, "good", d->errors == 0, "errors",
+	    (int)d->errors, "warnings", (int)d->warnings, "messages", list);
+	if (all != NULL)
+		json_dumpf(all, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(all);
+}
+
+static int check(const struct cmd_globals *g, const char *path)
+{
+	struct config_diags d;
+	struct config *c;
+	bool good;
+
+	config_diags_init(&d);
+	c = load(path, g->json, &d);
+	good = c != NULL;
+	if (g->json)
+		print_json(path, &d);
+	else if (!g->quiet)
+		fprintf(good ? stdout : stderr, "%s: %s (%zu error%s, %zu warning%s)\n", path,
+		    good ? "good" : "not usable", d.errors, plural(d.errors), d.warnings,
+		    plural(d.warnings));
+	config_free(&c);
+	config_diags_fini(&d);
+	return good ? DONE : FOUND_ERRORS;
+}
+
+static int show(const char *path, bool origin, bool json)
+{
+	int rc = FOUND_ERRORS;
+	struct config_diags d;
+	struct config *c;
+	struct buf out;
+
+	config_diags_init(&d);
+	c = load(path, false, &d);
+	if (c != NULL) {
+		buf_init(&out, 64 << 20);
+		config_show(c, origin, json, &out);
+		rc = print(&out, stdout);
+	}
+	config_free(&c);
+	config_diags_fini(&d);
+	return rc;
+}
+
+static int show_arguments(const struct cmd_globals *g, const char *path, int argc, char **argv)
+{
+	bool origin = false, json = g->json;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--origin") == 0)
+			origin = true;
+		else if (strcmp(argv[i], "--json") == 0)
+			json = true;
+		else if (argv[i][0] != '-' && i == argc - 1)
+			path = argv[i];
+		else
+			return usage();
+	}
+	return show(path, origin, json);
+}
+
+static int explain(const char *what)
+{
+	struct buf out;
+	int rc = DONE;
+
+	buf_init(&out, 1 << 20);
+	if (what == NULL) {
+		schema_list(&out);
+		return print(&out, stdout);
+	}
+	if (schema_explain(span_str(what), &out) < 0) {
+		fprintf(stderr, "config explain: no setting or code '%s' (%.*s)\n", what,
+		    SPAN_ARG(buf_view(&out)));
+		buf_clear(&out);
+		rc = NOT_FOUND;
+	}
+	return print(&out, stdout) == DONE ? rc : FOUND_ERRORS;
+}
+
+static int docs(void)
+{
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	schema_docs(&out);
+	return print(&out, stdout);
+}
+
+int cmd_config(const struct cmd_globals *g, int argc, char **argv)
+{
+	const char *path = g->config ? g->config : default_path;
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (strcmp(verb, "check") == 0 && argc <= 3 && (argc == 2 || argv[2][0] != '-'))
+		return check(g, argc == 3 ? argv[2] : path);
+	if (strcmp(verb, "show") == 0)
+		return show_arguments(g, path, argc - 2, argv + 2);
+	if (strcmp(verb, "explain") == 0 && argc <= 3)
+		return explain(argc == 3 ? argv[2] : NULL);
+	if (strcmp(verb, "docs") == 0 && argc == 2)
+		return docs();
+	return usage();
+}

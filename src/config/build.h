@@ -1,0 +1,56 @@
+/*
+ * Private to config/: from the tree to the snapshot. build.c walks statements by
+ * the table and stores simple values; words.c has the settings with a grammar of
+ * their own; check.c looks at the whole.
+ */
+#ifndef GW_CONFIG_BUILD_H
+#define GW_CONFIG_BUILD_H
+
+#include "config/index.h"
+#include "config/value.h"
+
+struct builder {
+	struct reader *r;
+	struct values v;
+	struct config *c;
+	struct config_index *x;
+	/* The growing ends of the snapshot's arrays, which have room for all statements. */
+	struct listen *listen;
+	struct cidr *trust;
+	struct domain *domain;
+	struct route *route;
+	struct shape *shape;
+	struct shape star;
+	struct place star_origin[SHAPE_OPTIONS];
+	/* The first place of everything that may be said once: "domain example.com". */
+	struct map once;
+};
+
+/* A block (or the top, or a tail of words) whose settings are being read. */
+struct block {
+	enum option_scope scope;
+	const char *label;    /* for messages: "shape google" */
+	void *base;           /* the struct whose fields are set */
+	struct place *origin; /* where places go, that of option "first" in front; or NULL */
+	size_t first;
+	struct place seen[OPT_COUNT];
+};
+
+/* ---- build.c */
+void build_settings(struct builder *b, struct block *k, const struct stmt *list);
+void build_defaults(struct builder *b, enum option_scope scope, void *base);
+/* The words behind a value: "per-ip 20". */
+void build_tail(struct builder *b, const struct option *row, const struct word *rest);
+/* Reports the word as one too many; true if there is one. */
+bool build_extra(struct builder *b, const struct option *row, const struct word *w);
+/* The place where this was said before, or NULL; remembers it. */
+const struct place *build_once(
+    struct builder *b, const char *kind, const char *name, const struct place *at);
+
+/* ---- words.c: settings of type OWN; the first word is the setting's name. */
+void build_own(struct builder *b, struct block *k, const struct option *row, const struct stmt *s);
+
+/* ---- check.c */
+void check_whole(struct builder *b);
+
+#endif

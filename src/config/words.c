@@ -1,0 +1,316 @@
+#include "config/build.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- targets: KIND ARGUMENT, in "deliver" and behind "via" */
+
+static const char *const target_words[] = {"maildir", "lmtp", "relay", "reject"};
+
+static void bad_keyword(
+    struct builder *b, const struct word *w, const char *const *words, size_t n, const char *list)
+{
+	const char *near = nearest_word(span_str(w->text), words, n);
+
+	report(b->r, CE_KEYWORD, w, near ? textf(b->r, "did you mean '%s'?", near) : NULL, w->text,
+	    list);
+}
+
+static bool is_word(const struct word *w, const char *text)
+{
+	return w != NULL && strcmp(w->text, text) == 0;
+}
+
+/* A value must follow behind this word. */
+static bool has_next(struct builder *b, const struct option *row, const struct word *w)
+{
+	if (w->next != NULL)
+		return true;
+	report(
+	    b->r, CE_VALUE_MISSING, w, textf(b->r, "write: %s %s", row->name, row->args), w->text);
+	return false;
+}
+
+static bool read_argument(struct builder *b, const struct word *w, struct target *t)
+{
+	switch (t->kind) {
+	case TARGET_MAILDIR: t->path = value_maildir(&b->v, w); return t->path != NULL;
+	case TARGET_REJECT: t->reply = value_reply(&b->v, w); return t->reply != NULL;
+	case TARGET_LMTP: return value_endpoint(&b->v, w, ENDPOINT_LMTP, &t->at);
+	case TARGET_RELAY: return value_endpoint(&b->v, w, ENDPOINT_RELAY, &t->at);
+	}
+	return false;
+}
+
+static bool read_target(
+    struct builder *b, const struct option *row, const struct word *w, struct target *t)
+{
+	size_t kind = 0;
+
+	while (kind < GW_ARRAY_LEN(target_words) && !is_word(w, target_words[kind]))
+		kind++;
+	if (kind == GW_ARRAY_LEN(target_words)) {
+		bad_keyword(b, w, target_words, kind, "maildir lmtp relay reject");
+		return false;
+	}
+	*t = (struct target){.kind = (enum target_kind)kind, .place = w->place};
+	if (!has_next(b, row, w) || !read_argument(b, w->next, t))
+		return false;
+	return !build_extra(b, row, w->next->next);
+}
+
+/* ---- the settings */
+
+static void own_listen(struct builder *b, const struct option *row, const struct word *w)
+{
+	static const char *const kinds[] = {"mx"};
+	const struct place *first;
+	char at[PLACE_TEXT];
+	char key[300];
+
+	if (!is_word(w, "mx")) {
+		bad_keyword(b, w, kinds, GW_ARRAY_LEN(kinds), "mx");
+		return;
+	}
+	if (!has_next(b, row, w))
+		return;
+	for (w = w->next; w != NULL; w = w->next) {
+		struct listen l = {.kind = LISTEN_MX, .name = "mx", .place = w->place};
+
+		if (!value_endpoint(&b->v, w, ENDPOINT_LISTEN, &l.at))
+			continue;
+		snprintf(key, sizeof(key), "%s %u", l.at.host, l.at.port);
+		first = build_once(b, "listen", key, &w->place);
+		if (first != NULL)
+			report(b->r, CE_LISTEN_TWICE, w, NULL, w->text, place_text(first, at));
+		else
+			b->listen[b->c->n_listen++] = l;
+	}
+}
+
+static void own_log(struct builder *b, const struct option *row, const struct stmt *s)
+{
+	static const char *const kinds[] = {"journal", "stderr", "file", "json"};
+	const struct word *w = s->words->next;
+	struct block k = {
+	    .scope = SCOPE_LOG, .label = "log", .base = b->c, .origin = &b->x->origin[0]};
+
+	build_settings(b, &k, s->block);
+	b->c->log_json = is_word(w, "json");
+	if (b->c->log_json && is_word(w->next, "file"))
+		w = w->next;
+	if (is_word(w, "file")) {
+		if (!has_next(b, row, w))
+			return;
+		w = w->next;
+		b->c->log_path = value_path(&b->v, w);
+	} else if (!is_word(w, "journal") && !is_word(w, "stderr") && !is_word(w, "json")) {
+		bad_keyword(b, w, kinds, GW_ARRAY_LEN(kinds), "journal stderr file json");
+		return;
+	}
+	build_extra(b, row, w->next);
+}
+
+static void own_trust(struct builder *b, const struct word *w)
+{
+	for (; w != NULL; w = w->next) {
+		if (value_cidr(&b->v, w, &b->trust[b->c->n_trust]))
+			b->c->n_trust++;
+	}
+}
+
+static void own_domain(struct builder *b, const struct option *row, const struct stmt *s)
+{
+	const struct word *w = s->words->next;
+	struct domain d = {.place = s->words->place, .name = value_pattern(&b->v, w)};
+	char label[300], at[PLACE_TEXT];
+	struct block k = {.scope = SCOPE_DOMAIN, .label = label, .base = &d};
+	const struct place *first;
+
+	if (build_extra(b, row, w->next))
+		return;
+	snprintf(label, sizeof(label), "domain %.256s", w->text);
+	build_settings(b, &k, s->block);
+	if (d.name == NULL)
+		return;
+	first = build_once(b, "domain", d.name, &s->words->place);
+	if (first != NULL)
+		report(b->r, CE_DOMAIN_TWICE, w, NULL, d.name, place_text(first, at));
+	else if (k.seen[OPT_DELIVER].line == 0)
+		report(b->r, CE_REQUIRED_IN, w,
+		    "add: deliver maildir PATH (or lmtp, relay, reject)", label, "deliver");
+	else
+		b->domain[b->c->n_domain++] = d;
+}
+
+/* "to any" or "to domain PATTERN"; the word behind it, NULL after a report. */
+static const struct word *read_destination(
+    struct builder *b, const struct option *row, const struct word *w, struct route *r)
+{
+	static const char *const destinations[] = {"any", "domain"};
+
+	if (!is_word(w, "to")) {
+		report(b->r, CE_KEYWORD, w,
+		    "write: route to any via ... or route to domain PATTERN via ...", w->text,
+		    "to");
+		return NULL;
+	}
+	if (!has_next(b, row, w))
+		return NULL;
+	w = w->next;
+	if (is_word(w, "domain") && has_next(b, row, w)) {
+		w = w->next;
+		r->domain = value_pattern(&b->v, w);
+		if (r->domain == NULL)
+			return NULL;
+	} else if (!is_word(w, "any")) {
+		if (!is_word(w, "domain"))
+			bad_keyword(b, w, destinations, 2, "any domain");
+		return NULL;
+	}
+	return has_next(b, row, w) ? w->next : NULL;
+}
+
+static void own_route(struct builder *b, const struct option *row, const struct stmt *s)
+{
+	struct route r = {.place = s->words->place};
+	const struct word *w = read_destination(b, row, s->words->next, &r);
+
+	if (w == NULL)
+		return;
+	if (!is_word(w, "via"))
+		report(b->r, CE_KEYWORD, w, "write: via relay HOST:PORT (or lmtp, maildir, reject)",
+		    w->text, "via");
+	else if (has_next(b, row, w) && read_target(b, row, w->next, &r.target))
+		b->route[b->c->n_route++] = r;
+}
+
+/* ---- shape groups */
+
+static bool shape_name_good(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t c = (uint8_t)s[i];
+
+		if (!ascii_isalpha(c) && !ascii_isdigit(c) && c != '-' && c != '_' && c != '.')
+			return false;
+	}
+	return n > 0 && n <= 32;
+}
+
+static void read_shape(
+    struct builder *b, struct shape *g, struct place *origin, const struct stmt *s)
+{
+	const struct word *w = s->words->next;
+	char label[64];
+	struct block k = {.scope = SCOPE_SHAPE,
+	    .label = label,
+	    .base = g,
+	    .origin = origin,
+	    .first = OPT_SHAPE_DOMAIN};
+	const struct place *domains = &k.seen[OPT_SHAPE_DOMAIN];
+
+	snprintf(label, sizeof(label), "shape %.40s", w->text);
+	build_settings(b, &k, s->block);
+	if (strcmp(g->name, "*") == 0 && domains->line > 0)
+		report_at(b->r, CE_SHAPE_STAR, domains, 6, NULL, "");
+	else if (strcmp(g->name, "*") != 0 && domains->line == 0)
+		report(b->r, CE_REQUIRED_IN, w, "add: domain PATTERN...", k.label, "domain");
+}
+
+/* "shape *" comes first (see parse.c); the other groups start as copies of it. */
+static void own_shape(struct builder *b, const struct option *row, const struct stmt *s)
+{
+	const struct word *w = s->words->next;
+	bool is_star = is_word(w, "*");
+	struct shape *g = is_star ? &b->star : &b->shape[b->c->n_shape];
+	struct place *origin = is_star ? b->star_origin : b->x->shape_origin[b->c->n_shape];
+	const struct place *first;
+	char at[PLACE_TEXT];
+
+	if (build_extra(b, row, w->next))
+		return;
+	if (!is_star && !shape_name_good(w->text)) {
+		report(b->r, CE_SHAPE_NAME, w, NULL, w->text);
+		return;
+	}
+	first = build_once(b, "shape", w->text, &s->words->place);
+	if (first != NULL) {
+		report(b->r, CE_SHAPE_TWICE, w, NULL, w->text, place_text(first, at));
+		return;
+	}
+	*g = b->star;
+	g->name = must_dup(&b->c->arena, span_str(w->text));
+	g->place = s->words->place;
+	memcpy(origin, b->star_origin, is_star ? 0 : sizeof(b->star_origin));
+	if (!is_star)
+		b->c->n_shape++;
+	read_shape(b, g, origin, s);
+}
+
+static size_t count_words(const struct word *w)
+{
+	size_t n = 0;
+
+	for (; w != NULL; w = w->next)
+		n++;
+	return n;
+}
+
+static void own_shape_domain(struct builder *b, struct shape *g, const struct word *w)
+{
+	const char **list = must_alloc(&b->c->arena, count_words(w) * sizeof(*list));
+	const struct place *first;
+	char at[PLACE_TEXT];
+
+	g->n_domain = 0;
+	g->domain = list;
+	for (; w != NULL; w = w->next) {
+		const char *pattern = value_pattern(&b->v, w);
+
+		if (pattern == NULL)
+			continue;
+		first = build_once(b, "pattern", pattern, &w->place);
+		if (first != NULL)
+			report(
+			    b->r, CE_SHAPE_PATTERN_TWICE, w, NULL, pattern, place_text(first, at));
+		else
+			list[g->n_domain++] = pattern;
+	}
+}
+
+static void own_retry(
+    struct builder *b, const struct option *row, struct shape *g, const struct word *w)
+{
+	int64_t *list = must_alloc(&b->c->arena, count_words(w) * sizeof(*list));
+	uint64_t n;
+
+	g->retry = list;
+	g->n_retry = 0;
+	for (; w != NULL; w = w->next) {
+		if (value_number(&b->v, row, TYPE_DURATION, w, &n))
+			list[g->n_retry++] = (int64_t)n;
+	}
+}
+
+void build_own(struct builder *b, struct block *k, const struct option *row, const struct stmt *s)
+{
+	const struct word *w = s->words->next;
+	struct domain *d = k->base;
+
+	switch (row->id) {
+	case OPT_LISTEN: own_listen(b, row, w); break;
+	case OPT_LOG: own_log(b, row, s); break;
+	case OPT_TRUST: own_trust(b, w); break;
+	case OPT_DOMAIN: own_domain(b, row, s); break;
+	case OPT_ROUTE: own_route(b, row, s); break;
+	case OPT_SHAPE: own_shape(b, row, s); break;
+	case OPT_INCLUDE: build_extra(b, row, w->next); break;
+	case OPT_DELIVER: read_target(b, row, w, &d->deliver); break;
+	case OPT_SHAPE_DOMAIN: own_shape_domain(b, k->base, w); break;
+	case OPT_SHAPE_RETRY: own_retry(b, row, k->base, w); break;
+	default: die("%s: no code for this setting", row->name);
+	}
+}

@@ -1,0 +1,192 @@
+/* What all roles do at their start: configuration, log, jail, the channel to master. */
+#include "base/cursor.h"
+#include "base/log.h"
+#include "role/boot_log.h"
+#include "role/maildir.h"
+#include "role/role.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOG_MODE = 0640 };
+
+/* ---- configuration and log -------------------------------------------------------------- */
+
+void boot_log(const struct config *c, const char *role)
+{
+	int fd = STDERR_FILENO;
+
+	if (c->log_path != NULL) {
+		fd = open(
+		    c->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
+		if (fd < 0)
+			die("log %s: %s", c->log_path, strerror(errno));
+	}
+	log_setup(fd, c->log_json ? LOG_JSON : LOG_LOGFMT, role);
+}
+
+struct config *boot_config(struct boot *b)
+{
+	struct config_diags diags;
+	struct config *c;
+
+	config_diags_init(&diags);
+	c = config_parse(b->bundle, b->generation, &diags);
+	config_diags_fini(&diags);
+	if (c == NULL)
+		die("%s: the configuration from master does not parse", role_names[b->role]);
+	if (!b->one_process)
+		boot_log(c, role_names[b->role]);
+	for (size_t i = 0; i < b->n_listen; i++) {
+		gw_assert(b->listen[i].conf_index < c->n_listen);
+		b->listen[i].conf = &c->listen[b->listen[i].conf_index];
+	}
+	return c;
+}
+
+/* ---- the jail --------------------------------------------------------------------------- */
+
+static const struct target *target_at(const struct config *c, size_t i)
+{
+	if (i < c->n_domain)
+		return &c->domain[i].deliver;
+	i -= c->n_domain;
+	return i < c->n_route ? &c->route[i].target : NULL;
+}
+
+/* A socket that has a path is out of reach from an empty root directory. */
+static bool sends_to_path(const struct config *c)
+{
+	const struct target *t;
+
+	for (size_t i = 0; (t = target_at(c, i)) != NULL; i++) {
+		if ((t->kind == TARGET_LMTP || t->kind == TARGET_RELAY) && t->at.unix_path != NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool has_tree(char *const *tree, size_t n, const char *path, size_t length)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strlen(tree[i]) == length && memcmp(tree[i], path, length) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The fixed directories of all Maildir templates, each once; they live as long as the process. */
+static void mailbox_trees(const struct config *c, struct sandbox *s)
+{
+	char **tree = gw_calloc(c->n_domain + c->n_route, sizeof(*tree));
+	const struct target *t;
+	size_t n = 0;
+
+	for (size_t i = 0; (t = target_at(c, i)) != NULL; i++) {
+		size_t fixed;
+
+		if (t->kind != TARGET_MAILDIR)
+			continue;
+		fixed = maildir_fixed(t->path);
+		if (has_tree(tree, n, t->path, fixed))
+			continue;
+		tree[n] = gw_calloc(1, fixed + 1);
+		memcpy(tree[n++], t->path, fixed);
+	}
+	s->trees = (const char *const *)tree;
+	s->n_trees = n;
+}
+
+void boot_sandbox(const struct boot *b, const struct config *c, struct sandbox *s)
+{
+	*s = (struct sandbox){
+	    .role = b->role, .enabled = b->jail && !b->one_process, .user = c->run_as, .root = ""};
+	if (b->role == ROLE_QUEUE) {
+		s->root = c->spool;
+		s->writable = c->spool;
+	}
+	if (b->role == ROLE_SENDER && sends_to_path(c))
+		s->root = NULL;
+	if (b->role == ROLE_MDA) {
+		s->root = NULL;
+		mailbox_trees(c, s);
+	}
+}
+
+/* ---- the channel to master --------------------------------------------------------------- */
+
+static void take_peer(struct master_link *m, struct ipc_frame *f)
+{
+	struct cursor c = cursor_of(f->payload);
+	uint8_t role = get_u8(&c), index = get_u8(&c);
+
+	if (m->peer != NULL)
+		m->peer(m->arg, (enum role)role, index, f->fd);
+	else
+		close(f->fd);
+}
+
+static void stop(struct master_link *m)
+{
+	if (m->stop != NULL)
+		m->stop(m->arg);
+	else
+		master_link_done(m);
+}
+
+static void refuse_config(struct ipc_frame *f)
+{
+	/* Master sends none yet; a descriptor that comes all the same must not stay open. */
+	close(f->fd);
+}
+
+static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
+{
+	struct master_link *m = arg;
+
+	(void)ipc;
+	if (f->type == IPC_PEER)
+		take_peer(m, f);
+	else if (f->type == IPC_STOP)
+		stop(m);
+	else if (f->type == IPC_ROLES && m->roles != NULL)
+		m->roles(m->arg, f->payload);
+	else if (f->type == IPC_CONFIG)
+		refuse_config(f);
+}
+
+static void master_gone(void *arg, struct ipc *ipc, const char *why)
+{
+	struct master_link *m = arg;
+
+	(void)ipc;
+	(void)why;
+	ipc_free(&m->ipc);
+	/* Nobody would start again what dies from now on, and a new master wants our place. */
+	if (!m->one_process)
+		loop_stop(m->loop, 1);
+}
+
+void master_link_start(struct master_link *m, struct loop *l, struct boot *b)
+{
+	struct ipc_owner owner = {.frame = from_master, .closed = master_gone, .arg = m};
+	uint8_t generation[8];
+
+	m->loop = l;
+	m->one_process = b->one_process;
+	m->ipc = ipc_new(l, b->master_fd, b->role, ROLE_MASTER, 0, &owner);
+	for (size_t i = 0; i < sizeof(generation); i++)
+		generation[i] = (uint8_t)(b->generation >> 8 * i);
+	if (ipc_send(m->ipc, IPC_READY, &(struct span){generation, sizeof(generation)}, 1, -1) < 0)
+		die("%s: cannot tell master that it is ready", role_names[b->role]);
+}
+
+void master_link_done(struct master_link *m)
+{
+	if (m->one_process)
+		ipc_end(m->ipc, "done");
+	else
+		loop_stop(m->loop, 0);
+}

@@ -1,0 +1,74 @@
+/*
+ * Master: starts the processes, keeps what they need over their deaths, connects them anew,
+ * ends them in order. It holds no policy about mail and reads nothing from its children but
+ * the type and the eight octets of READY. Private to master*.c.
+ */
+#ifndef GW_ROLE_MASTER_H
+#define GW_ROLE_MASTER_H
+
+#include "role/child.h"
+#include "role/listeners.h"
+#include "role/master_files.h"
+#include "role/role.h"
+
+struct master;
+
+/* A place for a process: it keeps its role, index, sockets and counters over restarts. */
+struct slot {
+	struct master *master;
+	size_t number;
+	enum role role;
+	unsigned index;
+	bool running, ready, told_to_stop;
+	struct boot boot; /* of the process that runs or starts */
+	struct ipc *ipc;
+	struct child child;
+	int64_t started;    /* loop_now() */
+	int64_t started_at; /* wall clock */
+	unsigned restarts;
+	unsigned failures; /* in a row: paces the next start */
+	struct timer restart;
+};
+
+/* Who ends first. */
+enum stop_phase { STOP_NOT, STOP_INTAKE, STOP_WORKERS, STOP_QUEUE, STOP_DONE };
+
+struct master {
+	struct loop *loop;
+	struct config *config;
+	struct master_options options;
+	struct span bundle;
+	bool is_root;
+	unsigned workers;
+	struct listeners listeners;
+	struct metric_pages metrics;
+	struct metric_page *own_page;
+	int spool_dir, control_fd, bundle_fd;
+	struct slot slot[BOOT_SLOTS_MAX];
+	size_t n_slot;
+	bool served; /* all were ready once */
+	int status;
+	enum stop_phase phase;
+	struct timer patience; /* of the phase */
+	struct signal_watch sigterm, sigint, sighup;
+	int64_t started_at; /* wall clock */
+};
+
+/* ---- master_slot.c ---- */
+
+/* Starts the process of this slot and connects it to those that run. */
+void slot_start(struct slot *s);
+/* Says STOP, once. */
+void slot_stop(struct slot *s);
+/* At once. */
+void slot_kill(struct slot *s);
+
+/* ---- master.c, called by slots ---- */
+
+void master_ready(struct master *m, struct slot *s);
+/* The process is gone (and will be started again unless we are ending). */
+void master_lost(struct master *m, struct slot *s);
+void master_tell_roles(struct master *m);
+void master_stop(struct master *m, int status);
+
+#endif

@@ -1,0 +1,377 @@
+/* One process: start, connections to the others, death and the pace of restarts. */
+#include "role/master.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "role/child.h"
+
+#include <bsd/unistd.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + 4, TITLE = 16 };
+/* A role that cannot even start shall not look like a server that runs. */
+enum { STARTS_MAX = 5 };
+
+#define PACE_FIRST (100 * USEC_PER_MSEC)
+#define PACE_LAST (5 * USEC_PER_SEC)
+#define LONG_ENOUGH (60 * USEC_PER_SEC)
+
+static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {
+    [ROLE_SMTPD] = role_smtpd,
+    [ROLE_QUEUE] = role_queue,
+    [ROLE_SENDER] = role_sender,
+    [ROLE_MDA] = role_mda,
+    [ROLE_CONTROL] = role_control,
+};
+
+/* ---- titles ------------------------------------------------------------------------------ */
+
+/* The C library passes main's arguments to constructors too: the place where ps looks. */
+__attribute__((constructor)) static void find_title(int argc, char **argv, char **envp)
+{
+	setproctitle_init(argc, argv, envp);
+}
+
+static bool is_many(enum role role)
+{
+	return role == ROLE_SMTPD || role == ROLE_SENDER;
+}
+
+static void set_title(const struct slot *s)
+{
+	char name[TITLE];
+
+	if (is_many(s->role))
+		setproctitle("-godwit: %s %u", role_names[s->role], s->index);
+	else
+		setproctitle("-godwit: %s", role_names[s->role]);
+	snprintf(name, sizeof(name), "gw-%s", role_names[s->role]);
+	prctl(PR_SET_NAME, name);
+}
+
+/* ---- what a process is given --------------------------------------------------------------- */
+
+static void give_listeners(const struct slot *s, struct boot *b)
+{
+	const struct listeners *l = &s->master->listeners;
+
+	for (size_t i = 0; i < l->n && s->role == ROLE_SMTPD; i++) {
+		const struct listener *x = &l->list[i];
+
+		if (!x->shared && x->worker != s->index)
+			continue;
+		if (b->n_listen == BOOT_LISTEN_MAX)
+			die("more than %d listening addresses", BOOT_LISTEN_MAX);
+		b->listen[b->n_listen].fd = x->fd;
+		b->listen[b->n_listen++].conf_index = x->conf;
+	}
+}
+
+static void fill_boot(struct slot *s)
+{
+	const struct master *m = s->master;
+	struct boot *b = &s->boot;
+
+	*b = (struct boot){.role = s->role,
+	    .index = s->index,
+	    .bundle = m->bundle,
+	    .generation = m->config->generation,
+	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
+	    .control_fd = s->role == ROLE_CONTROL ? m->control_fd : -1,
+	    .metrics = m->own_page,
+	    .jail = m->options.jail,
+	    .one_process = m->options.one_process,
+	    .is_root = m->is_root};
+	b->all_metrics[0] = m->own_page;
+	b->n_metrics = 1;
+	give_listeners(s, b);
+}
+
+/* ---- connections to the others -------------------------------------------------------------- */
+
+/* Everybody works with the queue, and with nobody else. */
+static bool connected(const struct slot *a, const struct slot *b)
+{
+	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE);
+}
+
+static void make_pair(int fd[2])
+{
+	if (ipc_pair(fd) < 0)
+		die("no socket pair between processes");
+}
+
+static void connect_to(struct slot *s, struct slot *other)
+{
+	uint8_t who[2] = {(uint8_t)s->role, (uint8_t)s->index};
+	struct boot *b = &s->boot;
+	int fd[2];
+
+	make_pair(fd);
+	gw_assert(b->n_peer < BOOT_PEERS_MAX);
+	b->peer[b->n_peer++] = (struct boot_peer){other->role, other->index, fd[0]};
+	/* If that channel is over, the other one is dying: it gets a new pair when it is back. */
+	ipc_send(other->ipc, IPC_PEER, &(struct span){who, sizeof(who)}, 1, fd[1]);
+	close(fd[1]);
+}
+
+static void connect_all(struct slot *s)
+{
+	struct master *m = s->master;
+
+	for (size_t i = 0; i < m->n_slot; i++) {
+		struct slot *other = &m->slot[i];
+
+		if (other->running && other->ipc != NULL && connected(s, other))
+			connect_to(s, other);
+	}
+}
+
+/* ---- inside the new process ----------------------------------------------------------------- */
+
+static void keep_own_fds(const struct boot *b)
+{
+	int keep[KEEP_MAX];
+	size_t n = 0;
+
+	keep[n++] = b->master_fd;
+	for (size_t i = 0; i < b->n_peer; i++)
+		keep[n++] = b->peer[i].fd;
+	for (size_t i = 0; i < b->n_listen; i++)
+		keep[n++] = b->listen[i].fd;
+	if (b->spool_dir >= 0)
+		keep[n++] = b->spool_dir;
+	if (b->control_fd >= 0)
+		keep[n++] = b->control_fd;
+	child_keep_fds(keep, n);
+}
+
+/* Nothing to read, and no lines of master's in our log. */
+static void empty_input_and_log(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		die("/dev/null cannot be opened");
+	log_setup(fd, LOG_LOGFMT, "-");
+	log_flush();
+	log_setup(STDERR_FILENO, LOG_LOGFMT, "-");
+	dup2(fd, STDIN_FILENO);
+	close(fd);
+}
+
+static void take_metrics(struct slot *s)
+{
+	struct metric_pages *p = &s->master->metrics;
+	struct boot *b = &s->boot;
+	bool all = s->role == ROLE_CONTROL;
+
+	b->metrics = metric_pages_take(p, s->number, all ? b->all_metrics : NULL);
+	b->n_metrics = all ? p->n : 0;
+	metric_attach(b->metrics);
+}
+
+_Noreturn static void in_child(struct slot *s)
+{
+	struct loop *l;
+	int err;
+
+	empty_input_and_log();
+	take_metrics(s);
+	keep_own_fds(&s->boot);
+	set_title(s);
+	l = loop_new();
+	err = role_functions[s->role](l, &s->boot);
+	if (err < 0)
+		die("%s: %s", role_names[s->role], gw_strerror(err));
+	_exit(loop_run(l));
+}
+
+/* ---- its death ------------------------------------------------------------------------------ */
+
+static void log_death(const struct slot *s, int status)
+{
+	struct logline l;
+
+	log_begin(&l, EV_ROLE_DIED);
+	log_str(&l, "role", role_names[s->role]);
+	log_number(&l, "index", s->index);
+	log_number(&l, "pid", s->child.pid);
+	if (WIFSIGNALED(status))
+		log_number(&l, "signal", WTERMSIG(status));
+	else
+		log_number(&l, "status", WEXITSTATUS(status));
+	log_end(&l);
+}
+
+/* Counters go on; what it had at the moment is gone with it. */
+static void clear_gauges(const struct slot *s)
+{
+	struct metric_page *page = metric_pages_at(&s->master->metrics, s->number);
+
+	for (int i = 0; i < METRIC_COUNT; i++) {
+		if (metric_rows[i].type == METRIC_GAUGE)
+			__atomic_store_n(&page->value[i], 0, __ATOMIC_RELAXED);
+	}
+}
+
+static int64_t pace(const struct slot *s)
+{
+	int64_t wait = PACE_FIRST;
+
+	if (s->failures <= 1)
+		return 0;
+	for (unsigned i = 2; i < s->failures && wait < PACE_LAST; i++)
+		wait *= 2;
+	return wait < PACE_LAST ? wait : PACE_LAST;
+}
+
+static void plan_restart(struct slot *s)
+{
+	int64_t now = loop_now(s->master->loop);
+
+	if (now - s->started >= LONG_ENOUGH)
+		s->failures = 0;
+	s->failures++;
+	s->restarts++;
+	metric_add(METRIC_ROLE_RESTARTS, 1);
+	if (!s->master->served && s->failures >= STARTS_MAX) {
+		fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
+		master_stop(s->master, 1);
+		return;
+	}
+	timer_set(&s->restart, now + pace(s));
+}
+
+static void ended(void *arg, struct child *c, int status)
+{
+	struct slot *s = arg;
+
+	(void)c;
+	ipc_free(&s->ipc);
+	s->running = s->ready = false;
+	clear_gauges(s);
+	if (s->master->phase == STOP_NOT || status != 0)
+		log_death(s, status);
+	if (s->master->phase == STOP_NOT)
+		plan_restart(s);
+	master_lost(s->master, s);
+}
+
+/* ---- the channel ---------------------------------------------------------------------------- */
+
+static void frame(void *arg, struct ipc *c, struct ipc_frame *f)
+{
+	struct slot *s = arg;
+
+	(void)c;
+	if (f->type != IPC_READY || s->ready)
+		return;
+	s->ready = true;
+	master_ready(s->master, s);
+}
+
+static void closed(void *arg, struct ipc *c, const char *why)
+{
+	struct slot *s = arg;
+
+	(void)c;
+	(void)why;
+	ipc_free(&s->ipc);
+	if (!s->master->options.one_process) {
+		/* Without us it is no use any more; its end is noticed by itself. */
+		slot_kill(s);
+		return;
+	}
+	s->running = s->ready = false;
+	master_lost(s->master, s);
+}
+
+void slot_stop(struct slot *s)
+{
+	if (!s->running || s->told_to_stop || s->ipc == NULL)
+		return;
+	s->told_to_stop = true;
+	ipc_send(s->ipc, IPC_STOP, NULL, 0, -1);
+}
+
+void slot_kill(struct slot *s)
+{
+	if (!s->running)
+		return;
+	if (s->master->options.one_process)
+		s->running = false;
+	else
+		kill(s->child.pid, SIGKILL);
+}
+
+/* ---- start ---------------------------------------------------------------------------------- */
+
+static void close_given(struct boot *b)
+{
+	close(b->master_fd);
+	for (size_t i = 0; i < b->n_peer; i++)
+		close(b->peer[i].fd);
+	b->n_peer = 0;
+}
+
+static void take_up(struct slot *s, int fd)
+{
+	struct ipc_owner owner = {.frame = frame, .closed = closed, .arg = s};
+
+	s->running = true;
+	s->told_to_stop = false;
+	s->started = loop_now(s->master->loop);
+	s->started_at = clock_wall();
+	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
+}
+
+static void start_here(struct slot *s, int fd)
+{
+	int err;
+
+	take_up(s, fd);
+	err = role_functions[s->role](s->master->loop, &s->boot);
+	if (err < 0)
+		die("%s: %s", role_names[s->role], gw_strerror(err));
+}
+
+static void start_process(struct slot *s, int fd)
+{
+	pid_t pid;
+
+	log_flush();
+	pid = child_fork();
+	if (pid == 0)
+		in_child(s);
+	close_given(&s->boot);
+	if (pid < 0) {
+		close(fd);
+		log_error("no process for %s", role_names[s->role]);
+		s->failures++;
+		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+		return;
+	}
+	take_up(s, fd);
+	child_watch(&s->child, s->master->loop, pid, ended, s);
+}
+
+void slot_start(struct slot *s)
+{
+	int fd[2];
+
+	fill_boot(s);
+	make_pair(fd);
+	s->boot.master_fd = fd[1];
+	connect_all(s);
+	if (s->master->options.one_process)
+		start_here(s, fd[0]);
+	else
+		start_process(s, fd[0]);
+}

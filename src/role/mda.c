@@ -1,0 +1,360 @@
+/*
+ * The mda: a child per delivery. The parent passes content on and parses none of it; it has no
+ * network, starts no program and may signal nobody. It keeps results until the queue confirms.
+ *
+ * A RESULT may come before all BODY frames did; those that follow are ignored. A job is one
+ * recipient, its connection ends with it (no CLOSED).
+ */
+#include "role/role.h"
+
+#include "base/clock.h"
+#include "base/cursor.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "role/dirs.h"
+#include "role/mda_job.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	RUNNING_MAX = 32,
+	JOB_MEMORY = 64 << 10,
+	HELD_PER_FRAME = 1000,
+	FRAME_MAX = 64 << 10,
+	CLOCK_SLACK = 2, /* seconds a message id may be ahead of our clock */
+};
+
+TAILQ_HEAD(job_list, mda_job);
+
+struct mda {
+	struct config *config;
+	struct mda_place place;
+	struct master_link master;
+	struct ipc *queue; /* NULL: gone, a new one will come */
+	struct map jobs;   /* by number */
+	struct job_list list;
+	unsigned running;
+	bool stopping;
+	int64_t since;      /* wall clock: before this an older queue may have given us jobs */
+	struct flush start; /* deliveries that may begin */
+};
+
+static struct span number_of(const struct mda_job *j)
+{
+	return span_of(&j->number, sizeof(j->number));
+}
+
+static void forget(struct mda *m, struct mda_job *j)
+{
+	map_del(&m->jobs, number_of(j));
+	TAILQ_REMOVE(&m->list, j, link);
+	mda_job_free(&j);
+}
+
+static void maybe_end(struct mda *m)
+{
+	if (m->stopping && (TAILQ_EMPTY(&m->list) || (m->queue == NULL && m->running == 0)))
+		master_link_done(&m->master);
+}
+
+/* ---- what we tell the queue -------------------------------------------------------------- */
+
+/* An ended channel is no error here: the next queue is told what is still true. */
+static void tell(struct mda *m, enum ipc_type type, const struct buf *b)
+{
+	struct span s = buf_view(b);
+
+	gw_assert(!buf_failed(b));
+	if (m->queue != NULL)
+		ipc_send(m->queue, type, &s, 1, -1);
+}
+
+static void send_result(struct mda *m, const struct mda_job *j)
+{
+	struct buf b;
+
+	buf_init(&b, FRAME_MAX);
+	mda_job_result(j, &b);
+	tell(m, IPC_RESULT, &b);
+	buf_fini(&b);
+}
+
+static void send_credit(void *arg, struct mda_job *j, uint32_t octets)
+{
+	struct buf b;
+
+	buf_init(&b, FRAME_MAX);
+	put_u64(&b, j->number);
+	put_u32(&b, octets);
+	tell(arg, IPC_BODY_CREDIT, &b);
+	buf_fini(&b);
+}
+
+static void job_done(void *arg, struct mda_job *j)
+{
+	struct mda *m = arg;
+
+	if (j->child.arg != NULL)
+		m->running--;
+	if (j->forgotten)
+		forget(m, j);
+	else
+		send_result(m, j);
+	flush_mark(&m->start, m->place.loop);
+}
+
+/* Those whose content is whole go on and keep their order; the first frame may be the last. */
+static void send_holding(struct mda *m)
+{
+	struct proto_held held[HELD_PER_FRAME];
+	struct mda_job *j = TAILQ_FIRST(&m->list);
+
+	do {
+		struct proto_holding h = {.held = held};
+		struct buf b;
+
+		for (; j != NULL && h.n_held < HELD_PER_FRAME; j = TAILQ_NEXT(j, link)) {
+			if (!j->forgotten)
+				held[h.n_held++] = (struct proto_held){.job = j->number,
+				    .conn = j->conn,
+				    .id = j->id,
+				    .rcpt = &j->index,
+				    .n_rcpt = 1};
+		}
+		h.more = j != NULL;
+		buf_init(&b, FRAME_MAX);
+		proto_put_holding(&b, &h);
+		tell(m, IPC_HOLDING, &b);
+		buf_fini(&b);
+	} while (j != NULL);
+}
+
+/* ---- jobs -------------------------------------------------------------------------------- */
+
+static void start_waiting(void *arg)
+{
+	struct mda *m = arg;
+	struct mda_job *j, *next;
+
+	for (j = TAILQ_FIRST(&m->list); j != NULL && m->running < RUNNING_MAX; j = next) {
+		next = TAILQ_NEXT(j, link);
+		if (j->state != MDA_WAITING)
+			continue;
+		mda_job_start(j);
+		if (j->state == MDA_RUNNING)
+			m->running++;
+	}
+	maybe_end(m);
+}
+
+/* The queue may name only what the configuration names. */
+static const char *own_template(const struct config *c, struct span path)
+{
+	for (size_t i = 0; i < c->n_domain; i++) {
+		const struct target *t = &c->domain[i].deliver;
+
+		if (t->kind == TARGET_MAILDIR && span_eq(span_str(t->path), path))
+			return t->path;
+	}
+	for (size_t i = 0; i < c->n_route; i++) {
+		const struct target *t = &c->route[i].target;
+
+		if (t->kind == TARGET_MAILDIR && span_eq(span_str(t->path), path))
+			return t->path;
+	}
+	return NULL;
+}
+
+/* A message that was accepted after we began to work for this queue, and was never tried, cannot
+ * be in a mailbox yet. */
+static bool is_fresh(const struct mda *m, const struct proto_job *p)
+{
+	int64_t msec = 0;
+
+	for (size_t i = 0; i < 6; i++)
+		msec = msec << 8 | p->id.b[i];
+	return p->rcpt[0].attempts == 0 &&
+	       msec * USEC_PER_MSEC > m->since + CLOCK_SLACK * USEC_PER_SEC;
+}
+
+static void add_job(struct mda *m, const struct proto_job *p)
+{
+	const char *template = own_template(m->config, p->target.path);
+	struct mda_job *j;
+
+	if (p->n_rcpt != 1 || p->target.kind != TARGET_MAILDIR || template == NULL ||
+	    map_get(&m->jobs, span_of(&p->job, sizeof(p->job))) != NULL) {
+		ipc_end(m->queue, "forbidden_job");
+		return;
+	}
+	j = mda_job_new(&m->place, p, template, is_fresh(m, p));
+	map_put(&m->jobs, number_of(j), j);
+	TAILQ_INSERT_TAIL(&m->list, j, link);
+	flush_mark(&m->start, m->place.loop);
+}
+
+static void take_job(struct mda *m, struct span payload)
+{
+	struct proto_job p;
+	struct arena a;
+
+	/* The queue does not know that we end; the job is due again when we are gone. */
+	if (m->stopping)
+		return;
+	arena_init(&a, JOB_MEMORY);
+	if (proto_get_job(payload, &p, &a) < 0)
+		ipc_end(m->queue, "malformed_job");
+	else
+		add_job(m, &p);
+	arena_reset(&a);
+}
+
+static void take_body(struct mda *m, struct span payload)
+{
+	struct cursor c = cursor_of(payload);
+	uint64_t number = get_u64(&c);
+	uint8_t flags = get_u8(&c);
+	struct mda_job *j = map_get(&m->jobs, span_of(&number, sizeof(number)));
+
+	if (j == NULL)
+		return;
+	if (flags & BODY_BROKEN)
+		mda_job_cut(j);
+	else if (mda_job_body(j, c.rest, flags & BODY_LAST) < 0)
+		ipc_end(m->queue, "credit_exceeded");
+}
+
+static void take_confirm(struct mda *m, struct span payload)
+{
+	struct cursor c = cursor_of(payload);
+	uint64_t number = get_u64(&c);
+	struct mda_job *j = map_get(&m->jobs, span_of(&number, sizeof(number)));
+
+	if (j != NULL && j->state == MDA_DONE)
+		forget(m, j);
+	maybe_end(m);
+}
+
+static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
+{
+	struct mda *m = arg;
+
+	(void)c;
+	if (f->type == IPC_JOB)
+		take_job(m, f->payload);
+	else if (f->type == IPC_BODY)
+		take_body(m, f->payload);
+	else if (f->type == IPC_CONFIRM)
+		take_confirm(m, f->payload);
+}
+
+/* ---- queues come and go ------------------------------------------------------------------- */
+
+static void queue_gone(void *arg, struct ipc *c, const char *why)
+{
+	struct mda *m = arg;
+
+	(void)c;
+	(void)why;
+	ipc_free(&m->queue);
+	maybe_end(m);
+}
+
+/* Without all its content a job cannot be finished: the new queue will give it again. */
+static void drop_incomplete(struct mda *m)
+{
+	struct mda_job *j, *next;
+
+	for (j = TAILQ_FIRST(&m->list); j != NULL; j = next) {
+		next = TAILQ_NEXT(j, link);
+		if (j->whole || j->state == MDA_DONE)
+			continue;
+		j->forgotten = true;
+		mda_job_cut(j);
+	}
+}
+
+static void new_queue(struct mda *m, int fd)
+{
+	struct ipc_owner owner = {.frame = from_queue, .closed = queue_gone, .arg = m};
+	struct mda_job *j;
+
+	if (m->queue != NULL)
+		ipc_free(&m->queue);
+	drop_incomplete(m);
+	m->since = clock_wall();
+	m->queue = ipc_new(m->place.loop, fd, ROLE_MDA, ROLE_QUEUE, 0, &owner);
+	send_holding(m);
+	TAILQ_FOREACH(j, &m->list, link)
+	{
+		if (j->state == MDA_DONE && !j->forgotten)
+			send_result(m, j);
+	}
+}
+
+static void on_peer(void *arg, enum role role, unsigned index, int fd)
+{
+	(void)index;
+	if (role == ROLE_QUEUE)
+		new_queue(arg, fd);
+	else
+		close(fd);
+}
+
+static void on_stop(void *arg)
+{
+	struct mda *m = arg;
+
+	m->stopping = true;
+	flush_mark(&m->start, m->place.loop);
+}
+
+/* ---- the role ---------------------------------------------------------------------------- */
+
+static void make_trees(const struct mda *m, const struct sandbox *s)
+{
+	struct dir_owner owner = {
+	    .uid = m->place.uid, .gid = m->place.gid, .set = m->place.is_root};
+
+	for (size_t i = 0; i < s->n_trees; i++) {
+		if (dir_make(s->trees[i], 0755, &owner) < 0)
+			log_error("%s: %s", s->trees[i], strerror(errno));
+	}
+}
+
+static void find_owner(struct mda *m, const struct boot *b)
+{
+	m->place.is_root = b->is_root && b->jail;
+	if (!m->place.is_root)
+		return;
+	if (sandbox_ids(m->config->run_as, ROLE_MDA, &m->place.uid, &m->place.gid) < 0)
+		die("mda: no user to own mailboxes");
+}
+
+int role_mda(struct loop *l, struct boot *b)
+{
+	struct mda *m = gw_calloc(1, sizeof(*m));
+	struct sandbox s;
+
+	m->config = boot_config(b);
+	TAILQ_INIT(&m->list);
+	map_init(&m->jobs, (uint64_t)clock_now());
+	flush_init(&m->start, start_waiting, m);
+	m->place = (struct mda_place){.loop = l,
+	    .jail = b->jail && !b->one_process,
+	    .credit = send_credit,
+	    .done = job_done,
+	    .arg = m};
+	find_owner(m, b);
+	boot_sandbox(b, m->config, &s);
+	make_trees(m, &s);
+	sandbox_confine(&s);
+	sandbox_seal(&s);
+	for (size_t i = 0; i < b->n_peer; i++)
+		on_peer(m, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	m->master = (struct master_link){.peer = on_peer, .stop = on_stop, .arg = m};
+	master_link_start(&m->master, l, b);
+	return 0;
+}

@@ -1,0 +1,27 @@
+/*
+ * The short-lived process that delivers one message to one mailbox: finds the mailbox, takes its
+ * owner's uid, enters its jail, and only then reads the content. It tells what became of it in a
+ * few octets, which the parent treats as hostile.
+ */
+#ifndef GW_ROLE_MDA_CHILD_H
+#define GW_ROLE_MDA_CHILD_H
+
+#include "role/maildir.h"
+
+enum { MDA_REPORT_MAX = 512 };
+
+struct mda_work {
+	const char *template;
+	uint64_t size; /* of the content, as announced */
+	struct maildir_message message;
+	unsigned owner_uid, owner_gid; /* for mailboxes below directories of root */
+	bool is_root, jail;
+	int report; /* pipe */
+};
+
+/* The whole life of the child. */
+_Noreturn void mda_child(const struct mda_work *w);
+/* What a child reported: 0, or GW_EFORMAT. */
+int mda_report_get(struct span in, struct maildir_result *r) gw_checked;
+
+#endif

@@ -1,0 +1,452 @@
+/*
+ * The queue: the only process that writes the spool. It moves frames and
+ * records; what is done with them is decided in flow/broker.
+ */
+#include "role/queue.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+	HOUSE_EVERY = 1000000,   /* microseconds between looks at the store */
+	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
+	MEMORY_MAX = 256 << 20,
+};
+
+static const enum record_type record_types[] = {[BROKER_MESSAGE] = REC_MESSAGE,
+    [BROKER_PART] = REC_PART,
+    [BROKER_RESULT] = REC_RESULT,
+    [BROKER_DEFERRED] = REC_DEFERRED};
+
+static void random_bytes(void *to, size_t n)
+{
+	if (getrandom(to, n, 0) != (ssize_t)n)
+		die("queue: no random bytes");
+}
+
+/* ---- effects ------------------------------------------------------------------------------ */
+
+struct channel *queue_channel(struct queue *q, bool worker, unsigned number)
+{
+	struct channel *c;
+
+	TAILQ_FOREACH(c, &q->channels, link)
+	{
+		bool is_worker = c->role == ROLE_SENDER || c->role == ROLE_MDA;
+
+		if (is_worker == worker && c->number == number)
+			return c;
+	}
+	return NULL;
+}
+
+static void send_numbered(struct channel *c, enum ipc_type type, const struct broker_effect *e)
+{
+	struct buf b;
+	struct span part;
+
+	buf_init(&b, 16);
+	put_u64(&b, e->number);
+	if (type == IPC_PART_CREDIT)
+		put_u32(&b, e->octets);
+	if (type != IPC_CONFIRM)
+		put_u8(&b,
+		    (uint8_t)(e->status < 0 ? (e->status == GW_ENOSPC ? COMMIT_FULL : COMMIT_FAIL)
+					    : e->status));
+	part = buf_view(&b);
+	ipc_send(c->ipc, type, &part, 1, -1);
+	buf_fini(&b);
+}
+
+static void tell_receiver(struct queue *q, enum ipc_type type, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, false, e->peer);
+
+	if (c != NULL)
+		send_numbered(c, type, e);
+}
+
+static void tell_intake(struct queue *q, const struct broker_effect *e)
+{
+	uint8_t open = e->flag;
+	struct span part = span_of(&open, 1);
+	struct channel *c;
+
+	TAILQ_FOREACH(c, &q->channels, link)
+	{
+		if (c->role == ROLE_SMTPD)
+			ipc_send(c->ipc, IPC_INTAKE, &part, 1, -1);
+	}
+}
+
+static struct proto_target target_of(const struct target *t)
+{
+	return (struct proto_target){.kind = (uint8_t)t->kind,
+	    .host = span_str(t->at.host),
+	    .port = t->at.port,
+	    .path = span_str(t->kind == TARGET_MAILDIR ? t->path : t->at.unix_path)};
+}
+
+static void put_job(struct buf *b, const struct broker_effect *e)
+{
+	struct proto_rcpt *rcpt = gw_calloc(e->n_rcpt, sizeof(*rcpt));
+	struct proto_job j = {.job = e->number,
+	    .conn = e->conn,
+	    .conn_messages = e->conn_messages,
+	    .id = e->id,
+	    .target = target_of(e->target),
+	    .from = e->from,
+	    .size = e->size,
+	    .body_type = (uint8_t)e->body_type,
+	    .eight_bit = e->eight_bit,
+	    .rcpt = rcpt,
+	    .n_rcpt = e->n_rcpt};
+
+	for (size_t i = 0; i < e->n_rcpt; i++)
+		rcpt[i] =
+		    (struct proto_rcpt){e->rcpt[i].index, e->rcpt[i].attempts, e->rcpt[i].addr};
+	proto_put_job(b, &j);
+	free(rcpt);
+}
+
+static void send_job(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+	struct span part;
+	struct buf b;
+
+	if (c == NULL)
+		return; /* the worker just went: broker_worker_down is on its way */
+	buf_init(&b, IPC_COMMIT_MAX);
+	put_job(&b, e);
+	part = buf_view(&b);
+	if (ipc_send(c->ipc, IPC_JOB, &part, 1, -1) < 0)
+		ipc_end(c->ipc, "job_refused");
+	buf_fini(&b);
+}
+
+static void send_body(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+
+	if (c == NULL)
+		return;
+	if (!body_send(q->reader, c->ipc, e))
+		broker_body_broken(q->broker, e->number, loop_now(q->loop));
+	if (ipc_full(c->ipc) && !c->blocked) {
+		c->blocked = true;
+		broker_worker_blocked(q->broker, c->number, true, loop_now(q->loop));
+	}
+}
+
+static void confirm(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+
+	body_forget(q->reader, e->number);
+	if (c != NULL)
+		send_numbered(c, IPC_CONFIRM, e);
+}
+
+static void answer_dropped(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, false, e->peer);
+
+	if (c != NULL)
+		queue_answer_dropped(q, c, e);
+}
+
+static void carry_out(struct queue *q, const struct broker_effect *e)
+{
+	switch (e->type) {
+	case EFFECT_APPEND:
+		queue_log_add(q->log, record_types[e->record], &e->id, e->own, e->flag, e->meta,
+		    e->body, e->token);
+		break;
+	case EFFECT_COMMITTED: tell_receiver(q, IPC_COMMITTED, e); break;
+	case EFFECT_PART_CREDIT: tell_receiver(q, IPC_PART_CREDIT, e); break;
+	case EFFECT_INTAKE: tell_intake(q, e); break;
+	case EFFECT_JOB: send_job(q, e); break;
+	case EFFECT_BODY: send_body(q, e); break;
+	case EFFECT_CONFIRM: confirm(q, e); break;
+	case EFFECT_HOLD: store_hold(q->store, e->segment); break;
+	case EFFECT_RELEASE: store_release(q->store, e->segment); break;
+	case EFFECT_READ_HEAD:
+		broker_head(q->broker, e->token, body_head(q->reader, e), loop_now(q->loop));
+		break;
+	case EFFECT_ANSWER: answer_dropped(q, e); break;
+	}
+}
+
+void queue_run(struct queue *q)
+{
+	struct broker_effect e;
+
+	while (broker_next(q->broker, &e) == 1)
+		carry_out(q, &e);
+	timer_set(&q->tick, broker_deadline(q->broker));
+	if (q->stopping)
+		flush_mark(&q->stop_check, q->loop);
+}
+
+static void tick(void *arg)
+{
+	struct queue *q = arg;
+
+	broker_tick(q->broker, loop_now(q->loop));
+	queue_run(q);
+}
+
+/* ---- the log ------------------------------------------------------------------------------ */
+
+static void record_done(
+    void *arg, void *token, int status, const struct extent *body, uint64_t segment)
+{
+	struct queue *q = arg;
+	struct part at = {body->segment, body->offset, body->length, body->sum};
+
+	if (status != 0)
+		metric_add(METRIC_COMMIT_FAILURES, 1);
+	broker_appended(q->broker, token, status, &at, loop_now(q->loop));
+	queue_run(q);
+	if (status == 0)
+		store_release(q->store, segment); /* what is still needed was held by the broker */
+}
+
+static void look_at_store(struct queue *q);
+
+static void log_spool_failed(uint64_t segment)
+{
+	struct logline l;
+
+	log_begin(&l, EV_SPOOL_FAILED);
+	log_number(&l, "segment", (int64_t)segment);
+	log_end(&l);
+}
+
+static void batch_done(void *arg)
+{
+	struct queue *q = arg;
+	static uint64_t failed;
+	uint64_t segment = store_failed_segment(q->store);
+
+	if (segment == failed)
+		return;
+	failed = segment;
+	log_spool_failed(segment);
+	broker_segment_failed(q->broker, segment);
+	queue_run(q);
+}
+
+static void undecided(void *arg, bool is)
+{
+	struct queue *q = arg;
+
+	q->undecided = is;
+	look_at_store(q);
+}
+
+/* ---- housekeeping ------------------------------------------------------------------------- */
+
+static void log_space(const struct store_stat *st, bool low)
+{
+	struct logline l;
+
+	log_begin(&l, low ? EV_SPOOL_LOW : EV_SPOOL_NORMAL);
+	log_number(&l, "free", (int64_t)st->free_bytes);
+	log_end(&l);
+}
+
+static void look_at_store(struct queue *q)
+{
+	struct store_stat st;
+	struct broker_counts n;
+
+	store_stat(q->store, &st);
+	if (st.accepting == q->low) {
+		q->low = !st.accepting;
+		log_space(&st, q->low);
+	}
+	broker_store_state(q->broker, st.accepting && !q->undecided && !q->stopping, !q->undecided,
+	    loop_now(q->loop));
+	queue_run(q);
+	broker_counts(q->broker, &n);
+	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);
+	metric_set(METRIC_QUEUE_RECIPIENTS, (int64_t)n.recipients);
+	metric_set(METRIC_SPOOL_SEGMENTS, st.segments);
+	metric_set(METRIC_SPOOL_FREE_BYTES, (int64_t)st.free_bytes);
+	metric_set(METRIC_SPOOL_BYTES, (int64_t)st.bytes_written);
+}
+
+/* A COMMITTED that a receiver has not read yet may be asked for again by nonce, from the log. */
+static bool all_told(struct queue *q)
+{
+	struct channel *c;
+
+	TAILQ_FOREACH(c, &q->channels, link)
+	{
+		if (c->role == ROLE_SMTPD && !ipc_push(c->ipc))
+			return false;
+	}
+	return true;
+}
+
+static void house(void *arg)
+{
+	struct queue *q = arg;
+
+	if (all_told(q))
+		store_retire(q->store);
+	look_at_store(q);
+	timer_set(&q->house, loop_now(q->loop) + HOUSE_EVERY);
+}
+
+/* ---- start and end ------------------------------------------------------------------------ */
+
+static void give_record(struct queue *q, const struct store_record *r, uint64_t *strange)
+{
+	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
+	enum broker_record type;
+
+	switch (r->type) {
+	case REC_MESSAGE: type = BROKER_MESSAGE; break;
+	case REC_RESULT: type = BROKER_RESULT; break;
+	case REC_DEFERRED: type = BROKER_DEFERRED; break;
+	default: return;
+	}
+	if (broker_recover(q->broker, type, r->meta, &at) < 0)
+		++*strange;
+}
+
+static void log_recovered(struct queue *q, const struct store_damage *d, uint64_t records,
+    uint64_t strange, int64_t start)
+{
+	struct broker_counts n;
+	struct logline l;
+
+	broker_counts(q->broker, &n);
+	log_begin(&l, EV_SPOOL_RECOVERED);
+	log_number(&l, "records", (int64_t)records);
+	log_number(&l, "messages", (int64_t)n.messages);
+	log_number(&l, "recipients", (int64_t)n.recipients);
+	log_number(&l, "damaged", (int64_t)(d->records + strange));
+	log_number(&l, "torn_bytes", (int64_t)d->truncated);
+	log_number(&l, "strangers", (int64_t)d->strangers);
+	log_seconds(&l, "took", clock_now() - start);
+	log_end(&l);
+	metric_add(METRIC_SPOOL_DAMAGED, (int64_t)(d->records + strange));
+}
+
+static void recover(struct queue *q)
+{
+	struct store_damage damage = {0};
+	struct store_record r;
+	int64_t start = clock_now();
+	uint64_t records = 0, strange = 0;
+	int more;
+
+	while ((more = store_recover(q->store, &r, &damage)) == 1) {
+		records++;
+		give_record(q, &r, &strange);
+	}
+	if (more < 0)
+		die("the spool cannot be read: %s", gw_strerror(more));
+	broker_recovered(q->broker, loop_now(q->loop));
+	log_recovered(q, &damage, records, strange, start);
+}
+
+static void open_store(struct queue *q)
+{
+	struct store_params p = {.segment_size = q->config->store.segment,
+	    .reserve = q->config->store.reserve,
+	    .spares = q->config->store.spares,
+	    .random = random_bytes};
+	char why[256] = "";
+
+	q->disk = disk_posix_new(q->boot->spool_dir);
+	if (store_open(&q->store, q->disk, &p, why, sizeof(why)) < 0)
+		die("the spool %s cannot be opened: %s", q->config->spool, why);
+}
+
+static void make_broker(struct queue *q)
+{
+	struct broker_params p = {.config = q->config,
+	    .first_number = (uint64_t)clock_now() << 8,
+	    .memory_max = MEMORY_MAX};
+
+	random_bytes(&p.seed, sizeof(p.seed));
+	q->broker = broker_new(&p);
+}
+
+/* Stopped: jobs under way may end, then the last records are flushed. */
+static void stop_check(void *arg)
+{
+	struct queue *q = arg;
+	struct broker_counts n;
+
+	broker_counts(q->broker, &n);
+	if (n.active > 0 && loop_now(q->loop) < q->stop_at)
+		return;
+	queue_log_hurry(q->log);
+	if (queue_log_idle(q->log))
+		master_link_done(&q->master);
+}
+
+static void stop(void *arg)
+{
+	struct queue *q = arg;
+
+	q->stopping = true;
+	q->stop_at = loop_now(q->loop) + STOP_PATIENCE;
+	broker_stop(q->broker);
+	look_at_store(q);
+}
+
+static void new_peer(void *arg, enum role role, unsigned index, int fd)
+{
+	struct queue *q = arg;
+
+	queue_add_channel(q, role, index, fd);
+	queue_run(q);
+}
+
+static void start_log(struct queue *q, struct sandbox *box)
+{
+	struct queue_log_owner owner = {
+	    .done = record_done, .batch_done = batch_done, .undecided = undecided, .arg = q};
+
+	q->log = queue_log_new(q->loop, q->store, &owner);
+	sandbox_confine(box);
+	queue_log_threads(q->log);
+	sandbox_seal(box);
+}
+
+int role_queue(struct loop *l, struct boot *b)
+{
+	struct queue *q = gw_calloc(1, sizeof(*q));
+	struct sandbox box;
+
+	q->loop = l;
+	q->boot = b;
+	q->config = boot_config(b);
+	boot_sandbox(b, q->config, &box);
+	TAILQ_INIT(&q->channels);
+	timer_start(&q->tick, l, tick, q);
+	timer_start(&q->house, l, house, q);
+	flush_init(&q->stop_check, stop_check, q);
+	open_store(q);
+	q->reader = body_reader_new(q->store);
+	make_broker(q);
+	start_log(q, &box);
+	for (size_t i = 0; i < b->n_peer; i++)
+		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	recover(q);
+	queue_run(q);
+	q->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = q};
+	master_link_start(&q->master, l, b);
+	house(q);
+	return 0;
+}

@@ -1,0 +1,65 @@
+/*
+ * What the files of the queue role share: its channels and the state machine
+ * they feed. queue.c: start and effects; queue_frames.c: frames from receivers,
+ * workers and control; queue_body.c: content read back from the log;
+ * queue_log.c: batches and threads.
+ */
+#ifndef GW_ROLE_QUEUE_H
+#define GW_ROLE_QUEUE_H
+
+#include "flow/broker.h"
+#include "role/proto.h"
+#include "role/queue_log.h"
+#include "role/role.h"
+
+#include <sys/queue.h>
+
+/* One channel to a receiver, a worker or control. */
+struct channel {
+	TAILQ_ENTRY(channel) link;
+	struct queue *queue;
+	struct ipc *ipc;
+	enum role role;
+	unsigned index;
+	unsigned number; /* in the broker: of this channel (receiver), of this slot (worker) */
+	bool blocked;    /* its output is full: no content for it */
+};
+
+struct queue {
+	struct loop *loop;
+	struct config *config;
+	struct boot *boot;
+	struct disk *disk;
+	struct store *store;
+	struct broker *broker;
+	struct queue_log *log;
+	struct body_reader *reader;
+	TAILQ_HEAD(, channel) channels;
+	unsigned next_receiver;
+	struct master_link master;
+	struct timer tick, house;
+	struct flush stop_check;
+	bool stopping, low, undecided;
+	int64_t stop_at;
+};
+
+/* queue.c */
+/* Carries out everything the broker asks for, and sets its next deadline. */
+void queue_run(struct queue *q);
+/* The channel of a receiver or worker by its number in the broker, or NULL. */
+struct channel *queue_channel(struct queue *q, bool worker, unsigned number);
+
+/* queue_frames.c */
+void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd);
+void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e);
+
+/* queue_body.c */
+struct body_reader *body_reader_new(struct store *s) gw_checked;
+/* Sends one piece of content as asked; false: it could not be read or is damaged. */
+bool body_send(struct body_reader *r, struct ipc *to, const struct broker_effect *e);
+/* The job is over: forget its checksums. */
+void body_forget(struct body_reader *r, uint64_t job);
+/* The head for a report, valid until the next call; empty if it cannot be read. */
+struct span body_head(struct body_reader *r, const struct broker_effect *e);
+
+#endif

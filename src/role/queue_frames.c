@@ -1,0 +1,290 @@
+/* Frames that reach the queue, decoded as hostile and given to the broker. */
+#include "role/queue.h"
+
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { SCRATCH = 8 << 20, ANSWER_MAX = (2 << 20) - 64, MDA_SLOT = WORKERS_MAX };
+
+static bool is_worker(enum role role)
+{
+	return role == ROLE_SENDER || role == ROLE_MDA;
+}
+
+/* ---- from receivers ---------------------------------------------------------------------- */
+
+static int take_part(struct channel *c, struct span in, int64_t now)
+{
+	struct cursor cur = cursor_of(in);
+	uint64_t txn = get_u64(&cur);
+
+	return broker_part(c->queue->broker, c->number, txn, cur.rest, now);
+}
+
+static int take_commit(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_commit m;
+
+	if (proto_get_commit(in, &m) < 0)
+		return GW_EFORMAT;
+	return broker_commit(c->queue->broker, c->number, m.txn, m.envelope, m.head, m.rest, now);
+}
+
+static int take_abort(struct channel *c, struct span in)
+{
+	struct cursor cur = cursor_of(in);
+
+	broker_abort(c->queue->broker, c->number, get_u64(&cur));
+	return 0;
+}
+
+static int take_ask(struct channel *c, struct span in)
+{
+	struct cursor cur = cursor_of(in);
+	uint64_t txn = get_u64(&cur);
+	struct span nonce = get_bytes(&cur, sizeof(struct msgid));
+	struct msgid id;
+
+	if (!cursor_done(&cur))
+		return GW_EFORMAT;
+	memcpy(id.b, nonce.p, sizeof(id.b));
+	broker_ask(c->queue->broker, c->number, txn, &id);
+	return 0;
+}
+
+/* ---- from workers ------------------------------------------------------------------------ */
+
+static int take_holding(struct channel *c, struct span in, int64_t now)
+{
+	struct broker *b = c->queue->broker;
+	struct proto_holding h;
+	struct arena a;
+	int err;
+
+	arena_init(&a, SCRATCH);
+	err = proto_get_holding(in, &h, &a);
+	for (size_t i = 0; err == 0 && i < h.n_held; i++) {
+		const struct proto_held *x = &h.held[i];
+
+		err = broker_holding(b, c->number, x->job, x->conn, &x->id, x->rcpt, x->n_rcpt);
+	}
+	if (err == 0 && !h.more)
+		broker_holding_done(b, c->number, now);
+	arena_reset(&a);
+	return err;
+}
+
+static int take_result(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_result r;
+	struct arena a;
+	int err;
+
+	arena_init(&a, SCRATCH);
+	err = proto_get_result(in, &r, &a);
+	if (err == 0)
+		err = broker_result(c->queue->broker, c->number, r.job, r.site, &r.change, now);
+	arena_reset(&a);
+	body_forget(c->queue->reader, err == 0 ? r.job : 0);
+	return err;
+}
+
+static int take_closed(struct channel *c, struct span in, int64_t now)
+{
+	struct cursor cur = cursor_of(in);
+
+	broker_conn_closed(c->queue->broker, c->number, get_u64(&cur), now);
+	return 0;
+}
+
+static int take_body_credit(struct channel *c, struct span in)
+{
+	struct cursor cur = cursor_of(in);
+	uint64_t job = get_u64(&cur);
+	uint32_t octets = get_u32(&cur);
+
+	return broker_body_credit(c->queue->broker, c->number, job, octets);
+}
+
+/* ---- from control ------------------------------------------------------------------------ */
+
+static void answer(struct channel *c, uint64_t request, int status, struct span json)
+{
+	struct proto_answer a = {.request = request, .status = (uint16_t)status, .json = json};
+	struct buf b;
+	struct span part;
+
+	buf_init(&b, ANSWER_MAX + 64);
+	proto_put_answer(&b, &a);
+	part = buf_view(&b);
+	ipc_send(c->ipc, IPC_ANSWER, &part, 1, -1);
+	buf_fini(&b);
+}
+
+void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e)
+{
+	struct buf b;
+
+	(void)q;
+	buf_init(&b, 64);
+	buf_addf(&b, "{\"dropped\":%u}", e->octets);
+	answer(c, e->number, e->status, buf_view(&b));
+	buf_fini(&b);
+}
+
+static void log_command(const struct proto_query *q)
+{
+	static const char *const verbs[] = {
+	    [QUERY_RETRY] = "queue.retry", [QUERY_DROP] = "queue.drop"};
+	struct logline l;
+	char id[MSGID_TEXT + 1];
+
+	if (q->op != QUERY_RETRY && q->op != QUERY_DROP)
+		return;
+	msgid_format(&q->id, id);
+	log_begin(&l, EV_ADMIN);
+	log_str(&l, "command", verbs[q->op]);
+	log_str(&l, "selection", q->all ? "all" : id);
+	log_text(&l, "who", q->who);
+	log_end(&l);
+}
+
+static int run_query(struct channel *c, const struct proto_query *q, struct buf *out, int64_t now)
+{
+	struct broker *b = c->queue->broker;
+	const struct msgid *id = q->all ? NULL : &q->id;
+
+	switch (q->op) {
+	case QUERY_SUMMARY:
+	case QUERY_STATUS: return broker_summary(b, out, now);
+	case QUERY_LIST: return broker_list(b, q->text, &q->id, q->limit, out, now);
+	case QUERY_SHOW: return broker_show(b, &q->id, out, now);
+	case QUERY_RETRY: return broker_retry(b, id, out, now);
+	case QUERY_DROP: return broker_drop(b, id, c->number, q->request, out, now);
+	}
+	return 400;
+}
+
+static int take_query(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_query q;
+	struct buf out;
+	int status;
+
+	if (proto_get_query(in, &q) < 0)
+		return GW_EFORMAT;
+	log_command(&q);
+	buf_init(&out, ANSWER_MAX);
+	status = run_query(c, &q, &out, now);
+	if (status != 0)
+		answer(c, q.request, status, buf_view(&out));
+	buf_fini(&out);
+	return 0;
+}
+
+/* ---- channels ---------------------------------------------------------------------------- */
+
+static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
+{
+	switch (f->type) {
+	case IPC_PART: return take_part(c, f->payload, now);
+	case IPC_COMMIT: return take_commit(c, f->payload, now);
+	case IPC_ABORT: return take_abort(c, f->payload);
+	case IPC_ASK: return take_ask(c, f->payload);
+	case IPC_HOLDING: return take_holding(c, f->payload, now);
+	case IPC_RESULT: return take_result(c, f->payload, now);
+	case IPC_CLOSED: return take_closed(c, f->payload, now);
+	case IPC_BODY_CREDIT: return take_body_credit(c, f->payload);
+	case IPC_QUERY: return take_query(c, f->payload, now);
+	default: return GW_EFORMAT;
+	}
+}
+
+static void frame(void *arg, struct ipc *ipc, struct ipc_frame *f)
+{
+	struct channel *c = arg;
+
+	if (take(c, f, loop_now(c->queue->loop)) < 0) {
+		log_error("%s %u sent a %s frame that makes no sense", role_names[c->role],
+		    c->index, ipc_rows[f->type].name);
+		ipc_end(ipc, "bad_payload");
+	}
+	queue_run(c->queue);
+}
+
+static void remove_channel(struct channel *c)
+{
+	struct queue *q = c->queue;
+
+	TAILQ_REMOVE(&q->channels, c, link);
+	ipc_free(&c->ipc);
+	if (is_worker(c->role))
+		broker_worker_down(q->broker, c->number, loop_now(q->loop));
+	else if (c->role == ROLE_SMTPD)
+		broker_receiver_down(q->broker, c->number);
+	free(c);
+	queue_run(q);
+}
+
+static void closed(void *arg, struct ipc *ipc, const char *why)
+{
+	(void)ipc;
+	(void)why;
+	remove_channel(arg);
+}
+
+static void drained(void *arg, struct ipc *ipc)
+{
+	struct channel *c = arg;
+
+	(void)ipc;
+	if (!c->blocked)
+		return;
+	c->blocked = false;
+	broker_worker_blocked(c->queue->broker, c->number, false, loop_now(c->queue->loop));
+	queue_run(c->queue);
+}
+
+/* The process in this slot is a new one: what the old one had is over. */
+static void replace(struct queue *q, enum role role, unsigned index)
+{
+	struct channel *c;
+
+	TAILQ_FOREACH(c, &q->channels, link)
+	{
+		if (c->role == role && c->index == index) {
+			remove_channel(c);
+			return;
+		}
+	}
+}
+
+void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd)
+{
+	struct channel *c;
+	struct ipc_owner owner = {.frame = frame, .closed = closed, .drained = drained};
+
+	if (index >= WORKERS_MAX || role == ROLE_MASTER || role == ROLE_QUEUE) {
+		close(fd);
+		return;
+	}
+	replace(q, role, index);
+	c = gw_calloc(1, sizeof(*c));
+	c->queue = q;
+	c->role = role;
+	c->index = index;
+	owner.arg = c;
+	c->ipc = ipc_new(q->loop, fd, ROLE_QUEUE, role, index, &owner);
+	TAILQ_INSERT_TAIL(&q->channels, c, link);
+	if (is_worker(role)) {
+		c->number = role == ROLE_MDA ? MDA_SLOT : index;
+		broker_worker_up(
+		    q->broker, c->number, role == ROLE_MDA ? WORKER_MDA : WORKER_SENDER);
+		return;
+	}
+	c->number = q->next_receiver++;
+	if (role == ROLE_SMTPD)
+		broker_receiver_up(q->broker, c->number);
+}

@@ -1,0 +1,24 @@
+/*
+ * The system calls of each role as a table, and the filter made from it. Only sandbox.c calls
+ * this.
+ */
+#ifndef GW_ROLE_SANDBOX_TABLE_H
+#define GW_ROLE_SANDBOX_TABLE_H
+
+#include "base/base.h"
+
+/* Groups of calls; a jail is a set of them. */
+enum call_set {
+	CALLS_BASE = 1 << 0,     /* memory, clock, loop, descriptors that are open already */
+	CALLS_ACCEPT = 1 << 1,   /* take connections from a listening socket */
+	CALLS_CONNECT = 1 << 2,  /* make connections: TCP and Unix streams, nothing else */
+	CALLS_LOG = 1 << 3,      /* plain files in one flat directory, flushes, threads that run */
+	CALLS_MAILDIR = 1 << 4,  /* files and directories of a mailbox */
+	CALLS_FORK = 1 << 5,     /* children, and what they need until they are jailed themselves */
+	CALLS_DELIVERY = 1 << 6, /* memory and open descriptors, for the child that delivers */
+};
+
+/* Puts the filter in force on all threads; any other call kills the process. Dies when refused. */
+void sandbox_filter(unsigned sets);
+
+#endif

@@ -1,0 +1,259 @@
+/* A message on its way out, and what became of its recipients. */
+#include "role/sender.h"
+
+#include <stdlib.h>
+
+enum { JOB_ARENA = 2 << 20, TEXT_MAX_OCTETS = 512, HOLDING_BATCH = 64 };
+
+static struct job *job_find(struct sender *s, uint64_t number)
+{
+	return map_get(&s->jobs, span_of(&number, sizeof(number)));
+}
+
+static void job_free(struct job *j)
+{
+	map_del(&j->sender->jobs, span_of(&j->number, sizeof(j->number)));
+	arena_reset(&j->arena);
+	buf_fini(&j->body);
+	free(j);
+}
+
+/* ---- taking -------------------------------------------------------------------------------- */
+
+static int set_up_txn(struct job *j)
+{
+	struct client_rcpt *to = arena_alloc(&j->arena, j->order.n_rcpt * sizeof(*to));
+
+	j->rcpt = arena_alloc(&j->arena, j->order.n_rcpt * sizeof(*j->rcpt));
+	if (to == NULL || j->rcpt == NULL)
+		return GW_EFULL;
+	for (size_t i = 0; i < j->order.n_rcpt; i++)
+		to[i].addr = j->order.rcpt[i].addr;
+	j->txn = (struct client_txn){.from = j->order.from,
+	    .rcpt = to,
+	    .n_rcpt = j->order.n_rcpt,
+	    .size = j->order.size,
+	    .body_type = (enum body_type)j->order.body_type,
+	    .eight_bit = j->order.eight_bit};
+	return 0;
+}
+
+static struct job *job_new(struct sender *s, struct span payload)
+{
+	struct job *j = gw_calloc(1, sizeof(*j));
+	struct span copy;
+
+	j->sender = s;
+	arena_init(&j->arena, JOB_ARENA + 4 * payload.n);
+	buf_init(&j->body, SENDER_BODY_MAX);
+	copy = arena_dup(&j->arena, payload);
+	if (copy.n == 0 || proto_get_job(copy, &j->order, &j->arena) < 0 || set_up_txn(j) < 0) {
+		arena_reset(&j->arena);
+		free(j);
+		return NULL;
+	}
+	j->number = j->order.job;
+	j->conn_number = j->order.conn;
+	j->id = j->order.id;
+	return j;
+}
+
+int job_take(struct sender *s, struct span payload)
+{
+	struct job *j = job_new(s, payload);
+	struct conn *c;
+
+	if (j == NULL)
+		return GW_EFORMAT;
+	if (job_find(s, j->number) != NULL) {
+		arena_reset(&j->arena);
+		free(j);
+		return GW_EFORMAT;
+	}
+	map_put(&s->jobs, span_of(&j->number, sizeof(j->number)), j);
+	c = conn_find(s, j->conn_number);
+	if (c == NULL)
+		c = conn_open(s, j);
+	if (c->job != NULL)
+		return GW_EFORMAT;
+	conn_give(c, j);
+	return 0;
+}
+
+int job_body(struct sender *s, struct span payload)
+{
+	struct cursor c = cursor_of(payload);
+	struct job *j = job_find(s, get_u64(&c));
+	uint8_t flags = get_u8(&c);
+
+	if (j == NULL || j->done)
+		return 0; /* it ended before its content was here */
+	if (buf_add_span(&j->body, c.rest) < 0)
+		return GW_EFORMAT; /* more than was granted */
+	j->body_last = j->body_last || (flags & BODY_LAST);
+	j->body_broken = j->body_broken || (flags & BODY_BROKEN);
+	if (j->conn != NULL)
+		conn_pump(j->conn);
+	return 0;
+}
+
+void job_feed_engine(struct job *j, struct client *engine, int64_t now)
+{
+	size_t n;
+
+	j->body_started = true;
+	while (buf_len(&j->body) > 0 && (n = client_body(engine, buf_view(&j->body), now)) > 0) {
+		buf_drop(&j->body, n);
+		j->used += (uint32_t)n;
+	}
+	if (j->used >= SENDER_CREDIT_STEP && !j->body_last) {
+		sender_say(j->sender, IPC_BODY_CREDIT, j->number, j->used);
+		j->used = 0;
+	}
+	if (j->ended || buf_len(&j->body) > 0)
+		return;
+	if (j->body_broken) {
+		j->ended = true;
+		client_body_abort(engine, now);
+	} else if (j->body_last) {
+		j->ended = true;
+		client_body_end(engine, now);
+	}
+}
+
+/* ---- results ------------------------------------------------------------------------------- */
+
+static struct span keep_text(struct job *j, struct span text)
+{
+	struct span s = arena_dup(&j->arena, span_first(text, TEXT_MAX_OCTETS));
+	uint8_t *p = (uint8_t *)(uintptr_t)s.p;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (p[i] == '\n')
+			p[i] = ' ';
+	}
+	return s;
+}
+
+/* What a reply means for a recipient: a failure of the host is never the recipient's end. */
+static enum outcome outcome_of(const struct client_event *ev)
+{
+	if (reply_ok(&ev->reply))
+		return OUTCOME_DELIVERED;
+	return reply_permanent(&ev->reply) && !ev->site ? OUTCOME_FAILED : OUTCOME_DEFERRED;
+}
+
+void job_said(struct job *j, size_t rcpt, const struct client_event *ev, const char *host)
+{
+	struct job_rcpt *r = &j->rcpt[rcpt];
+
+	if (r->known)
+		return;
+	r->known = true;
+	r->said = (struct change_rcpt){.index = j->order.rcpt[rcpt].index,
+	    .attempts = j->order.rcpt[rcpt].attempts + 1,
+	    .outcome = outcome_of(ev),
+	    .code = ev->reply.code,
+	    .host = keep_text(j, span_str(host)),
+	    .reply = keep_text(j, ev->reply.text)};
+	memcpy(r->said.esc, ev->reply.esc, sizeof(r->said.esc));
+	j->site = j->site || ev->site;
+}
+
+void job_said_all(struct job *j, const struct client_event *ev, const char *host)
+{
+	for (size_t i = 0; i < j->order.n_rcpt; i++)
+		job_said(j, i, ev, host);
+}
+
+static void tell_result(struct job *j)
+{
+	struct change_rcpt *said = gw_calloc(j->order.n_rcpt, sizeof(*said));
+	struct proto_result r = {.job = j->number,
+	    .site = j->site,
+	    .change = {.id = j->id, .rcpt = said, .n_rcpt = j->order.n_rcpt}};
+	struct buf b;
+	struct span part;
+
+	for (size_t i = 0; i < j->order.n_rcpt; i++)
+		said[i] = j->rcpt[i].said;
+	buf_init(&b, IPC_COMMIT_MAX);
+	proto_put_result(&b, &r);
+	part = buf_view(&b);
+	gw_assert(!buf_failed(&b));
+	if (j->sender->queue != NULL)
+		ipc_send(j->sender->queue, IPC_RESULT, &part, 1, -1);
+	buf_fini(&b);
+	free(said);
+}
+
+void job_finish(struct job *j)
+{
+	if (j->conn != NULL)
+		j->conn->job = NULL;
+	j->conn = NULL;
+	j->done = true;
+	buf_fini(&j->body);
+	tell_result(j);
+}
+
+void job_confirmed(struct sender *s, uint64_t number)
+{
+	struct job *j = job_find(s, number);
+
+	if (j != NULL && j->done)
+		job_free(j);
+}
+
+void job_forget(struct job *j)
+{
+	if (j->conn != NULL)
+		j->conn->job = NULL;
+	job_free(j);
+}
+
+/* ---- a new queue --------------------------------------------------------------------------- */
+
+static void send_holding(struct sender *s, const struct proto_held *held, size_t n, bool more)
+{
+	struct proto_holding h = {.more = more, .held = held, .n_held = n};
+	struct buf b;
+	struct span part;
+
+	buf_init(&b, 65536);
+	proto_put_holding(&b, &h);
+	part = buf_view(&b);
+	gw_assert(!buf_failed(&b));
+	ipc_send(s->queue, IPC_HOLDING, &part, 1, -1);
+	buf_fini(&b);
+}
+
+static void name_job(struct job *j)
+{
+	uint32_t *index = gw_calloc(j->order.n_rcpt, sizeof(*index));
+	struct proto_held held = {.job = j->number,
+	    .conn = j->conn_number,
+	    .id = j->id,
+	    .rcpt = index,
+	    .n_rcpt = j->order.n_rcpt};
+
+	for (size_t i = 0; i < j->order.n_rcpt; i++)
+		index[i] = j->order.rcpt[i].index;
+	send_holding(j->sender, &held, 1, true);
+	free(index);
+}
+
+void jobs_name_all(struct sender *s)
+{
+	struct job *j;
+	size_t at = 0;
+
+	while ((j = map_next(&s->jobs, &at)) != NULL)
+		name_job(j);
+	send_holding(s, NULL, 0, false);
+	at = 0;
+	while ((j = map_next(&s->jobs, &at)) != NULL) {
+		if (j->done)
+			tell_result(j);
+	}
+}

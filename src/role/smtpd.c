@@ -1,0 +1,264 @@
+/*
+ * The receiver: takes mail from clients, judges it, hands it to the queue. It
+ * opens no file and sees no queued mail.
+ */
+#include "role/smtpd.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	ACCEPT_TURN = 64,               /* connections taken from one listener in one turn */
+	ORPHAN_PATIENCE = 10 * 1000000, /* microseconds without a queue */
+	DATA_RATE = 100,                /* octets a second, on average, behind data_timeout */
+};
+
+struct msgid smtpd_new_id(struct smtpd *s)
+{
+	if (s->random_left < MSGID_RANDOM) {
+		if (getrandom(s->random, sizeof(s->random), 0) != (ssize_t)sizeof(s->random))
+			die("smtpd: no random bytes");
+		s->random_left = sizeof(s->random);
+	}
+	s->random_left -= MSGID_RANDOM;
+	return msgid_make(clock_wall(), s->random + s->random_left);
+}
+
+const struct reply *smtpd_refusal(const struct smtpd *s)
+{
+	static const struct reply away = {451, {4, 3, 0},
+	    {(const uint8_t *)"The queue is being restarted; please try again", 46}};
+	static const struct reply full = {452, {4, 3, 1},
+	    {(const uint8_t *)"No room for new mail now; please try again later", 48}};
+
+	if (s->queue == NULL)
+		return &away;
+	return s->intake ? NULL : &full;
+}
+
+/* ---- the queue ------------------------------------------------------------------------------ */
+
+static struct transaction *find_txn(struct smtpd *s, uint64_t number)
+{
+	return map_get(&s->txns, span_of(&number, sizeof(number)));
+}
+
+/* Clients that were held for lack of room may go on. */
+static void release_held(struct smtpd *s)
+{
+	struct session *x, *next;
+
+	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, link);
+		if (x->held && x->txn != NULL)
+			txn_credit(x->txn, 0, COMMIT_OK);
+	}
+}
+
+static void take_credit(struct smtpd *s, struct span in)
+{
+	struct cursor c = cursor_of(in);
+	struct transaction *t = find_txn(s, get_u64(&c));
+	uint32_t octets = get_u32(&c);
+	uint8_t status = get_u8(&c);
+	bool was_full = s->parts_in_flight >= SMTPD_PARTS_TOTAL - SMTPD_PART;
+
+	if (t != NULL && status <= COMMIT_MAX)
+		txn_credit(t, octets, status);
+	if (was_full)
+		release_held(s);
+}
+
+static void take_committed(struct smtpd *s, struct span in)
+{
+	struct cursor c = cursor_of(in);
+	struct transaction *t = find_txn(s, get_u64(&c));
+	uint8_t status = get_u8(&c);
+
+	if (t != NULL && t->committed && status <= COMMIT_MAX)
+		txn_committed(t, (enum commit_status)status);
+}
+
+static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
+{
+	struct smtpd *s = arg;
+
+	(void)c;
+	if (f->type == IPC_COMMITTED)
+		take_committed(s, f->payload);
+	else if (f->type == IPC_PART_CREDIT)
+		take_credit(s, f->payload);
+	else if (f->type == IPC_INTAKE)
+		s->intake = f->payload.p[0] != 0;
+}
+
+static void each_txn(struct smtpd *s, void (*fn)(struct transaction *))
+{
+	struct session *x, *next;
+
+	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, link);
+		if (x->txn != NULL)
+			fn(x->txn);
+	}
+}
+
+static void queue_gone(void *arg, struct ipc *c, const char *why)
+{
+	struct smtpd *s = arg;
+
+	(void)c;
+	(void)why;
+	ipc_free(&s->queue);
+	s->intake = false;
+	each_txn(s, txn_queue_gone);
+	timer_set(&s->orphaned, loop_now(s->loop) + ORPHAN_PATIENCE);
+}
+
+static void orphaned(void *arg)
+{
+	struct smtpd *s = arg;
+
+	log_error("smtpd: no queue for %d s, starting again", ORPHAN_PATIENCE / 1000000);
+	loop_stop(s->loop, 1);
+}
+
+static void queue_drained(void *arg, struct ipc *c)
+{
+	(void)c;
+	release_held(arg);
+}
+
+static void connect_queue(struct smtpd *s, int fd)
+{
+	struct ipc_owner owner = {
+	    .frame = from_queue, .closed = queue_gone, .drained = queue_drained, .arg = s};
+
+	ipc_free(&s->queue);
+	s->queue = ipc_new(s->loop, fd, ROLE_SMTPD, ROLE_QUEUE, 0, &owner);
+	timer_set(&s->orphaned, INT64_MAX);
+}
+
+static void new_peer(void *arg, enum role role, unsigned index, int fd)
+{
+	struct smtpd *s = arg;
+
+	(void)index;
+	if (role != ROLE_QUEUE) {
+		close(fd);
+		return;
+	}
+	connect_queue(s, fd);
+	each_txn(s, txn_queue_changed);
+}
+
+/* ---- clients -------------------------------------------------------------------------------- */
+
+static void on_accept(void *arg, bool readable, bool writable)
+{
+	struct listener *l = arg;
+
+	(void)readable;
+	(void)writable;
+	for (int i = 0; i < ACCEPT_TURN; i++) {
+		struct sockaddr_storage addr = {0};
+		socklen_t len = sizeof(addr);
+		int fd = accept4(
+		    l->watch.fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			return; /* none waits, or no descriptor is free: it waits in the backlog */
+		session_new(l, fd, &addr);
+	}
+}
+
+static void open_listeners(struct smtpd *s)
+{
+	for (size_t i = 0; i < s->boot->n_listen; i++) {
+		struct listener *l = &s->listener[s->n_listener++];
+
+		l->smtpd = s;
+		l->conf = s->boot->listen[i].conf;
+		watch_start(&l->watch, s->loop, s->boot->listen[i].fd, on_accept, l);
+		watch_want(&l->watch, true, false);
+	}
+}
+
+/* ---- start and end -------------------------------------------------------------------------- */
+
+static void stop(void *arg)
+{
+	struct smtpd *s = arg;
+	struct session *x, *next;
+
+	s->stopping = true;
+	for (size_t i = 0; i < s->n_listener; i++)
+		watch_stop(&s->listener[i].watch);
+	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
+		next = TAILQ_NEXT(x, link);
+		session_shutdown(x);
+	}
+	smtpd_check_stop(s);
+}
+
+void smtpd_check_stop(struct smtpd *s)
+{
+	if (s->stopping && s->n_sessions == 0)
+		master_link_done(&s->master);
+}
+
+static void set_engine(struct smtpd *s)
+{
+	const struct config *c = s->config;
+
+	s->engine = (struct server_config){.hostname = span_str(c->hostname),
+	    .banner = SPAN("ESMTP"),
+	    .extensions = EXT_ALL,
+	    .message_size = c->limits.message_size,
+	    .recipients = c->limits.recipients,
+	    .transactions = c->limits.transactions,
+	    .bad_commands = c->limits.bad_commands,
+	    .command_timeout = c->limits.command_timeout,
+	    .data_timeout = c->limits.data_timeout,
+	    .data_rate = DATA_RATE};
+}
+
+static void enter_jail(struct smtpd *s)
+{
+	struct sandbox box;
+
+	boot_sandbox(s->boot, s->config, &box);
+	sandbox_confine(&box);
+	sandbox_seal(&box);
+}
+
+int role_smtpd(struct loop *l, struct boot *b)
+{
+	struct smtpd *s = gw_calloc(1, sizeof(*s));
+	uint64_t seed;
+
+	s->loop = l;
+	s->boot = b;
+	s->config = boot_config(b);
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		die("smtpd: no random bytes");
+	map_init(&s->txns, seed);
+	map_init(&s->clients, seed);
+	TAILQ_INIT(&s->sessions);
+	s->next_txn = (uint64_t)clock_now() << 8;
+	set_engine(s);
+	enter_jail(s);
+	timer_start(&s->orphaned, l, orphaned, s);
+	if (b->n_peer > 0)
+		connect_queue(s, b->peer[0].fd);
+	open_listeners(s);
+	s->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = s};
+	master_link_start(&s->master, l, b);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/*
+ * What the files of the receiver share. smtpd.c: start, listeners, the channel
+ * to the queue; smtpd_session.c: one client and its engine; smtpd_txn.c: one
+ * message on its way to the queue.
+ */
+#ifndef GW_ROLE_SMTPD_H
+#define GW_ROLE_SMTPD_H
+
+#include "base/map.h"
+#include "mail/envelope.h"
+#include "mail/header.h"
+#include "role/proto.h"
+#include "role/role.h"
+#include "smtp/server.h"
+
+#include <sys/queue.h>
+
+enum {
+	SMTPD_IN_MAX = 64 << 10,      /* unread input of one client */
+	SMTPD_HEADER_MAX = 256 << 10, /* header block of a message */
+	SMTPD_WHOLE_MAX = 256 << 10,  /* content that waits here for COMMIT; beyond: parts */
+	SMTPD_PART = 64 << 10,
+	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
+	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
+	SMTPD_HOPS_MAX = 100,         /* Received fields; RFC 5321 section 6.3 */
+	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
+};
+
+struct session;
+
+/* One message, from MAIL to the reply to its end. */
+struct transaction {
+	struct session *session;
+	uint64_t number;
+	struct msgid id;
+	struct arena arena; /* addresses */
+	struct span from;
+	struct rcpt *rcpt;
+	size_t n_rcpt, cap_rcpt;
+	enum body_type body_type;
+	struct header_scan scan;
+	struct buf head, rest;
+	uint64_t in_parts; /* octets sent ahead */
+	uint32_t window;   /* octets of parts that may still be sent */
+	bool parts_failed, committed, too_big_header;
+	int status; /* of failed parts */
+	int64_t committed_at;
+};
+
+struct listener {
+	struct smtpd *smtpd;
+	struct watch watch;
+	const struct listen *conf;
+};
+
+struct client_count { /* connections of one address */
+	uint8_t key[16];
+	unsigned n;
+};
+
+struct smtpd {
+	struct loop *loop;
+	struct boot *boot;
+	struct config *config;
+	struct server_config engine;
+	struct listener listener[BOOT_LISTEN_MAX];
+	size_t n_listener;
+	struct ipc *queue; /* NULL while the queue is being replaced */
+	bool intake, stopping;
+	struct timer orphaned; /* no queue for too long: start again with new channels */
+	struct map txns, clients;
+	TAILQ_HEAD(session_list, session) sessions;
+	size_t n_sessions;
+	uint64_t next_txn, parts_in_flight;
+	struct master_link master;
+	uint8_t random[512];
+	size_t random_left;
+};
+
+struct session {
+	uint32_t magic;
+	TAILQ_ENTRY(session) link;
+	struct smtpd *smtpd;
+	const struct listen *conf;
+	int fd;
+	struct watch watch;
+	struct timer timer;
+	struct server engine;
+	struct buf in;
+	struct msgid sid;
+	struct sockaddr_storage addr;
+	const struct cidr *trust;
+	struct client_count *count;
+	struct transaction *txn;
+	struct buf helo;
+	bool eof, held, in_process;
+	int64_t delayed_until; /* a verdict given later (fault addresses) */
+	struct reply delayed;  /* its text is a literal or the configuration's */
+	char ip[64];
+};
+
+enum { SESSION_MAGIC = GW_MAGIC(0x73, 0x65, 0x73, 0x31) };
+
+/* smtpd.c */
+struct msgid smtpd_new_id(struct smtpd *s);
+/* The queue is there and takes mail: NULL, or the reply that says why not. */
+const struct reply *smtpd_refusal(const struct smtpd *s);
+
+/* The last session went: the end, if it was asked for. */
+void smtpd_check_stop(struct smtpd *s);
+
+/* smtpd_session.c */
+void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr);
+void session_free(struct session *s);
+/* A verdict that came later; goes on with what the client sent meanwhile. */
+void session_answer(struct session *s, const struct reply *r);
+/* Ends without a word: the fate of the message is unknown. */
+void session_abandon(struct session *s);
+/* 421 at the next command boundary. */
+void session_shutdown(struct session *s);
+/* Stop and start taking content from this client. */
+void session_hold(struct session *s, bool hold);
+void session_log_reject(struct session *s, const char *stage, const struct reply *r,
+    const char *reason, struct place place, struct span rcpt);
+
+/* smtpd_txn.c */
+struct transaction *txn_new(struct session *s, const struct server_event *mail);
+void txn_free(struct transaction **t);
+/* False: too many recipients or too much memory. */
+bool txn_add_rcpt(struct transaction *t, const struct address *a);
+void txn_body(struct transaction *t, struct span data);
+/* The content is whole. True: the verdict comes later (COMMIT was sent); else *r. */
+bool txn_end(
+    struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason);
+/* What the queue says. */
+void txn_credit(struct transaction *t, uint32_t octets, int status);
+void txn_committed(struct transaction *t, enum commit_status status);
+/* The queue was replaced: ask what became of the COMMIT, or know that the parts are lost. */
+void txn_queue_changed(struct transaction *t);
+/* The queue is gone and its successor not there yet. */
+void txn_queue_gone(struct transaction *t);
+
+#endif

@@ -1,0 +1,461 @@
+/* One client: its bytes, its engine, and the verdicts. */
+#include "role/smtpd.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "flow/accept.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READ_STEP = 16 << 10 };
+
+static void process(struct session *s);
+static void on_io(void *arg, bool readable, bool writable);
+static void on_time(void *arg);
+
+/* ---- log ----------------------------------------------------------------------------------- */
+
+static void put_place(struct logline *l, struct place p)
+{
+	char text[512];
+
+	if (p.file == NULL)
+		return;
+	snprintf(text, sizeof(text), "%s:%u", p.file, p.line);
+	log_str(l, "rule", text);
+}
+
+void session_log_reject(struct session *s, const char *stage, const struct reply *r,
+    const char *reason, struct place place, struct span rcpt)
+{
+	struct logline l;
+	char sid[MSGID_TEXT + 1], esc[16];
+
+	msgid_format(&s->sid, sid);
+	snprintf(esc, sizeof(esc), "%u.%u.%u", r->esc[0], r->esc[1], r->esc[2]);
+	log_begin(&l, EV_REJECT);
+	log_str(&l, "sid", sid);
+	log_str(&l, "listener", s->conf->name);
+	log_str(&l, "ip", s->ip);
+	log_str(&l, "stage", stage);
+	log_number(&l, "code", r->code);
+	log_str(&l, "esc", esc);
+	log_str(&l, "reason", reason);
+	put_place(&l, place);
+	if (s->txn != NULL)
+		log_text(&l, "from", s->txn->from);
+	if (rcpt.p != NULL)
+		log_text(&l, "to", rcpt);
+	log_end(&l);
+	metric_add(METRIC_REJECTS, 1);
+}
+
+/* ---- verdicts ------------------------------------------------------------------------------ */
+
+static void answer(struct session *s, const struct reply *r)
+{
+	server_answer(&s->engine, r, loop_now(s->smtpd->loop));
+}
+
+static void on_connect(struct session *s)
+{
+	struct reply ready = REPLY(220, 0, 0, 0, "");
+	char byte;
+
+	if (s->smtpd->stopping) {
+		answer(s, &(struct reply)REPLY(421, 4, 3, 2, "This server is going down"));
+		return;
+	}
+	if (recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+		server_early(&s->engine, loop_now(s->smtpd->loop));
+		return;
+	}
+	answer(s, &ready);
+}
+
+static void on_helo(struct session *s, const struct server_event *ev)
+{
+	buf_clear(&s->helo);
+	buf_add_span(&s->helo, ev->name);
+	answer(s, &(struct reply)REPLY(250, 0, 0, 0, "Ok"));
+}
+
+static void on_mail(struct session *s, const struct server_event *ev)
+{
+	const struct reply *refusal = smtpd_refusal(s->smtpd);
+
+	if (refusal != NULL) {
+		session_log_reject(
+		    s, "mail", refusal, "not_accepting", (struct place){0}, SPAN_NONE);
+		answer(s, refusal);
+		return;
+	}
+	txn_free(&s->txn);
+	s->txn = txn_new(s, ev);
+	answer(s, &(struct reply)REPLY(250, 2, 1, 0, "Ok"));
+}
+
+static void answer_later(struct session *s, const struct verdict *v)
+{
+	s->delayed = v->reply;
+	s->delayed_until = loop_now(s->smtpd->loop) + v->delay;
+}
+
+static void on_rcpt(struct session *s, const struct server_event *ev)
+{
+	struct verdict v;
+
+	accept_rcpt(s->smtpd->config, s->trust, &ev->address, &v);
+	if (v.ok && !txn_add_rcpt(s->txn, &ev->address)) {
+		v.ok = false;
+		v.reply = REPLY(452, 4, 5, 3, "Too many recipients");
+		v.reason = "too_many_recipients";
+	}
+	if (!v.ok) {
+		char text[512];
+		int n = snprintf(text, sizeof(text), "%.*s@%.*s",
+		    SPAN_ARG(span_first(ev->address.local, 64)),
+		    SPAN_ARG(span_first(ev->address.domain, 255)));
+
+		session_log_reject(
+		    s, "rcpt", &v.reply, v.reason, v.place, span_of(text, (size_t)n));
+	}
+	if (v.delay > 0)
+		answer_later(s, &v);
+	else
+		answer(s, &v.reply);
+}
+
+/* What is unread behind DATA was sent before we said 354. */
+static void on_data(struct session *s, size_t unread)
+{
+	if (unread > 0)
+		server_early(&s->engine, loop_now(s->smtpd->loop));
+	else
+		answer(s, &(struct reply)REPLY(354, 0, 0, 0, "End data with <CRLF>.<CRLF>"));
+}
+
+static void on_end_of_data(struct session *s, const struct server_event *ev)
+{
+	const char *reason = "";
+	struct reply r;
+
+	if (txn_end(s->txn, ev->facts, &r, &reason))
+		return; /* the queue will say */
+	session_log_reject(s, "eom", &r, reason, (struct place){0}, SPAN_NONE);
+	txn_free(&s->txn);
+	answer(s, &r);
+}
+
+static void on_event(struct session *s, const struct server_event *ev, size_t unread)
+{
+	switch (ev->type) {
+	case SERVER_CONNECT: on_connect(s); break;
+	case SERVER_HELO: on_helo(s, ev); break;
+	case SERVER_MAIL: on_mail(s, ev); break;
+	case SERVER_RCPT: on_rcpt(s, ev); break;
+	case SERVER_DATA: on_data(s, unread); break;
+	case SERVER_BODY: txn_body(s->txn, ev->data); break;
+	case SERVER_EOM: on_end_of_data(s, ev); break;
+	case SERVER_RESET: txn_free(&s->txn); break;
+	case SERVER_REFUSED:
+		session_log_reject(
+		    s, ev->stage, &ev->reply, ev->reason, (struct place){0}, SPAN_NONE);
+		break;
+	case SERVER_END: break;
+	}
+}
+
+/* ---- bytes --------------------------------------------------------------------------------- */
+
+/* False when the connection is broken. */
+static bool write_output(struct session *s)
+{
+	struct span out;
+
+	while ((out = server_output(&s->engine)).n > 0) {
+		ssize_t n = send(s->fd, out.p, out.n, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN || errno == EWOULDBLOCK;
+		server_sent(&s->engine, (size_t)n);
+	}
+	return true;
+}
+
+static void take_events(struct session *s, size_t unread)
+{
+	struct server_event ev;
+
+	while (server_next(&s->engine, &ev) == 1)
+		on_event(s, &ev, unread);
+}
+
+static void feed_all(struct session *s)
+{
+	int64_t now = loop_now(s->smtpd->loop);
+	size_t n;
+
+	do {
+		struct span in = buf_view(&s->in);
+
+		n = server_feed(&s->engine, in, now);
+		take_events(s, in.n - n);
+		buf_drop(&s->in, n);
+	} while (n > 0);
+	if (s->eof && !s->engine.verdict_due) {
+		server_eof(&s->engine, now);
+		take_events(s, 0);
+	}
+}
+
+static void set_timer(struct session *s)
+{
+	int64_t at = server_deadline(&s->engine);
+	const struct transaction *t = s->txn;
+
+	if (s->delayed_until > 0 && s->delayed_until < at)
+		at = s->delayed_until;
+	if (t != NULL && t->committed && t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC < at)
+		at = t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC;
+	timer_set(&s->timer, at);
+}
+
+static bool is_over(struct session *s)
+{
+	struct server_event ev;
+
+	return server_next(&s->engine, &ev) < 0 && server_output(&s->engine).n == 0;
+}
+
+static void process(struct session *s)
+{
+	if (s->in_process)
+		return; /* called back from within: the loop below goes on */
+	s->in_process = true;
+	feed_all(s);
+	s->in_process = false;
+	if (!write_output(s) || is_over(s)) {
+		session_free(s);
+		return;
+	}
+	buf_trim(&s->in);
+	watch_want(
+	    &s->watch, !s->eof && buf_space(&s->in) >= READ_STEP, server_output(&s->engine).n > 0);
+	set_timer(s);
+}
+
+/* False at the end of the connection. */
+static bool read_input(struct session *s)
+{
+	uint8_t *to = buf_room(&s->in, READ_STEP);
+	ssize_t n;
+
+	if (to == NULL)
+		return true;
+	n = recv(s->fd, to, READ_STEP, 0);
+	if (n > 0)
+		buf_commit(&s->in, (size_t)n);
+	else if (n == 0)
+		s->eof = true;
+	return n >= 0 || errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK;
+}
+
+static void on_io(void *arg, bool readable, bool writable)
+{
+	struct session *s = arg;
+
+	gw_check_magic(s, SESSION_MAGIC);
+	(void)writable;
+	if (readable && !s->eof && buf_space(&s->in) >= READ_STEP && !read_input(s)) {
+		session_free(s);
+		return;
+	}
+	process(s);
+}
+
+static void on_time(void *arg)
+{
+	struct session *s = arg;
+	int64_t now = loop_now(s->smtpd->loop);
+	const struct transaction *t = s->txn;
+
+	gw_check_magic(s, SESSION_MAGIC);
+	if (t != NULL && t->committed &&
+	    now >= t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC) {
+		session_abandon(s);
+		return;
+	}
+	if (s->delayed_until > 0 && now >= s->delayed_until) {
+		s->delayed_until = 0;
+		answer(s, &s->delayed);
+	}
+	if (now >= server_deadline(&s->engine)) {
+		server_tick(&s->engine, now);
+		take_events(s, 0);
+	}
+	process(s);
+}
+
+void session_answer(struct session *s, const struct reply *r)
+{
+	txn_free(&s->txn);
+	answer(s, r);
+	process(s);
+}
+
+void session_abandon(struct session *s)
+{
+	struct logline l;
+	char sid[MSGID_TEXT + 1];
+
+	msgid_format(&s->sid, sid);
+	log_begin(&l, EV_DISCONNECT);
+	log_str(&l, "sid", sid);
+	log_str(&l, "listener", s->conf->name);
+	log_str(&l, "ip", s->ip);
+	log_str(&l, "reason", "verdict_unknown");
+	log_end(&l);
+	session_free(s);
+}
+
+void session_shutdown(struct session *s)
+{
+	server_shutdown(&s->engine, loop_now(s->smtpd->loop));
+	take_events(s, 0);
+	process(s);
+}
+
+void session_hold(struct session *s, bool hold)
+{
+	if (s->held == hold)
+		return;
+	s->held = hold;
+	server_hold(&s->engine, hold, loop_now(s->smtpd->loop));
+	if (!hold)
+		process(s);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+static void format_ip(struct session *s)
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&s->addr;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)&s->addr;
+
+	if (s->addr.ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &six->sin6_addr, s->ip, sizeof(s->ip));
+	else if (s->addr.ss_family == AF_INET)
+		inet_ntop(AF_INET, &four->sin_addr, s->ip, sizeof(s->ip));
+	else
+		snprintf(s->ip, sizeof(s->ip), "local");
+}
+
+static struct client_count *count_client(struct smtpd *d, const struct sockaddr_storage *addr)
+{
+	struct client_count *c, probe = {.n = 0};
+
+	if (addr->ss_family == AF_INET6)
+		memcpy(probe.key, &((const struct sockaddr_in6 *)addr)->sin6_addr, 16);
+	else if (addr->ss_family == AF_INET)
+		memcpy(probe.key + 12, &((const struct sockaddr_in *)addr)->sin_addr, 4);
+	c = map_get(&d->clients, span_of(probe.key, sizeof(probe.key)));
+	if (c == NULL) {
+		c = gw_calloc(1, sizeof(*c));
+		*c = probe;
+		map_put(&d->clients, span_of(c->key, sizeof(c->key)), c);
+	}
+	c->n++;
+	return c;
+}
+
+static void uncount_client(struct smtpd *d, struct client_count *c)
+{
+	if (--c->n > 0)
+		return;
+	map_del(&d->clients, span_of(c->key, sizeof(c->key)));
+	free(c);
+}
+
+static const char *over_limit(const struct smtpd *d, const struct client_count *c)
+{
+	if (d->n_sessions > d->config->limits.connections)
+		return "connections_limit";
+	return c->n > d->config->limits.per_ip ? "per_ip_limit" : NULL;
+}
+
+/* Said without an engine: a flood is to cost as little as possible. */
+static void turn_away(struct session *s, const char *reason)
+{
+	static const char text[] = "421 4.7.0 Too many connections, please try again later\r\n";
+	struct reply r = REPLY(421, 4, 7, 0, "Too many connections");
+
+	session_log_reject(s, "connect", &r, reason, (struct place){0}, SPAN_NONE);
+	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
+	if (send(s->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_flush();
+	session_free(s);
+}
+
+void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr)
+{
+	struct smtpd *d = l->smtpd;
+	struct session *s = gw_calloc(1, sizeof(*s));
+	int64_t now = loop_now(d->loop);
+	const char *limit;
+	int on = 1;
+
+	s->magic = SESSION_MAGIC;
+	s->smtpd = d;
+	s->conf = l->conf;
+	s->fd = fd;
+	s->addr = *addr;
+	s->sid = smtpd_new_id(d);
+	format_ip(s);
+	s->trust = config_trusts(d->config, (const struct sockaddr *)addr);
+	s->count = count_client(d, addr);
+	buf_init(&s->in, SMTPD_IN_MAX);
+	buf_init(&s->helo, 1024);
+	TAILQ_INSERT_TAIL(&d->sessions, s, link);
+	d->n_sessions++;
+	metric_add(METRIC_CONNECTIONS, 1);
+	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	server_init(&s->engine, &d->engine, now);
+	watch_start(&s->watch, d->loop, fd, on_io, s);
+	timer_start(&s->timer, d->loop, on_time, s);
+	limit = over_limit(d, s->count);
+	if (limit != NULL)
+		turn_away(s, limit);
+	else
+		process(s);
+}
+
+void session_free(struct session *s)
+{
+	struct smtpd *d = s->smtpd;
+
+	gw_check_magic(s, SESSION_MAGIC);
+	txn_free(&s->txn);
+	watch_stop(&s->watch);
+	timer_stop(&s->timer);
+	close(s->fd);
+	server_fini(&s->engine);
+	buf_fini(&s->in);
+	buf_fini(&s->helo);
+	uncount_client(d, s->count);
+	TAILQ_REMOVE(&d->sessions, s, link);
+	d->n_sessions--;
+	metric_add(METRIC_CONNECTIONS, -1);
+	s->magic = 0;
+	free(s);
+	smtpd_check_stop(d);
+}

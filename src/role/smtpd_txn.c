@@ -1,0 +1,361 @@
+/* One message on its way to the queue: addresses, header, content, COMMIT. */
+#include "role/smtpd.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mail/address.h"
+
+#include <stdlib.h>
+
+enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
+
+static struct span canonical(struct transaction *t, const struct address *a)
+{
+	struct buf b;
+	struct span s;
+
+	buf_init(&b, 1024);
+	address_canonical(a, &b);
+	s = arena_dup(&t->arena, buf_view(&b));
+	buf_fini(&b);
+	return s;
+}
+
+struct transaction *txn_new(struct session *s, const struct server_event *mail)
+{
+	struct transaction *t = gw_calloc(1, sizeof(*t));
+
+	t->session = s;
+	t->number = s->smtpd->next_txn++;
+	t->id = smtpd_new_id(s->smtpd);
+	arena_init(&t->arena, ARENA_MAX);
+	buf_init(&t->head, SMTPD_HEADER_MAX + 4096);
+	buf_init(&t->rest, SMTPD_WHOLE_MAX + SMTPD_HEADER_MAX + SMTPD_IN_MAX);
+	header_scan_init(&t->scan);
+	t->window = SMTPD_PART_WINDOW;
+	t->body_type = mail->body_type;
+	t->from = canonical(t, &mail->address);
+	map_put(&s->smtpd->txns, span_of(&t->number, sizeof(t->number)), t);
+	return t;
+}
+
+static void abort_parts(struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+	struct span part = span_of(&t->number, sizeof(t->number));
+
+	d->parts_in_flight -= SMTPD_PART_WINDOW - t->window;
+	if (t->in_parts > 0 && !t->committed && d->queue != NULL)
+		ipc_send(d->queue, IPC_ABORT, &part, 1, -1);
+}
+
+void txn_free(struct transaction **pt)
+{
+	struct transaction *t = *pt;
+
+	if (t == NULL)
+		return;
+	abort_parts(t);
+	map_del(&t->session->smtpd->txns, span_of(&t->number, sizeof(t->number)));
+	arena_reset(&t->arena);
+	buf_fini(&t->head);
+	buf_fini(&t->rest);
+	free(t->rcpt);
+	free(t);
+	*pt = NULL;
+}
+
+bool txn_add_rcpt(struct transaction *t, const struct address *a)
+{
+	struct span addr = canonical(t, a);
+
+	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX)
+		return false;
+	if (t->n_rcpt == t->cap_rcpt) {
+		t->cap_rcpt = t->cap_rcpt ? t->cap_rcpt * 2 : RCPT_FIRST;
+		t->rcpt = gw_realloc(t->rcpt, t->cap_rcpt * sizeof(*t->rcpt));
+	}
+	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr};
+	return true;
+}
+
+/* ---- content ------------------------------------------------------------------------------ */
+
+static bool may_send_part(const struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+
+	return d->queue != NULL && !ipc_full(d->queue) && t->window >= SMTPD_PART &&
+	       d->parts_in_flight < SMTPD_PARTS_TOTAL;
+}
+
+static void send_part(struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+	struct span part[2] = {
+	    span_of(&t->number, sizeof(t->number)), span_first(buf_view(&t->rest), SMTPD_PART)};
+
+	if (ipc_send(d->queue, IPC_PART, part, 2, -1) < 0) {
+		t->parts_failed = true;
+		return;
+	}
+	t->in_parts += part[1].n;
+	t->window -= (uint32_t)part[1].n;
+	d->parts_in_flight += part[1].n;
+	buf_drop(&t->rest, part[1].n);
+}
+
+static void send_parts(struct transaction *t)
+{
+	while (!t->parts_failed && buf_len(&t->rest) > SMTPD_WHOLE_MAX && may_send_part(t))
+		send_part(t);
+	if (t->parts_failed) /* it will be refused: what still comes is not kept */
+		buf_clear(&t->rest);
+	session_hold(t->session, buf_len(&t->rest) > SMTPD_WHOLE_MAX);
+}
+
+void txn_body(struct transaction *t, struct span data)
+{
+	if (!t->scan.done) {
+		size_t n = header_scan_feed(&t->scan, data);
+
+		if (buf_len(&t->head) + n > SMTPD_HEADER_MAX)
+			t->too_big_header = true;
+		if (!t->too_big_header)
+			buf_add(&t->head, data.p, n);
+		data = span_skip(data, n);
+	}
+	if (data.n == 0 || t->parts_failed || t->too_big_header)
+		return;
+	if (buf_add_span(&t->rest, data) < 0) {
+		t->parts_failed = true;
+		t->status = GW_EFULL;
+	}
+	if (buf_len(&t->rest) > SMTPD_WHOLE_MAX)
+		send_parts(t);
+}
+
+void txn_credit(struct transaction *t, uint32_t octets, int status)
+{
+	struct smtpd *d = t->session->smtpd;
+	uint32_t most = SMTPD_PART_WINDOW - t->window;
+
+	if (octets > most)
+		octets = most;
+	t->window += octets;
+	d->parts_in_flight -= octets;
+	if (status != COMMIT_OK && !t->committed) {
+		t->parts_failed = true;
+		t->status = status == COMMIT_FULL ? GW_ENOSPC : GW_EIO;
+	}
+	send_parts(t);
+}
+
+/* ---- the end of data ----------------------------------------------------------------------- */
+
+/* RFC 5321 section 4.4; the keyword of RFC 3848. */
+static void put_received(struct transaction *t, struct buf *out)
+{
+	struct session *s = t->session;
+	char id[MSGID_TEXT + 1];
+
+	msgid_format(&t->id, id);
+	buf_addf(out, "Received: from %.*s ([%s%s])\r\n", SPAN_ARG(buf_view(&s->helo)),
+	    strchr(s->ip, ':') ? "IPv6:" : "", s->ip);
+	buf_addf(out, "\tby %s with %s id %s", s->smtpd->config->hostname,
+	    s->engine.esmtp ? "ESMTP" : "SMTP", id);
+	if (t->n_rcpt == 1)
+		buf_addf(out, "\r\n\tfor <%.*s>", SPAN_ARG(t->rcpt[0].addr));
+	buf_add_str(out, ";\r\n\t");
+	header_date(clock_wall(), out);
+	buf_add_str(out, "\r\n");
+}
+
+/* Content whose first line is no header field has no header: it must not run into ours. */
+static bool has_header(struct span head)
+{
+	struct header_walk w = header_walk_of(head);
+	struct header_field f;
+
+	return head.n == 0 || span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
+}
+
+static int check_content(const struct transaction *t, struct reply *r, const char **reason)
+{
+	if (t->too_big_header) {
+		*r = REPLY(552, 5, 3, 4, "The header of this message is too large");
+		*reason = "header_too_large";
+		return GW_EFULL;
+	}
+	if (t->parts_failed && t->status == GW_ENOSPC) {
+		*r = REPLY(452, 4, 3, 1, "No room for this message now; please try again later");
+		*reason = "no_space";
+		return GW_ENOSPC;
+	}
+	if (t->parts_failed) {
+		*r = REPLY(451, 4, 3, 0, "The message could not be stored; please try again");
+		*reason = "not_stored";
+		return GW_EIO;
+	}
+	if (header_count(buf_view(&t->head), SPAN("Received")) >= SMTPD_HOPS_MAX) {
+		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
+		*reason = "mail_loop";
+		return GW_EFORMAT;
+	}
+	return 0;
+}
+
+static void put_envelope(const struct transaction *t, const struct body_facts *facts,
+    size_t head_length, struct buf *out)
+{
+	const struct session *s = t->session;
+	struct envelope e = {.id = t->id,
+	    .nonce = t->id,
+	    .accepted = clock_now(),
+	    .from = t->from,
+	    .rcpt = t->rcpt,
+	    .n_rcpt = t->n_rcpt,
+	    .body_type = t->body_type,
+	    .facts = *facts,
+	    .origin = ORIGIN_SMTP,
+	    .client_ip = span_str(s->ip),
+	    .client_helo = buf_view(&s->helo),
+	    .listener = span_str(s->conf->name),
+	    .head_length = (uint32_t)head_length};
+
+	envelope_encode(&e, out);
+}
+
+static bool send_commit(struct transaction *t, const struct body_facts *facts, struct span head)
+{
+	struct smtpd *d = t->session->smtpd;
+	struct proto_commit m = {.txn = t->number, .head = head};
+	struct buf envelope, frame;
+	struct span part[2];
+	bool sent;
+
+	buf_init(&envelope, ENVELOPE_MAX);
+	buf_init(&frame, IPC_COMMIT_MAX);
+	put_envelope(t, facts, head.n, &envelope);
+	m.envelope = buf_view(&envelope);
+	proto_put_commit(&frame, &m);
+	part[0] = buf_view(&frame);
+	part[1] = buf_view(&t->rest);
+	sent = !buf_failed(&envelope) && !buf_failed(&frame) &&
+	       part[0].n + part[1].n <= IPC_COMMIT_MAX &&
+	       ipc_send(d->queue, IPC_COMMIT, part, 2, -1) == 0;
+	buf_fini(&envelope);
+	buf_fini(&frame);
+	return sent;
+}
+
+static bool commit(struct transaction *t, const struct body_facts *facts)
+{
+	struct buf head;
+	bool sent;
+
+	buf_init(&head, SMTPD_HEADER_MAX + 8192);
+	put_received(t, &head);
+	if (!has_header(buf_view(&t->head)))
+		buf_add_str(&head, "\r\n");
+	buf_add_span(&head, buf_view(&t->head));
+	sent = !buf_failed(&head) && send_commit(t, facts, buf_view(&head));
+	buf_fini(&head);
+	return sent;
+}
+
+bool txn_end(
+    struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason)
+{
+	const struct reply *refusal = smtpd_refusal(t->session->smtpd);
+
+	if (check_content(t, r, reason) < 0)
+		return false;
+	if (t->in_parts == 0 && refusal != NULL) {
+		*r = *refusal;
+		*reason = "not_accepting";
+		return false;
+	}
+	if (t->session->smtpd->queue == NULL || !commit(t, facts)) {
+		*r = REPLY(451, 4, 3, 0, "The queue is not available; please try again");
+		*reason = "queue_away";
+		return false;
+	}
+	t->committed = true;
+	t->committed_at = loop_now(t->session->smtpd->loop);
+	buf_fini(&t->head);
+	buf_fini(&t->rest);
+	return true;
+}
+
+/* ---- what the queue says ------------------------------------------------------------------- */
+
+static void log_accepted(const struct transaction *t)
+{
+	const struct session *s = t->session;
+	struct logline l;
+	char id[MSGID_TEXT + 1], sid[MSGID_TEXT + 1];
+
+	msgid_format(&t->id, id);
+	msgid_format(&s->sid, sid);
+	log_begin(&l, EV_ACCEPTED);
+	log_str(&l, "id", id);
+	log_str(&l, "sid", sid);
+	log_str(&l, "listener", s->conf->name);
+	log_str(&l, "ip", s->ip);
+	log_number(&l, "size", (int64_t)s->engine.body.facts.size);
+	log_number(&l, "rcpts", (int64_t)t->n_rcpt);
+	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
+	log_text(&l, "from", t->from);
+	log_text(&l, "to", t->rcpt[0].addr);
+	log_end(&l);
+}
+
+void txn_committed(struct transaction *t, enum commit_status status)
+{
+	struct session *s = t->session;
+	struct reply ok = {250, {2, 0, 0}, SPAN_NONE};
+	char text[MSGID_TEXT + 8] = "Ok ";
+
+	if (status == COMMIT_OK) {
+		metric_add(METRIC_MESSAGES_RECEIVED, 1);
+		metric_add(METRIC_RECEIVED_BYTES, (int64_t)s->engine.body.facts.size);
+		log_accepted(t);
+		msgid_format(&t->id, text + 3);
+		ok.text = span_str(text);
+	} else if (status == COMMIT_FULL) {
+		ok = REPLY(452, 4, 3, 1, "No room for this message now; please try again later");
+	} else {
+		ok = REPLY(451, 4, 3, 0, "The message could not be stored; please try again");
+	}
+	if (status != COMMIT_OK)
+		session_log_reject(s, "eom", &ok, status == COMMIT_FULL ? "no_space" : "not_stored",
+		    (struct place){0}, SPAN_NONE);
+	session_answer(s, &ok);
+}
+
+void txn_queue_changed(struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+	struct span part[2] = {span_of(&t->number, sizeof(t->number)), msgid_span(&t->id)};
+
+	if (t->committed) {
+		if (ipc_send(d->queue, IPC_ASK, part, 2, -1) < 0)
+			session_abandon(t->session);
+		return;
+	}
+	if (t->in_parts > 0) {
+		t->parts_failed = true;
+		t->status = GW_EIO;
+	}
+	txn_credit(t, SMTPD_PART_WINDOW, COMMIT_OK);
+}
+
+void txn_queue_gone(struct transaction *t)
+{
+	if (t->in_parts > 0 && !t->committed) {
+		t->parts_failed = true;
+		t->status = GW_EIO;
+		send_parts(t);
+	}
+}

@@ -1,0 +1,40 @@
+/*
+ * Between the files of the server engine: server.c (session, feed, verdicts),
+ * server_command.c (verbs and their arguments), server_body.c (the dot machine).
+ */
+#ifndef GW_SMTP_SERVER_PRIVATE_H
+#define GW_SMTP_SERVER_PRIVATE_H
+
+#include "smtp/server.h"
+
+/* Why the content is refused: server.refuse, the graver the higher. */
+enum server_refuse { REFUSE_NOT, REFUSE_SIZE, REFUSE_NUL, REFUSE_BARE };
+
+/* Puts a reply into the output. A failed output ends the session. */
+void server_say(struct server *s, const struct reply *r);
+/* The same with the host name in front of the text: greeting, 221, 421. */
+void server_say_host(struct server *s, const struct reply *r);
+
+/* The next event; its verdict is due. */
+struct server_event *server_ask(struct server *s, enum server_event_type type);
+/* Says no, tells the owner; repeated without progress it ends the session. */
+void server_refuse(struct server *s, const struct reply *r, const char *stage, const char *reason);
+/* Tells the owner of a refusal without a reply to the client. */
+void server_note(struct server *s, const struct reply *r, const char *stage, const char *reason);
+/* Refuses with those words and ends the session for that reason. */
+void server_expel(struct server *s, const struct reply *r, const char *stage, const char *reason);
+/* One more command without progress: false if that was one too many (then all is said). */
+bool server_tolerate(struct server *s, const char *stage);
+/* The open transaction, if any, is forgotten. */
+void server_forget(struct server *s);
+/* The session is over. */
+void server_finish(struct server *s, const char *reason);
+
+/* One whole line without its CRLF; waiting: there is input behind it. */
+void server_command(struct server *s, struct span line, bool waiting);
+
+/* Behind 354. */
+void server_body_start(struct server *s, int64_t now);
+size_t server_body_feed(struct server *s, struct span in, int64_t now);
+
+#endif

@@ -1,0 +1,413 @@
+#include "smtp/server-private.h"
+
+#include <stdio.h>
+
+enum {
+	SERVER_MAGIC = GW_MAGIC('S', 'r', 'v', 'r'),
+	/* Ceiling of one verdict's text: the worst of it, a line per octet, still fits above HIGH.
+	 */
+	ANSWER_TEXT_MAX = 1024,
+};
+
+/* In server.overflow: discarding, and the last octet was a CR. */
+enum { OVERFLOW_NOT, OVERFLOW_LINE, OVERFLOW_CR };
+
+_Static_assert(sizeof(struct server) <= 512, "idle sessions are small");
+_Static_assert(SERVER_OUT_HIGH + ANSWER_TEXT_MAX * 24 + 4096 <= SERVER_OUT_MAX, "a reply fits");
+
+void server_init(struct server *s, const struct server_config *config, int64_t now)
+{
+	*s = (struct server){.magic = SERVER_MAGIC, .config = config};
+	s->started = now;
+	s->held = -1;
+	buf_init(&s->out, SERVER_OUT_MAX);
+	server_ask(s, SERVER_CONNECT);
+	s->deadline = config->verdict_timeout ? now + config->verdict_timeout : INT64_MAX;
+}
+
+void server_fini(struct server *s)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	buf_fini(&s->out);
+	s->magic = 0;
+}
+
+static void say(struct server *s, const struct reply *r, bool enhanced)
+{
+	size_t before = buf_len(&s->out);
+
+	reply_format(r, enhanced, &s->out);
+	if (!buf_failed(&s->out))
+		return;
+	s->out.failed = false;
+	buf_cut(&s->out, before);
+	server_finish(s, "memory");
+}
+
+void server_say(struct server *s, const struct reply *r)
+{
+	say(s, r, s->config->extensions & EXT_BIT(ENHANCEDSTATUSCODES));
+}
+
+void server_say_host(struct server *s, const struct reply *r)
+{
+	char text[512];
+	struct reply full = *r;
+	int n = snprintf(
+	    text, sizeof(text), "%.*s %.*s", SPAN_ARG(s->config->hostname), SPAN_ARG(r->text));
+
+	full.text = span_first(span_of(text, sizeof(text) - 1), (size_t)n);
+	server_say(s, &full);
+}
+
+struct server_event *server_ask(struct server *s, enum server_event_type type)
+{
+	s->pending = (struct server_event){.type = type};
+	s->has_pending = s->verdict_due = true;
+	s->asked = type;
+	return &s->pending;
+}
+
+void server_note(struct server *s, const struct reply *r, const char *stage, const char *reason)
+{
+	s->pending = (struct server_event){
+	    .type = SERVER_REFUSED, .reply = *r, .stage = stage, .reason = reason};
+	s->has_pending = true;
+}
+
+void server_forget(struct server *s)
+{
+	s->reset_due |= s->open;
+	s->open = false;
+	s->recipients_ok = s->recipients_refused = 0;
+}
+
+void server_finish(struct server *s, const char *reason)
+{
+	if (s->ended)
+		return;
+	server_forget(s);
+	s->ended = true;
+	s->verdict_due = false;
+	s->state = SERVER_S_END;
+	s->end_reason = reason;
+	if (s->has_pending && s->pending.type != SERVER_REFUSED)
+		s->has_pending = false;
+}
+
+void server_expel(struct server *s, const struct reply *r, const char *stage, const char *reason)
+{
+	server_note(s, r, stage, reason);
+	if (r->code == 421)
+		server_say_host(s, r);
+	else
+		server_say(s, r);
+	server_finish(s, reason);
+}
+
+bool server_tolerate(struct server *s, const char *stage)
+{
+	if (++s->bad <= s->config->bad_commands)
+		return true;
+	server_expel(s, &REPLY(421, 4, 7, 0, "Too many errors or useless commands"), stage,
+	    "too_many_errors");
+	return false;
+}
+
+void server_refuse(struct server *s, const struct reply *r, const char *stage, const char *reason)
+{
+	if (!server_tolerate(s, stage))
+		return;
+	server_note(s, r, stage, reason);
+	server_say(s, r);
+}
+
+/* A bare CR or LF: what follows may be meant for another reader of the same bytes. */
+static void refuse_bare(struct server *s, const char *reason)
+{
+	server_note(s, &REPLY(500, 5, 5, 2, "Lines end with CRLF only"), "command", reason);
+	server_say(s, &s->pending.reply);
+	server_say_host(s, &REPLY(421, 4, 7, 0, "Closing after a bare CR or LF"));
+	server_finish(s, reason);
+}
+
+/* Discards up to the CRLF and never keeps a byte; the tail of the line is no command. */
+static size_t feed_overflow(struct server *s, struct span in)
+{
+	ptrdiff_t lf = span_find(in, '\n');
+	bool cr;
+
+	if (lf < 0) {
+		s->overflow = in.p[in.n - 1] == '\r' ? OVERFLOW_CR : OVERFLOW_LINE;
+		return in.n;
+	}
+	cr = lf > 0 ? in.p[lf - 1] == '\r' : s->overflow == OVERFLOW_CR;
+	s->overflow = OVERFLOW_NOT;
+	if (cr)
+		server_refuse(s, &REPLY(500, 5, 5, 2, "Line too long"), "command", "line_too_long");
+	else
+		refuse_bare(s, "bare_lf");
+	return (size_t)lf + 1;
+}
+
+static size_t feed_line(struct server *s, struct span in)
+{
+	ptrdiff_t lf = span_find(span_first(in, SERVER_LINE_MAX), '\n');
+	struct span line;
+
+	if (lf < 0 && in.n < SERVER_LINE_MAX)
+		return 0;
+	if (lf < 0)
+		return feed_overflow(s, in);
+	line = span_first(in, (size_t)lf);
+	if (lf == 0 || line.p[lf - 1] != '\r')
+		refuse_bare(s, "bare_lf");
+	else if (span_find(span_first(line, line.n - 1), '\r') >= 0)
+		refuse_bare(s, "bare_cr");
+	else
+		server_command(s, span_first(line, line.n - 1), in.n > (size_t)lf + 1);
+	return (size_t)lf + 1;
+}
+
+/* At the boundary of commands: time begins anew, a wish to end is granted. */
+static void boundary(struct server *s, int64_t now)
+{
+	const struct server_config *c = s->config;
+
+	if (s->ended || s->state == SERVER_S_BODY)
+		return;
+	if (s->verdict_due) {
+		s->deadline = c->verdict_timeout ? now + c->verdict_timeout : INT64_MAX;
+		return;
+	}
+	s->deadline = now + c->command_timeout;
+	if (s->eof) {
+		server_finish(s, "eof");
+	} else if (s->closing) {
+		server_say_host(s, &REPLY(421, 4, 3, 2, "Service shutting down"));
+		server_finish(s, "shutdown");
+	}
+}
+
+size_t server_feed(struct server *s, struct span in, int64_t now)
+{
+	size_t n;
+
+	gw_check_magic(s, SERVER_MAGIC);
+	if (s->ended || s->verdict_due || s->has_pending || s->reset_due || s->held >= 0)
+		return 0;
+	if (in.n == 0 || buf_len(&s->out) > SERVER_OUT_HIGH)
+		return 0;
+	if (s->state == SERVER_S_BODY)
+		n = server_body_feed(s, in, now);
+	else
+		n = s->overflow ? feed_overflow(s, in) : feed_line(s, in);
+	if (n > 0 && s->overflow == OVERFLOW_NOT)
+		boundary(s, now);
+	return n;
+}
+
+int server_next(struct server *s, struct server_event *ev)
+{
+	bool refused = s->has_pending && s->pending.type == SERVER_REFUSED;
+
+	gw_check_magic(s, SERVER_MAGIC);
+	if (s->reset_due && !refused) {
+		*ev = (struct server_event){.type = SERVER_RESET};
+		s->reset_due = false;
+	} else if (s->has_pending) {
+		*ev = s->pending;
+		s->has_pending = false;
+	} else if (s->ended && !s->end_given) {
+		*ev = (struct server_event){.type = SERVER_END, .reason = s->end_reason};
+		s->end_given = true;
+	} else {
+		return s->ended ? -1 : 0;
+	}
+	return 1;
+}
+
+static void answer_connect(struct server *s, const struct reply *r)
+{
+	struct reply greeting = {.code = 220, .text = s->config->banner};
+
+	if (r->code == 220) {
+		server_say_host(s, &greeting);
+		s->state = SERVER_S_START;
+	} else {
+		server_say(s, r);
+		server_finish(s, "refused");
+	}
+}
+
+static void add_extension(struct server *s, enum extension e, struct buf *text)
+{
+	buf_addf(text, "\n%s", ehlo_rows[e].keyword);
+	if (e == EXT_SIZE && s->config->message_size)
+		buf_addf(text, " %llu", (unsigned long long)s->config->message_size);
+}
+
+static void answer_helo(struct server *s)
+{
+	struct buf text;
+
+	buf_init(&text, 2048);
+	buf_add_span(&text, s->config->hostname);
+	for (unsigned e = 0; e < EXT_COUNT && s->asked_esmtp; e++) {
+		if (s->config->extensions & UINT32_C(1) << e)
+			add_extension(s, (enum extension)e, &text);
+	}
+	say(s, &(struct reply){.code = 250, .text = buf_view(&text)}, false);
+	if (s->state == SERVER_S_START) {
+		s->state = SERVER_S_IDLE;
+		s->bad = 0;
+	}
+	s->esmtp = s->asked_esmtp;
+	buf_fini(&text);
+}
+
+static void answer_data(struct server *s, const struct reply *r, int64_t now)
+{
+	static const struct reply go = {354, {0}, {(const uint8_t *)"End with <CRLF>.<CRLF>", 22}};
+
+	gw_assert(r->code == 354 || r->code >= 400);
+	server_say(s, r->code == 354 && r->text.n == 0 ? &go : r);
+	if (r->code == 354 && !s->ended)
+		server_body_start(s, now);
+}
+
+static void answer_eom(struct server *s, const struct reply *r)
+{
+	s->open = false;
+	server_forget(s);
+	s->state = SERVER_S_IDLE;
+	server_say(s, r);
+}
+
+static void apply(struct server *s, const struct reply *r, int64_t now)
+{
+	switch (s->asked) {
+	case SERVER_CONNECT: answer_connect(s, r); return;
+	case SERVER_DATA: answer_data(s, r, now); break;
+	case SERVER_EOM: answer_eom(s, r); break;
+	case SERVER_HELO:
+		if (reply_ok(r)) {
+			answer_helo(s);
+			return;
+		}
+		server_say(s, r);
+		break;
+	case SERVER_MAIL:
+		server_say(s, r);
+		if (reply_ok(r) && !s->ended) {
+			s->state = SERVER_S_MAIL;
+			s->open = true;
+			s->transactions++;
+		}
+		break;
+	case SERVER_RCPT:
+		server_say(s, r);
+		s->recipients_ok += reply_ok(r);
+		s->recipients_refused += !reply_ok(r);
+		break;
+	default: die("no verdict was due");
+	}
+	/* A refusal is no progress; that of one recipient among many is no offence either. */
+	if (r->code < 400)
+		s->bad = 0;
+	else if (s->asked != SERVER_RCPT && s->asked != SERVER_EOM)
+		s->bad++;
+}
+
+void server_answer(struct server *s, const struct reply *r, int64_t now)
+{
+	struct reply cut = *r;
+
+	gw_check_magic(s, SERVER_MAGIC);
+	if (s->ended)
+		return;
+	gw_assert(s->verdict_due && !s->has_pending && !s->reset_due);
+	gw_assert(r->code >= 200 && r->code < 600);
+	cut.text = span_first(cut.text, ANSWER_TEXT_MAX);
+	s->verdict_due = false;
+	apply(s, &cut, now);
+	if (r->code == 421)
+		server_finish(s, "refused");
+	boundary(s, now);
+}
+
+struct span server_output(const struct server *s)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	return buf_view(&s->out);
+}
+
+void server_sent(struct server *s, size_t n)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	buf_drop(&s->out, n);
+	buf_trim(&s->out);
+}
+
+int64_t server_deadline(const struct server *s)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	return s->ended || s->held >= 0 ? INT64_MAX : s->deadline;
+}
+
+void server_tick(struct server *s, int64_t now)
+{
+	if (now < server_deadline(s) || s->ended)
+		return;
+	if (s->verdict_due) {
+		server_say_host(s, &REPLY(421, 4, 3, 0, "No verdict in time"));
+		server_finish(s, "verdict_timeout");
+	} else {
+		server_say_host(s, &REPLY(421, 4, 4, 2, "Timeout"));
+		server_finish(s, "timeout");
+	}
+}
+
+void server_eof(struct server *s, int64_t now)
+{
+	(void)now;
+	gw_check_magic(s, SERVER_MAGIC);
+	s->eof = true;
+	if (s->state != SERVER_S_EOM)
+		server_finish(s, "eof");
+}
+
+void server_shutdown(struct server *s, int64_t now)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	s->closing = true;
+	if (s->overflow == OVERFLOW_NOT && !s->verdict_due)
+		boundary(s, now);
+}
+
+void server_early(struct server *s, int64_t now)
+{
+	static const struct reply no = {554, {5, 5, 0}, {(const uint8_t *)"Out of turn", 11}};
+
+	(void)now;
+	gw_check_magic(s, SERVER_MAGIC);
+	if (!s->verdict_due || s->ended)
+		return;
+	if (s->asked == SERVER_CONNECT)
+		server_expel(s, &no, "connect", "early_talker");
+	else if (s->asked == SERVER_DATA)
+		server_expel(s, &no, "data", "early_data");
+}
+
+void server_hold(struct server *s, bool hold, int64_t now)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	if (hold == (s->held >= 0))
+		return;
+	if (!hold && now > s->held) {
+		s->started += now - s->held;
+		if (s->deadline != INT64_MAX)
+			s->deadline += now - s->held;
+	}
+	s->held = hold ? now : -1;
+}

@@ -1,0 +1,50 @@
+/*
+ * Walks over the records of one segment as recovery finds it: steps over tears
+ * to the next header with the segment's key, and keeps count of the holes. A
+ * hole is damage if what lies there is known to have been flushed, else it is
+ * the remains of a flush that never ended.
+ */
+#ifndef GW_SPOOL_READER_H
+#define GW_SPOOL_READER_H
+
+#include "spool/store-private.h"
+
+struct hole {
+	uint64_t at, bytes;
+};
+
+struct reader {
+	struct disk *disk;
+	const struct segment *seg;
+	uint64_t at; /* of the header found, or where to look next */
+
+	uint8_t *mem; /* a window on the segment */
+	uint64_t window_at;
+	size_t window_n, window_cap;
+	uint8_t *meta;
+	size_t meta_cap;
+
+	struct hole *holes; /* not known yet to be damage */
+	size_t n_holes, cap_holes;
+	uint64_t damaged, damaged_at; /* holes known to be damage, the place of the last */
+
+	uint64_t last_flush, last_end; /* octets: begin of the last flush, end of the last record */
+	bool sealed;
+};
+
+void reader_init(struct reader *r, struct disk *d);
+void reader_fini(struct reader *r);
+/* Starts at the first record of this segment; reads up to seg->end. */
+void reader_start(struct reader *r, const struct segment *seg);
+
+/* 1: *h is the head of the record at r->at; 0: the end; GW_EIO. Follow with skip or body. */
+int reader_next(struct reader *r, struct record_head *h) gw_checked;
+/* Goes on behind this record without looking at it. */
+void reader_skip(struct reader *r, const struct record_head *h);
+/* Checks meta and body and goes on behind the record: 0 and *meta (borrowed until the next call);
+ * GW_ECORRUPT: noted as a hole; GW_EIO. */
+int reader_take(struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
+/* At the end of a segment: holes become damage or torn octets (the result). */
+uint64_t reader_settle(struct reader *r) gw_checked;
+
+#endif

@@ -1,0 +1,115 @@
+#include "spool/record.h"
+
+#include "base/cursor.h"
+
+#include <xxhash.h>
+
+enum { RECORD_MAGIC = 0x47575231, FLAG_OWN = 1, SUM_AT = RECORD_HEADER - 8 };
+
+static uint8_t *store_le(uint8_t *p, uint64_t v, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+	return p + n;
+}
+
+static uint64_t load_le64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 0; i < 8; i++)
+		v |= (uint64_t)p[i] << (8 * i);
+	return v;
+}
+
+uint64_t spool_sum(struct span s)
+{
+	return XXH3_64bits(s.n ? s.p : (const void *)"", s.n);
+}
+
+static uint64_t head_sum(const uint8_t *head, const struct spool_key *key, uint64_t at)
+{
+	uint64_t seed =
+	    load_le64(key->b) ^ load_le64(key->b + 8) ^ (at * UINT64_C(0x9E3779B97F4A7C15));
+
+	return XXH3_64bits_withSeed(head, SUM_AT, seed);
+}
+
+void record_encode(const struct record_head *h, const struct spool_key *key, uint64_t at,
+    uint8_t out[RECORD_HEADER])
+{
+	uint8_t *p = out;
+
+	memcpy(p, key->b, SPOOL_KEY);
+	p = store_le(p + SPOOL_KEY, RECORD_MAGIC, 4);
+	p = store_le(p, RECORD_VERSION, 1);
+	p = store_le(p, (uint64_t)h->type, 1);
+	p = store_le(p, h->own ? FLAG_OWN : 0, 2);
+	memcpy(p, h->id.b, sizeof(h->id.b));
+	p = store_le(p + sizeof(h->id.b), h->meta_len, 4);
+	p = store_le(p, h->body_len, 4);
+	p = store_le(p, h->flush_page, 4);
+	p = store_le(p, h->flush_pad, 4);
+	p = store_le(p, h->meta_sum, 8);
+	p = store_le(p, h->body_sum, 8);
+	store_le(p, head_sum(out, key, at), 8);
+}
+
+static void decode_fields(struct cursor *c, struct record_head *out)
+{
+	out->type = (enum record_type)get_u8(c);
+	out->own = get_u16(c) & FLAG_OWN;
+	memcpy(out->id.b, get_bytes(c, sizeof(out->id.b)).p, sizeof(out->id.b));
+	out->meta_len = get_u32(c);
+	out->body_len = get_u32(c);
+	out->flush_page = get_u32(c);
+	out->flush_pad = get_u32(c);
+	out->meta_sum = get_u64(c);
+	out->body_sum = get_u64(c);
+}
+
+int record_decode(struct span in, const struct spool_key *key, uint64_t at, struct record_head *out)
+{
+	if (in.n < RECORD_HEADER)
+		return GW_EMORE;
+	if (memcmp(in.p, key->b, SPOOL_KEY) != 0)
+		return GW_EFORMAT;
+	if (load_le64(in.p + SUM_AT) != head_sum(in.p, key, at))
+		return GW_ECORRUPT;
+
+	struct cursor c = cursor_of(span_skip(span_first(in, SUM_AT), SPOOL_KEY));
+
+	if (get_u32(&c) != RECORD_MAGIC)
+		return GW_ECORRUPT;
+	if (get_u8(&c) != RECORD_VERSION)
+		return GW_EVERSION;
+	decode_fields(&c, out);
+	return cursor_done(&c) ? 0 : GW_ECORRUPT;
+}
+
+size_t record_find(struct span s, const struct spool_key *key)
+{
+	uint64_t want, have;
+
+	memcpy(&want, key->b, sizeof(want));
+	for (size_t i = 0; i + SPOOL_KEY <= s.n; i += RECORD_ALIGN) {
+		memcpy(&have, s.p + i, sizeof(have));
+		if (have == want && memcmp(s.p + i, key->b, SPOOL_KEY) == 0)
+			return i;
+	}
+	return s.n;
+}
+
+void truncate_encode(const struct truncate *t, uint8_t out[TRUNCATE_META])
+{
+	store_le(store_le(out, t->segment, 8), t->offset, 8);
+}
+
+int truncate_decode(struct span meta, struct truncate *out)
+{
+	struct cursor c = cursor_of(meta);
+
+	out->segment = get_u64(&c);
+	out->offset = get_u64(&c);
+	return cursor_done(&c) ? 0 : GW_EFORMAT;
+}

@@ -1,0 +1,165 @@
+"""What the end-to-end tests share: a Godwit, a sink, swaks. Each test has its own, on free ports.
+
+    /usr/bin/python3 -m pytest tests/e2e
+    GODWIT=path       another program than build/godwit
+    GODWIT_LONG=1     the full counts of the load and crash tests
+    GODWIT_KEEP=1     scratch folders stay
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections import namedtuple
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from peers import godwit as godwit_peer  # noqa: E402
+from peers import ports, postfix  # noqa: E402
+from peers.sink import Sink  # noqa: E402
+
+LONG = os.environ.get("GODWIT_LONG") == "1"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+# What must not be in the log of a server that nobody harmed.
+ALARMS = ("role.died", "peer.ended", "spool.failed", "spool.damaged", "error")
+
+
+@pytest.fixture(scope="session")
+def program():
+    if not os.access(godwit_peer.PROGRAM, os.X_OK):
+        pytest.fail(f"{godwit_peer.PROGRAM} is missing: run make first")
+    return godwit_peer.PROGRAM
+
+
+@pytest.fixture
+def make_godwit(program):
+    """make_godwit(**options): a started Godwit. At the end of the test it must stop by itself, and
+    its log must have no alarm but those named in g.expected_alarms."""
+    made = []
+
+    def make(text=None, start=True, **options):
+        g = godwit_peer.Godwit(text, **options)
+        g.expected_alarms = set()
+        made.append(g)
+        return g.start() if start else g
+
+    yield make
+    problems = []
+    for g in made:
+        try:
+            problems += end_of_godwit(g)
+        finally:
+            g.close()
+    assert not problems, problems
+
+
+def end_of_godwit(g):
+    status = g.stop()
+    problems = []
+    if status not in (0, None):
+        problems.append(f"exit status {status}\n{g.output()}")
+    for alarm in ALARMS:
+        if alarm not in g.expected_alarms:
+            problems += [str(line) for line in g.log_lines(alarm)]
+    return problems
+
+
+@pytest.fixture
+def sink():
+    with Sink() as s:
+        yield s
+
+
+@pytest.fixture
+def relay(make_godwit, sink):
+    """A Godwit that relays to the sink, with example.net of its own."""
+    return make_godwit(relay=("127.0.0.1", sink.port))
+
+
+@pytest.fixture
+def scratch():
+    folder = ports.scratch()
+    yield folder
+    ports.discard(folder)
+
+
+@pytest.fixture(scope="session")
+def peers():
+    """The unpacked packages."""
+    return postfix.tree()
+
+
+def swaks(port, *words, timeout=30, check=True, host="127.0.0.1"):
+    """Runs swaks; its completed process (0: the message was accepted for all recipients)."""
+    done = subprocess.run(["swaks", "--server", f"{host}:{port}", *words], capture_output=True,
+                          text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+TRACE_FIELDS = ("return-path", "delivered-to", "received", "authentication-results",
+                "x-original-to")
+
+
+def split_trace(data):
+    """(names of the trace fields on top, the rest) of a delivered message, as bytes."""
+    names, lines = [], data.splitlines(keepends=True)
+    at = 0
+    while at < len(lines):
+        name = lines[at].partition(b":")[0].decode("latin-1").lower()
+        if lines[at][:1] in b" \t" and names:
+            at += 1
+        elif name in TRACE_FIELDS:
+            names.append(name)
+            at += 1
+        else:
+            break
+    return names, b"".join(lines[at:])
+
+
+def assert_same_content(delivered, sent):
+    """Delivered is trace fields and then sent, octet for octet (a Maildir has LF line ends)."""
+    names, rest = split_trace(delivered)
+    if isinstance(sent, str):
+        sent = sent.encode()
+    if b"\r\n" not in rest:
+        sent = sent.replace(b"\r\n", b"\n")
+    assert "received" in names
+    assert rest == sent
+
+
+Endpoint = namedtuple("Endpoint", "host port")
+
+WIRE_CONFIG = """\
+hostname  mx.test
+listen    mx 127.0.0.1:@PORT@
+spool     @DIR@/spool
+control   @DIR@/control.sock
+log       file @DIR@/godwit.log
+{run_as}
+domain    example.net {{ deliver maildir @MAIL@/%u }}
+domain    refused.example {{ deliver reject "550 5.1.1 no such user" }}
+limits    {{ message-size 1M; recipients 100; transactions 20; bad-commands 10
+            connections 1000 per-ip 500 }}
+store     {{ segment 8M; reserve 16M; spares 1 }}
+"""
+
+
+@pytest.fixture(scope="module")
+def wire_daemon(program):
+    """(host, port) of a server for the transcripts: example.net is its own, nobody is trusted."""
+    run_as = "run-as nobody" if os.geteuid() == 0 and not godwit_peer.has_user("godwit") else ""
+    g = godwit_peer.Godwit(WIRE_CONFIG.format(run_as=run_as))
+    g.expected_alarms = set()
+    problems = []
+    try:
+        g.start()
+        yield Endpoint("127.0.0.1", g.port)
+        problems = end_of_godwit(g)
+    finally:
+        g.close()
+    assert not problems, problems

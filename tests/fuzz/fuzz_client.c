@@ -1,0 +1,498 @@
+/*
+ * A hostile peer for the client engine. The input drives everything: what the
+ * peer says and where it is cut, how much of the output leaves, time, the end of
+ * the connection, and the transactions. A model of the connection (what left,
+ * what was fed, which reply belongs to which command) is kept beside the engine:
+ *
+ *	- each recipient gets one CLIENT_RCPT, then comes one CLIENT_DONE, CLIENT_CLOSED is last;
+ *	- delivered only if RCPT and then the dot, whole, were answered with 2xx after they left;
+ *	- commands are well formed, use what was offered, and wait without PIPELINING;
+ *	- the content that left, without its stuffing, is the content that was given;
+ *	- the output has its ceiling, time moves on, input is taken.
+ */
+#include "smtp/client.h"
+
+#include <stdlib.h>
+
+enum {
+	RCPTS = 6,
+	PENDING_MAX = 64,
+	CONTENT_MAX = 300000,
+	OUR_LINE_MAX = 2 * CONTENT_MAX,
+	STEPS_MAX = 3000
+};
+
+#define check(cond) ((cond) ? (void)0 : __builtin_trap())
+
+enum command { C_HELLO, C_MAIL, C_RCPT, C_DATA, C_RSET, C_QUIT, C_DOT };
+
+struct pending {
+	enum command command;
+	size_t rcpt;
+};
+
+struct world {
+	const uint8_t *in;
+	size_t in_n;
+	struct client *client;
+	struct client_config config;
+	int64_t now;
+	bool closed, ready, want_body, broken;
+
+	/* The transaction. */
+	struct client_txn txn;
+	struct client_rcpt rcpt[RCPTS];
+	bool open, told[RCPTS], taken[RCPTS];
+	size_t next_rcpt;
+	uint8_t *content;
+	size_t content_n, given, seen;
+	unsigned dot_2xx, delivered;
+	bool dot_left;
+
+	/* What left: commands and content. */
+	uint8_t *line;
+	size_t line_n;
+	bool in_content, content_bol;
+	struct pending pending[PENDING_MAX];
+	size_t pending_n;
+	/* What was fed. */
+	uint8_t reply[4];
+	size_t reply_n;
+	bool ext_known;
+};
+
+static uint8_t take(struct world *w)
+{
+	if (w->in_n == 0)
+		return 0;
+	w->in_n--;
+	return *w->in++;
+}
+
+/* ---- what left */
+
+static void push(struct world *w, enum command command, size_t rcpt)
+{
+	check(w->pending_n < PENDING_MAX);
+	if (!(client_extensions(w->client) & EXT_BIT(PIPELINING)))
+		check(w->pending_n == 0);
+	w->pending[w->pending_n++] = (struct pending){command, rcpt};
+}
+
+static void saw_mail(struct world *w, struct span line)
+{
+	uint32_t ext = client_extensions(w->client);
+	char text[2048];
+
+	check(w->open);
+	span_to_cstr(line, text, sizeof(text));
+	check(!strstr(text, " SIZE=") == !(ext & EXT_BIT(SIZE)));
+	check(!strstr(text, " BODY=8BITMIME") == !w->txn.eight_bit);
+	check(!w->txn.eight_bit || (ext & EXT_BIT(EIGHTBITMIME)));
+	check(client_peer_size(w->client) == 0 || w->txn.size <= client_peer_size(w->client));
+	push(w, C_MAIL, 0);
+}
+
+static void saw_rcpt(struct world *w, struct span line)
+{
+	struct span addr = span_first(span_skip(line, 9), line.n - 10);
+
+	check(w->open && line.p[line.n - 1] == '>');
+	while (!span_eq(addr, w->rcpt[w->next_rcpt].addr))
+		check(++w->next_rcpt < w->txn.n_rcpt);
+	push(w, C_RCPT, w->next_rcpt++);
+}
+
+static void saw_line(struct world *w)
+{
+	struct span line = {w->line, w->line_n};
+
+	for (size_t i = 0; i < line.n; i++)
+		check(line.p[i] >= ' ' && line.p[i] < 127);
+	if (span_starts(line, SPAN("MAIL FROM:<")))
+		saw_mail(w, line);
+	else if (span_starts(line, SPAN("RCPT TO:<")))
+		saw_rcpt(w, line);
+	else if (span_eq(line, SPAN("DATA")))
+		push(w, C_DATA, 0);
+	else if (span_eq(line, SPAN("RSET")))
+		push(w, C_RSET, 0);
+	else if (span_eq(line, SPAN("QUIT")))
+		push(w, C_QUIT, 0);
+	else if (span_eq(line, w->config.lmtp ? SPAN("LHLO me.example") : SPAN("EHLO me.example")))
+		push(w, C_HELLO, 0);
+	else
+		check(!w->config.lmtp && span_eq(line, SPAN("HELO me.example"))),
+		    push(w, C_HELLO, 0);
+}
+
+static uint8_t content_at(const struct world *w, size_t i)
+{
+	if (i < w->content_n)
+		return w->content[i];
+	/* A missing CRLF is added, nothing else. */
+	check(w->content_n > 0 && w->content[w->content_n - 1] != '\n');
+	check(i - w->content_n < 2);
+	return "\r\n"[i - w->content_n];
+}
+
+static void saw_content(struct world *w, struct span line)
+{
+	bool lone = w->content_bol && line.n == 1;
+
+	if (lone && line.p[0] == '.') {
+		w->in_content = false;
+		w->dot_left = true;
+		w->content_bol = false;
+		push(w, C_DOT, 0);
+		return;
+	}
+	if (line.n && line.p[0] == '.')
+		line = span_skip(line, 1);
+	for (size_t i = 0; i < line.n; i++)
+		check(line.p[i] == content_at(w, w->seen++));
+	check(content_at(w, w->seen++) == '\r' && content_at(w, w->seen++) == '\n');
+}
+
+static void left(struct world *w, struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\n') {
+			check(w->line_n > 0 && w->line[w->line_n - 1] == '\r');
+			w->line_n--;
+			check(!span_of(w->line, w->line_n).n || !memchr(w->line, '\r', w->line_n));
+			if (w->in_content)
+				saw_content(w, span_of(w->line, w->line_n));
+			else
+				saw_line(w);
+			w->line_n = 0;
+		} else {
+			check(w->line_n < OUR_LINE_MAX);
+			w->line[w->line_n++] = s.p[i];
+		}
+	}
+}
+
+static void flush(struct world *w, size_t n)
+{
+	struct span out = client_output(w->client);
+
+	check(out.n <= CLIENT_OUT_MAX);
+	out = span_first(out, n);
+	left(w, out);
+	client_sent(w->client, out.n, w->now);
+}
+
+/* ---- what was fed */
+
+static void model_reply(struct world *w, unsigned class)
+{
+	struct pending p;
+
+	/* The greeting answers nothing. */
+	if (!w->ext_known) {
+		w->ext_known = true;
+		return;
+	}
+	if (w->pending_n == 0) {
+		w->broken = true;
+		return;
+	}
+	p = w->pending[0];
+	memmove(w->pending, w->pending + 1, --w->pending_n * sizeof(p));
+	if (p.command == C_RCPT)
+		w->taken[p.rcpt] = class == 2;
+	if (p.command == C_DATA && class == 3) {
+		w->in_content = w->content_bol = true;
+		w->seen = 0;
+		for (size_t i = 0; i < w->txn.n_rcpt; i++)
+			if (w->taken[i])
+				return;
+		w->content_n = 0;
+	}
+	if (p.command == C_DOT) {
+		w->dot_2xx += class == 2;
+		if (w->config.lmtp)
+			push(w, C_DOT, 0);
+	}
+}
+
+static void fed(struct world *w, struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\n') {
+			bool last = w->reply_n < 4 || w->reply[3] != '-';
+
+			if (last)
+				model_reply(w, w->reply_n ? w->reply[0] - '0' : 0);
+			w->reply_n = 0;
+		} else if (w->reply_n < 4 && s.p[i] != '\r') {
+			w->reply[w->reply_n++] = s.p[i];
+		}
+	}
+}
+
+/* ---- events */
+
+static void on_rcpt(struct world *w, const struct client_event *ev)
+{
+	check(w->open && ev->rcpt < w->txn.n_rcpt && !w->told[ev->rcpt]);
+	w->told[ev->rcpt] = true;
+	check(ev->reply.code >= 200 && ev->reply.code < 600);
+	check(ev->stage != NULL && ev->reply.text.n <= REPLY_TEXT_MAX);
+	if (ev->past_dot)
+		check(!reply_ok(&ev->reply));
+	if (!reply_ok(&ev->reply))
+		return;
+	w->delivered++;
+	check(ev->source == CLIENT_FROM_PEER && strcmp(ev->stage, "eom") == 0);
+	check(w->taken[ev->rcpt] && w->dot_left && !ev->site);
+	check(w->dot_2xx >= (w->config.lmtp ? w->delivered : 1));
+	check(w->given == w->txn.size);
+}
+
+static void on_done(struct world *w)
+{
+	check(w->open);
+	for (size_t i = 0; i < w->txn.n_rcpt; i++)
+		check(w->told[i]);
+	w->open = w->want_body = false;
+	if (w->dot_left)
+		w->pending_n = 0;
+}
+
+static bool events(struct world *w)
+{
+	struct client_event ev;
+	bool any = false;
+	int n;
+
+	while ((n = client_next(w->client, &ev)) == 1) {
+		check(!w->closed);
+		any = true;
+		if (ev.type == CLIENT_RCPT)
+			on_rcpt(w, &ev);
+		else if (ev.type == CLIENT_DONE)
+			on_done(w);
+		else if (ev.type == CLIENT_READY)
+			check(!w->open && !w->ready), w->ready = true;
+		else if (ev.type == CLIENT_WANT_BODY)
+			check(w->open && !w->want_body), w->want_body = true;
+		else
+			check(!w->open && ev.stage != NULL), w->closed = true;
+	}
+	check((n == -1) == w->closed);
+	return any;
+}
+
+/* ---- what the input makes happen */
+
+static void feed(struct world *w, struct span s)
+{
+	while (s.n != 0 && !w->closed) {
+		size_t n = client_feed(w->client, s, w->now);
+
+		check(n <= s.n);
+		fed(w, span_first(s, n));
+		check(events(w) || n == s.n);
+		s = span_skip(s, n);
+	}
+	/* Something that answers nothing was whole: the session is over. */
+	check(!w->broken || w->closed);
+}
+
+static void feed_cut(struct world *w, struct span s)
+{
+	uint8_t cut = take(w);
+
+	if (cut & 0x80)
+		flush(w, SIZE_MAX);
+	if ((cut & 0x7f) != 0 && (cut & 0x7f) < s.n) {
+		feed(w, span_first(s, cut & 0x7f));
+		s = span_skip(s, cut & 0x7f);
+	}
+	feed(w, s);
+}
+
+static const char *const words[] = {
+    "220 mx.example ESMTP\r\n",
+    "220-odd\r\n220-\r\n220\r\n",
+    "250-mx\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n",
+    "250-mx\r\n250-PIPELINING\r\n250 size\r\n",
+    "250-mx\r\n250-SIZE 999999999999999999999\r\n250 X\r\n",
+    "250 2.1.0 ok\r\n",
+    "250 ok\r\n250 ok\r\n250 ok\r\n",
+    "354 go\r\n",
+    "421 4.3.2 bye\r\n",
+    "450 4.2.1 later\r\n",
+    "452 4.5.3 many\r\n",
+    "500 what\r\n",
+    "502 no\r\n",
+    "550-5.1.1 no\r\n550 5.1.1 no\r\n",
+    "552 5.5.3 many\r\n",
+    "554 5.7.1 no\r\n",
+    "250 ok\r\n421 bye\r\n",
+    "250 2.0.0 taken\r\n550 5.0.0 no\r\n",
+    "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n",
+    "2",
+    "25",
+    "250-",
+    "\r\n",
+    "221 bye\r\n",
+    "999 x\r\n",
+    "250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n",
+    "503 5.5.1 no\r\n",
+    "250 ok\r\n550 no\r\n550 no\r\n354 go\r\n",
+};
+
+static const char *const addrs[] = {"a@x.example", "b@x.example", "c@x.example", "postmaster",
+    "\"a b>\"@x.example", "d@x.example", "caf\xc3\xa9@x.example", "e@x\r\nDATA", "", "f\x01@x"};
+
+static void reset_txn(struct world *w)
+{
+	w->open = true;
+	w->ready = false;
+	memset(w->told, 0, sizeof(w->told));
+	memset(w->taken, 0, sizeof(w->taken));
+	w->next_rcpt = w->given = w->seen = 0;
+	w->dot_2xx = w->delivered = 0;
+	w->dot_left = false;
+}
+
+static void make_content(struct world *w)
+{
+	static const char *const pieces[] = {"line\r\n", ".\r\n", "..\r\n", ".", "\r\n", "x",
+	    "\r\n.\r\n", "\xc3\xa9\r\n", "\n", "\r"};
+	uint8_t shape = take(w), n = take(w);
+	size_t repeat = shape == 0xff ? 3000 : 1;
+
+	w->content_n = 0;
+	for (size_t r = 0; r < repeat; r++) {
+		for (uint8_t i = 0; i < n % 32; i++) {
+			/* The two that break the content come seldom. */
+			const char *s = pieces[(shape + i * (n | 1u)) % (shape & 0x40 ? 10 : 8)];
+
+			if (w->content_n + strlen(s) > CONTENT_MAX)
+				return;
+			memcpy(w->content + w->content_n, s, strlen(s));
+			w->content_n += strlen(s);
+		}
+	}
+}
+
+static void send(struct world *w)
+{
+	uint8_t flags = take(w);
+
+	if (!w->ready)
+		return;
+	reset_txn(w);
+	make_content(w);
+	w->txn = (struct client_txn){.from = flags & 1 ? SPAN("me@x.example") : SPAN(""),
+	    .rcpt = w->rcpt,
+	    .n_rcpt = flags / 32 % (RCPTS + 1),
+	    .size = w->content_n,
+	    .eight_bit = (flags & 6) == 6};
+	if ((flags & 30) == 30)
+		w->txn.size++;
+	if ((flags & 30) == 28)
+		w->txn.from = flags & 1 ? SPAN("a@b>\r\nRSET") : SPAN("\xc3\xa9@x.example");
+	if ((flags & 30) == 26)
+		w->txn.body_type = BODY_BINARYMIME;
+	for (size_t i = 0; i < w->txn.n_rcpt; i++)
+		w->rcpt[i].addr = span_str(addrs[take(w) % GW_ARRAY_LEN(addrs)]);
+	client_send(w->client, &w->txn, w->now);
+}
+
+static void body(struct world *w)
+{
+	size_t n = take(w);
+	size_t got;
+
+	if (!w->want_body)
+		return;
+	n = n > 200 ? SIZE_MAX : n;
+	got = client_body(w->client,
+	    span_first(span_of(w->content + w->given, w->content_n - w->given), n), w->now);
+	w->given += got;
+	check(w->given <= w->content_n);
+	if (w->given == w->content_n && n > 100) {
+		client_body_end(w->client, w->now);
+		w->want_body = false;
+	}
+}
+
+static void pass_time(struct world *w)
+{
+	static const int64_t waits[] = {
+	    1, 1000000, 4999999, 60000000, 179999999, 299999999, 600000000};
+
+	w->now += waits[take(w) % GW_ARRAY_LEN(waits)];
+	if (client_deadline(w->client) > w->now)
+		return;
+	client_tick(w->client, w->now);
+	check(client_deadline(w->client) > w->now);
+}
+
+static void seldom(struct world *w)
+{
+	switch (take(w)) {
+	case 1: client_eof(w->client, w->now); break;
+	case 2: client_quit(w->client, w->now), w->ready = false; break;
+	case 3: client_body_abort(w->client, w->now); break;
+	case 4: client_body_end(w->client, w->now), w->want_body = false; break;
+	case 5: client_tick(w->client, w->now); break;
+	default: break;
+	}
+}
+
+static void step(struct world *w)
+{
+	uint8_t op = take(w);
+
+	switch (op % 8) {
+	case 0:
+	case 1: feed_cut(w, span_str(words[op / 8 % GW_ARRAY_LEN(words)])); break;
+	case 2: flush(w, op < 128 ? SIZE_MAX : op % 64u); break;
+	case 3: send(w); break;
+	case 4: body(w); break;
+	case 5: pass_time(w); break;
+	case 6: {
+		struct span raw = span_first(span_of(w->in, w->in_n), op / 8);
+
+		w->in += raw.n;
+		w->in_n -= raw.n;
+		feed(w, raw);
+		break;
+	}
+	default: seldom(w); break;
+	}
+	/* The owner may be late. */
+	if (op < 240)
+		events(w);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct world w = {.in = data, .in_n = size};
+	uint8_t flags = take(&w);
+
+	w.content = malloc(CONTENT_MAX);
+	w.line = malloc(OUR_LINE_MAX);
+	client_config_defaults(&w.config);
+	w.config.hostname = SPAN("me.example");
+	w.config.lmtp = flags & 1;
+	w.config.helo_only = flags & 2;
+	w.client = client_new(&w.config, w.now);
+	check(w.content != NULL && w.line != NULL && w.client != NULL);
+	for (unsigned i = 0; i < STEPS_MAX && w.in_n != 0 && !w.closed; i++)
+		step(&w);
+	client_eof(w.client, w.now);
+	events(&w);
+	check(w.closed && !w.open && client_output(w.client).n == 0);
+	client_free(&w.client);
+	check(w.client == NULL);
+	free(w.content);
+	free(w.line);
+	return 0;
+}

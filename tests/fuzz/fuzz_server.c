@@ -1,0 +1,250 @@
+/*
+ * The server engine under any input, cut anywhere, with any verdicts. Checked:
+ * - what ends the content is CRLF.CRLF and nothing else, and what is delivered is what an
+ *   independent, simple reader of the same bytes finds between 354 and there;
+ * - nothing with a bare CR, a bare LF or a NUL is delivered, no transaction ends twice;
+ * - the events and the output of the whole input are those of the input in pieces;
+ * - the output keeps its ceiling and is made of well-formed lines.
+ *
+ * Byte 0: the size of the pieces; byte 1: seeds the verdicts; the rest is what the client sends.
+ */
+#include "smtp/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MAX = 1 << 22, SECOND = 1000000 };
+
+#define MUST(cond) \
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "line %d: %s\n", __LINE__, #cond); \
+			abort(); \
+		} \
+	} while (0)
+
+static const struct server_config config = {
+    .hostname = {(const uint8_t *)"mx.test", 7},
+    .banner = {(const uint8_t *)"ESMTP", 5},
+    .extensions = EXT_ALL,
+    .message_size = 4000,
+    .recipients = 4,
+    .transactions = 6,
+    .bad_commands = 20,
+    .command_timeout = 300 * SECOND,
+    .data_timeout = 300 * SECOND,
+    .data_rate = 100,
+};
+
+struct world {
+	struct server server;
+	struct buf out;     /* all the server said */
+	struct buf events;  /* a letter for each event but the pieces of content */
+	struct buf content; /* of the transaction */
+	struct buf mail;    /* all contents accepted */
+	struct span all;    /* what the client sends */
+	size_t at, body_at; /* what was taken, where the content starts */
+	uint32_t verdicts;
+	bool open, in_body;
+	bool show_all; /* also what is behind DATA already */
+};
+
+static struct reply next_verdict(struct world *w, uint16_t yes)
+{
+	bool refuse = yes != 220 && w->verdicts % 8 == 7;
+
+	w->verdicts = w->verdicts * 1103515245u + 12345u;
+	w->verdicts ^= w->verdicts >> 16;
+	if (refuse)
+		return REPLY(450, 4, 0, 0, "not\nnow");
+	return (struct reply){.code = yes, .esc = {yes == 354 ? 0 : 2, 0, 0}, .text = SPAN("yes")};
+}
+
+/* The simple reader: takes the content byte by byte, false if it has no end. */
+static bool read_content(struct span in, struct buf *out, size_t *used)
+{
+	size_t line = 0;
+
+	for (size_t i = 0; i < in.n; i++) {
+		if (i < 1 || in.p[i - 1] != '\r' || in.p[i] != '\n')
+			continue;
+		struct span l = span_of(in.p + line, i + 1 - line);
+
+		if (span_eq(l, SPAN(".\r\n"))) {
+			*used = i + 1;
+			return true;
+		}
+		buf_add_span(out, l.p[0] == '.' ? span_skip(l, 1) : l);
+		line = i + 1;
+	}
+	return false;
+}
+
+static bool clean(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == 0 || (s.p[i] == '\n' && (i == 0 || s.p[i - 1] != '\r')) ||
+		    (s.p[i] == '\r' && (i + 1 == s.n || s.p[i + 1] != '\n')))
+			return false;
+	}
+	return true;
+}
+
+static void check_message(struct world *w, const struct body_facts *f)
+{
+	struct buf want;
+	size_t used = 0;
+
+	buf_init(&want, MAX);
+	MUST(read_content(span_skip(w->all, w->body_at), &want, &used));
+	MUST(w->body_at + used == w->at);
+	MUST(span_eq(buf_view(&want), buf_view(&w->content)));
+	MUST(clean(buf_view(&want)));
+	MUST(f->size == buf_len(&want) && f->size <= config.message_size);
+	MUST(!f->nul && !f->bare_cr && !f->bare_lf && !f->open_end);
+	buf_fini(&want);
+}
+
+static void note(struct world *w, uint8_t letter)
+{
+	if (letter != 'b')
+		buf_add_byte(&w->events, letter);
+}
+
+static void ask(struct world *w, const struct server_event *ev)
+{
+	static const uint16_t yes[] = {220, 250, 250, 250, 354, 0, 250};
+	struct reply r = next_verdict(w, yes[ev->type]);
+	bool ok = r.code < 400;
+
+	MUST(w->open == (ev->type >= SERVER_RCPT));
+	MUST((ev->type == SERVER_EOM) == w->in_body);
+	if (ev->type == SERVER_EOM)
+		check_message(w, ev->facts);
+	if (ev->type == SERVER_EOM && ok)
+		buf_add_span(&w->mail, buf_view(&w->content));
+	if (ev->type == SERVER_MAIL || ev->type == SERVER_EOM) {
+		w->open = ok && ev->type == SERVER_MAIL;
+		buf_clear(&w->content);
+	}
+	w->in_body = ok && ev->type == SERVER_DATA;
+	w->body_at = w->at;
+	server_answer(&w->server, &r, SECOND);
+}
+
+static void take(struct world *w, const struct server_event *ev)
+{
+	note(w, (uint8_t) "CHMRDbErx."[ev->type]);
+	switch (ev->type) {
+	case SERVER_BODY:
+		MUST(w->in_body && w->open && ev->data.n > 0);
+		MUST(ev->data.p >= w->all.p && ev->data.p + ev->data.n <= w->all.p + w->all.n);
+		buf_add_span(&w->content, ev->data);
+		break;
+	case SERVER_RESET:
+		MUST(w->open);
+		w->open = w->in_body = false;
+		buf_clear(&w->content);
+		break;
+	case SERVER_REFUSED: MUST(ev->stage && ev->reason && ev->reply.code >= 400); break;
+	case SERVER_END: MUST(!w->open && ev->reason); break;
+	default: ask(w, ev);
+	}
+}
+
+static void take_all(struct world *w)
+{
+	struct server_event ev;
+	struct span out;
+
+	while (server_next(&w->server, &ev) == 1)
+		take(w, &ev);
+	out = server_output(&w->server);
+	MUST(out.n <= SERVER_OUT_MAX);
+	buf_add_span(&w->out, out);
+	server_sent(&w->server, out.n);
+	MUST(w->server.out.mem == NULL);
+}
+
+/* DATA is the one command whose reading depends on what is there behind it. */
+static size_t shown(const struct world *w, size_t window)
+{
+	struct span rest = span_first(span_skip(w->all, w->at), window);
+	ptrdiff_t lf = span_find(rest, '\n');
+
+	if (lf >= 4 && !w->show_all && w->server.state != SERVER_S_BODY &&
+	    span_starts_case(rest, SPAN("DATA")))
+		return (size_t)lf + 1;
+	return rest.n;
+}
+
+static void play(struct world *w, struct span all, size_t piece, uint32_t seed, bool show_all)
+{
+	size_t window = piece, n;
+
+	*w = (struct world){.all = all, .verdicts = seed, .show_all = show_all};
+	buf_init(&w->out, MAX);
+	buf_init(&w->events, MAX);
+	buf_init(&w->content, MAX);
+	buf_init(&w->mail, MAX);
+	server_init(&w->server, &config, SECOND);
+	take_all(w);
+	while (w->at < all.n && !w->server.ended) {
+		n = server_feed(
+		    &w->server, span_first(span_skip(all, w->at), shown(w, window)), SECOND);
+		MUST(n <= window);
+		w->at += n;
+		MUST(n > 0 || !w->server.has_pending);
+		window = n > 0 ? (window - n > piece ? window - n : piece) : window + piece;
+		take_all(w);
+		if (n == 0 && w->at + window > all.n + piece)
+			break;
+	}
+	server_eof(&w->server, SECOND);
+	take_all(w);
+	MUST(w->server.end_given && !w->open);
+	server_fini(&w->server);
+}
+
+static void check_output(struct span out)
+{
+	while (out.n) {
+		ptrdiff_t lf = span_find(out, '\n');
+
+		MUST(lf >= 4 && lf < 512 && out.p[lf - 1] == '\r');
+		MUST(out.p[0] >= '2' && out.p[0] <= '5' && (out.p[3] == ' ' || out.p[3] == '-'));
+		for (ptrdiff_t i = 0; i < lf - 1; i++)
+			MUST(out.p[i] >= ' ' && out.p[i] < 127);
+		out = span_skip(out, (size_t)lf + 1);
+	}
+}
+
+static void drop(struct world *w)
+{
+	buf_fini(&w->out);
+	buf_fini(&w->events);
+	buf_fini(&w->content);
+	buf_fini(&w->mail);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct world a, b, c;
+	struct span all;
+
+	if (size < 2)
+		return 0;
+	all = span_of(data + 2, size - 2);
+	play(&a, all, all.n ? all.n : 1, data[1], false);
+	play(&b, all, data[0] + 1u, data[1], false);
+	play(&c, all, all.n ? all.n : 1, data[1], true);
+	check_output(buf_view(&a.out));
+	check_output(buf_view(&c.out));
+	MUST(span_eq(buf_view(&a.out), buf_view(&b.out)));
+	MUST(span_eq(buf_view(&a.mail), buf_view(&b.mail)));
+	MUST(span_eq(buf_view(&a.events), buf_view(&b.events)));
+	drop(&a);
+	drop(&b);
+	drop(&c);
+	return 0;
+}

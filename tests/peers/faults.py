@@ -1,0 +1,64 @@
+"""Faults of the machine: a flush that fails or is left out, a disk that is full."""
+
+import mmap
+import os
+import struct
+import subprocess
+
+from . import ports
+
+
+class FlushFault:
+    """fault = FlushFault(); Godwit(env=fault.env); fault.fail(errno.EIO); fault.heal()"""
+
+    def __init__(self):
+        self.folder = ports.scratch("godwit-flush-")
+        library = self.folder / "flushfault.so"
+        source = ports.REPO / "tests" / "peers" / "flushfault.c"
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(library),
+                        str(source)], check=True)
+        control = self.folder / "control"
+        control.write_bytes(bytes(4096))
+        control.chmod(0o666)
+        self._file = open(control, "r+b")
+        self._page = mmap.mmap(self._file.fileno(), 4096)
+        self.env = {"LD_PRELOAD": str(library), "FLUSHFAULT": str(control)}
+
+    def _set(self, mode):
+        self._page[0:4] = struct.pack("i", mode)
+
+    def fail(self, error):
+        self._set(error)
+
+    def skip(self):
+        self._set(-1)
+
+    def heal(self):
+        self._set(0)
+
+    @property
+    def count(self):
+        return struct.unpack("i", self._page[4:8])[0]
+
+    def close(self):
+        self._page.close()
+        self._file.close()
+        ports.discard(self.folder)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def tmpfs_wrapper(folder, size):
+    """Runs a program with a small file system of its own at folder, seen by nobody else."""
+    script = 'mount -t tmpfs -o "size=$1,mode=755" tmpfs "$2" && shift 2 && exec "$@"'
+    return ["unshare", "-m", "--propagation", "private",
+            "sh", "-ec", script, "tmpfs", size, str(folder)]
+
+
+def inside(pid, path):
+    """A path as the process sees it, from outside its mount namespace."""
+    return f"/proc/{pid}/root{path}"

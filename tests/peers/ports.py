@@ -1,0 +1,63 @@
+"""Free ports, waiting, and scratch folders that other users can enter."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import socket
+import tempfile
+import time
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+
+
+def free_port(host="127.0.0.1"):
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, timeout=10.0, step=0.05, what="condition"):
+    """Calls condition until it is true; its value, or TimeoutError."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {timeout} s")
+        time.sleep(step)
+
+
+def greets(port, host="127.0.0.1", timeout=1.0):
+    """Does an SMTP server greet there?"""
+    try:
+        with socket.create_connection((host, port), timeout=timeout) as s:
+            s.settimeout(timeout)
+            greeting = s.recv(512)
+            if greeting.startswith(b"220"):
+                with contextlib.suppress(OSError):
+                    s.sendall(b"QUIT\r\n")
+                    s.recv(512)
+                return True
+    except OSError:
+        pass
+    return False
+
+
+def wait_greeting(port, host="127.0.0.1", timeout=10.0):
+    wait_for(lambda: greets(port, host), timeout, what=f"greeting on port {port}")
+
+
+def scratch(prefix="godwit-e2e-"):
+    """A new folder that daemons with their own uid may enter (pytest's own are private)."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    path.chmod(0o755)
+    return path
+
+
+def discard(path):
+    if os.environ.get("GODWIT_KEEP"):
+        print(f"kept: {path}")
+        return
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,676 @@
+#include "disk_sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SECTOR = 512, MAX_HANDLES = 256, NO_PAGE = -1 };
+
+struct pending {
+	uint64_t at;
+	size_t n;
+	uint8_t *data;
+};
+
+struct file {
+	struct file *next;
+	uint8_t *seen, *durable; /* `size` octets each */
+	uint64_t size, durable_size, cap;
+	struct pending *pending;
+	size_t n_pending, cap_pending;
+	int64_t bad_page;
+	unsigned syncs;
+	bool sync_failed;
+};
+
+struct entry {
+	char name[DISK_NAME_MAX];
+	struct file *file;
+};
+
+struct dir {
+	struct entry *e;
+	size_t n, cap;
+};
+
+/* An un-flushed change: `from` goes away (if it is still this file), `to` appears. */
+struct change {
+	struct file *file;
+	char from[DISK_NAME_MAX], to[DISK_NAME_MAX];
+};
+
+struct disk_sim {
+	struct disk base;
+	struct disk_sim_params p;
+	uint64_t rng, ops, crash_at, others;
+	bool dead;
+	struct file *files;
+	struct file *handle[MAX_HANDLES];
+	struct dir seen, durable;
+	struct change *change;
+	size_t n_change, cap_change;
+	struct {
+		unsigned countdown;
+		int err;
+	} script[SIM_OPS];
+	uint8_t *grave; /* what removed files held */
+	uint64_t grave_n;
+	const char *violation;
+};
+
+uint64_t sim_random(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9E3779B97F4A7C15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+	return z ^ (z >> 31);
+}
+
+static uint64_t below(struct disk_sim *s, uint64_t n)
+{
+	return n ? sim_random(&s->rng) % n : 0;
+}
+
+static struct disk_sim *self(struct disk *d)
+{
+	return (struct disk_sim *)d;
+}
+
+static struct entry *dir_find(struct dir *d, const char *name)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (strcmp(d->e[i].name, name) == 0)
+			return &d->e[i];
+	}
+	return NULL;
+}
+
+static void dir_set(struct dir *d, const char *name, struct file *f)
+{
+	struct entry *e = dir_find(d, name);
+
+	if (!e) {
+		if (d->n == d->cap) {
+			d->cap = d->cap ? 2 * d->cap : 16;
+			d->e = gw_realloc(d->e, d->cap * sizeof(*d->e));
+		}
+		e = &d->e[d->n++];
+		snprintf(e->name, sizeof(e->name), "%s", name);
+	}
+	e->file = f;
+}
+
+static void dir_unset(struct dir *d, const char *name, const struct file *f)
+{
+	struct entry *e = dir_find(d, name);
+
+	if (e && e->file == f)
+		*e = d->e[--d->n];
+}
+
+static void dir_apply(struct dir *d, const struct change *c)
+{
+	if (c->from[0])
+		dir_unset(d, c->from, c->file);
+	if (c->to[0])
+		dir_set(d, c->to, c->file);
+}
+
+static void dir_change(struct disk_sim *s, const char *from, const char *to, struct file *f)
+{
+	if (s->n_change == s->cap_change) {
+		s->cap_change = s->cap_change ? 2 * s->cap_change : 16;
+		s->change = gw_realloc(s->change, s->cap_change * sizeof(*s->change));
+	}
+	struct change *c = &s->change[s->n_change++];
+	c->file = f;
+	snprintf(c->from, sizeof(c->from), "%s", from);
+	snprintf(c->to, sizeof(c->to), "%s", to);
+	dir_apply(&s->seen, c);
+}
+
+static bool dir_has(const struct dir *d, const struct file *f)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		if (d->e[i].file == f)
+			return true;
+	}
+	return false;
+}
+
+static void file_resize(struct file *f, uint64_t size)
+{
+	if (size <= f->size)
+		return;
+	if (size > f->cap) {
+		f->seen = gw_realloc(f->seen, (size_t)size);
+		f->durable = gw_realloc(f->durable, (size_t)size);
+		memset(f->seen + f->cap, 0, size - f->cap);
+		memset(f->durable + f->cap, 0, size - f->cap);
+		f->cap = size;
+	}
+	f->size = size;
+}
+
+static void forget_pending(struct file *f)
+{
+	for (size_t i = 0; i < f->n_pending; i++)
+		free(f->pending[i].data);
+	f->n_pending = 0;
+}
+
+static void file_free(struct disk_sim *s, struct file *f)
+{
+	if (f->size > 0) {
+		free(s->grave);
+		s->grave = f->durable;
+		s->grave_n = f->size;
+		f->durable = NULL;
+	}
+	forget_pending(f);
+	free(f->pending);
+	free(f->seen);
+	free(f->durable);
+	free(f);
+}
+
+static bool file_used(const struct disk_sim *s, const struct file *f)
+{
+	for (size_t i = 0; i < MAX_HANDLES; i++) {
+		if (s->handle[i] == f)
+			return true;
+	}
+	for (size_t i = 0; i < s->n_change; i++) {
+		if (s->change[i].file == f)
+			return true;
+	}
+	return dir_has(&s->seen, f) || dir_has(&s->durable, f);
+}
+
+static void collect_files(struct disk_sim *s)
+{
+	struct file **at = &s->files;
+
+	while (*at) {
+		struct file *f = *at;
+
+		if (file_used(s, f)) {
+			at = &f->next;
+			continue;
+		}
+		*at = f->next;
+		file_free(s, f);
+	}
+}
+
+static uint64_t used_octets(const struct disk_sim *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->seen.n; i++)
+		n += s->seen.e[i].file->size;
+	return n + s->others;
+}
+
+/* Octets [at, at + n) reach the file that programs see. */
+static void write_seen(struct file *f, const uint8_t *data, size_t n, uint64_t at)
+{
+	if (n == 0)
+		return;
+	file_resize(f, at + n);
+	memcpy(f->seen + at, data, n);
+	if (f->n_pending == f->cap_pending) {
+		f->cap_pending = f->cap_pending ? 2 * f->cap_pending : 8;
+		f->pending = gw_realloc(f->pending, f->cap_pending * sizeof(*f->pending));
+	}
+	struct pending *p = &f->pending[f->n_pending++];
+	p->at = at;
+	p->n = n;
+	p->data = gw_calloc(1, n);
+	memcpy(p->data, data, n);
+}
+
+static void keep_range(
+    struct disk_sim *s, struct file *f, const struct pending *p, size_t from, size_t to)
+{
+	/* The planted bug: this page is never written. */
+	if (s->p.mutant == MUTANT_LOSE_FIRST && p->at + from >= 4096 && p->at + from < 8192)
+		return;
+	memcpy(f->durable + p->at + from, p->data + from, to - from);
+}
+
+static void keep_all(struct disk_sim *s, struct file *f)
+{
+	for (size_t i = 0; i < f->n_pending; i++) {
+		const struct pending *p = &f->pending[i];
+
+		for (size_t from = 0; from < p->n; from += SECTOR)
+			keep_range(s, f, p, from, from + SECTOR < p->n ? from + SECTOR : p->n);
+	}
+	f->durable_size = f->size;
+	forget_pending(f);
+}
+
+/* One write torn: at an octet (what follows is lost), or sector by sector. */
+static void keep_torn(struct disk_sim *s, struct file *f, const struct pending *p)
+{
+	size_t cut = below(s, 2) ? (size_t)below(s, p->n + 1) : p->n;
+	unsigned chance = (unsigned)below(s, 5);
+
+	for (size_t from = 0; from < cut;) {
+		size_t to = from + SECTOR - (size_t)((p->at + from) % SECTOR);
+
+		if (to > cut)
+			to = cut;
+		if (below(s, 4) < chance)
+			keep_range(s, f, p, from, to);
+		from = to;
+	}
+}
+
+enum fate { FATE_DROP, FATE_KEEP, FATE_MIXED, FATES };
+
+static void keep_some(struct disk_sim *s, struct file *f)
+{
+	enum fate all = (enum fate)below(s, FATES);
+
+	for (size_t i = 0; i < f->n_pending; i++) {
+		enum fate one = all == FATE_MIXED ? (enum fate)below(s, FATES) : all;
+
+		if (one == FATE_KEEP)
+			keep_range(s, f, &f->pending[i], 0, f->pending[i].n);
+		else if (one == FATE_MIXED)
+			keep_torn(s, f, &f->pending[i]);
+	}
+	forget_pending(f);
+}
+
+/* Space that was taken but not flushed: absent, zeros, or what a removed file left there. */
+static void settle_size(struct disk_sim *s, struct file *f)
+{
+	if (f->durable_size == f->size)
+		return;
+	bool stale = below(s, 3) == 0;
+	if (below(s, 2)) {
+		memset(f->durable + f->durable_size, 0, f->size - f->durable_size);
+		memset(f->seen + f->durable_size, 0, f->size - f->durable_size);
+		f->size = f->durable_size;
+		return;
+	}
+	for (uint64_t i = f->durable_size; stale && i < f->size && i < s->grave_n; i++) {
+		if (f->durable[i] == 0)
+			f->durable[i] = s->grave[i];
+	}
+	f->durable_size = f->size;
+}
+
+enum begin { BEGIN_OK, BEGIN_CUT, BEGIN_FAIL };
+
+static enum begin begin_op(struct disk_sim *s, enum disk_sim_op op, int *err)
+{
+	*err = GW_EIO;
+	if (s->dead)
+		return BEGIN_FAIL;
+	s->ops++;
+	if (s->crash_at != 0 && s->ops >= s->crash_at) {
+		s->dead = true;
+		return BEGIN_CUT;
+	}
+	if (s->script[op].countdown > 0 && --s->script[op].countdown == 0) {
+		*err = s->script[op].err;
+		return BEGIN_FAIL;
+	}
+	if (below(s, 10000) < s->p.fail_per_10000[op])
+		return BEGIN_FAIL;
+	if ((op == SIM_WRITE || op == SIM_SYNC) && below(s, 10000) < s->p.nospace_per_10000) {
+		*err = GW_ENOSPC;
+		return BEGIN_FAIL;
+	}
+	return BEGIN_OK;
+}
+
+static int sim_open(struct disk *d, const char *name, bool create)
+{
+	struct disk_sim *s = self(d);
+	int err, h = 0;
+	enum begin b = begin_op(s, SIM_OPEN, &err);
+	struct entry *e = dir_find(&s->seen, name);
+
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+		return err;
+	if (create ? e != NULL : e == NULL)
+		return create ? GW_EIO : GW_ENOENT;
+	struct file *f = e ? e->file : NULL;
+	if (create) {
+		f = gw_calloc(1, sizeof(*f));
+		f->bad_page = NO_PAGE;
+		f->next = s->files;
+		s->files = f;
+		dir_change(s, "", name, f);
+	}
+	if (b == BEGIN_CUT)
+		return err;
+	while (h < MAX_HANDLES && s->handle[h])
+		h++;
+	gw_assert(h < MAX_HANDLES);
+	s->handle[h] = f;
+	return h;
+}
+
+static void sim_close(struct disk *d, int h)
+{
+	struct disk_sim *s = self(d);
+
+	s->handle[h] = NULL;
+	if (!s->dead)
+		collect_files(s);
+}
+
+static int sim_allocate(struct disk *d, int h, uint64_t size)
+{
+	struct disk_sim *s = self(d);
+	struct file *f = s->handle[h];
+	int err;
+	enum begin b = begin_op(s, SIM_ALLOCATE, &err);
+
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+		return err;
+	if (used_octets(s) + size > s->p.capacity)
+		return GW_ENOSPC;
+	file_resize(f, size);
+	return b == BEGIN_OK ? 0 : err;
+}
+
+static int64_t sim_size(struct disk *d, int h)
+{
+	return self(d)->dead ? GW_EIO : (int64_t)self(d)->handle[h]->size;
+}
+
+static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint64_t at)
+{
+	struct disk_sim *s = self(d);
+	struct file *f = s->handle[h];
+	int err;
+	enum begin b = begin_op(s, SIM_WRITE, &err);
+	size_t total = 0, some;
+
+	if (b == BEGIN_FAIL && s->dead)
+		return err;
+	for (size_t i = 0; i < n; i++)
+		total += v[i].n;
+	if (f->sync_failed)
+		s->violation = "wrote to a file whose sync had failed";
+	some = b == BEGIN_OK ? total : (size_t)below(s, total + 1);
+	uint8_t *flat = gw_calloc(1, total + 1), *p = flat;
+	for (size_t i = 0; i < n; p += v[i++].n)
+		memcpy(p, v[i].n ? v[i].p : flat, v[i].n);
+	write_seen(f, flat, some, at);
+	free(flat);
+	return b == BEGIN_OK ? 0 : err;
+}
+
+static int64_t sim_read(struct disk *d, int h, void *to, size_t n, uint64_t at)
+{
+	struct disk_sim *s = self(d);
+	struct file *f = s->handle[h];
+	int err;
+
+	if (begin_op(s, SIM_READ, &err) != BEGIN_OK)
+		return err;
+	if (at >= f->size)
+		return 0;
+	if (n > f->size - at)
+		n = (size_t)(f->size - at);
+	if (f->bad_page != NO_PAGE && (int64_t)at < f->bad_page + 4096 &&
+	    (int64_t)(at + n) > f->bad_page)
+		return GW_EIO;
+	memcpy(to, f->seen + at, n);
+	return (int64_t)n;
+}
+
+static int sim_sync(struct disk *d, int h)
+{
+	struct disk_sim *s = self(d);
+	struct file *f = s->handle[h];
+	int err;
+	enum begin b = begin_op(s, SIM_SYNC, &err);
+
+	if (b == BEGIN_CUT || (b == BEGIN_FAIL && s->dead))
+		return err;
+	if (f->sync_failed)
+		s->violation = "synced a file whose sync had failed";
+	if (b == BEGIN_FAIL) {
+		keep_some(s, f);
+		f->sync_failed = s->p.mutant != MUTANT_HIDE_ERROR;
+		return s->p.mutant == MUTANT_HIDE_ERROR ? 0 : err;
+	}
+	f->syncs++;
+	if (s->p.mutant == MUTANT_NO_SYNC || (s->p.mutant == MUTANT_SYNC_ONCE && f->syncs > 1))
+		return 0;
+	keep_all(s, f);
+	return 0;
+}
+
+static int sim_rename(struct disk *d, const char *from, const char *to)
+{
+	struct disk_sim *s = self(d);
+	struct entry *e = dir_find(&s->seen, from);
+	int err;
+	enum begin b = begin_op(s, SIM_RENAME, &err);
+
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+		return err;
+	if (!e)
+		return GW_ENOENT;
+	dir_change(s, from, to, e->file);
+	return b == BEGIN_OK ? 0 : err;
+}
+
+static int sim_remove(struct disk *d, const char *name)
+{
+	struct disk_sim *s = self(d);
+	struct entry *e = dir_find(&s->seen, name);
+	int err;
+	enum begin b = begin_op(s, SIM_REMOVE, &err);
+
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+		return err;
+	if (!e)
+		return GW_ENOENT;
+	dir_change(s, name, "", e->file);
+	return b == BEGIN_OK ? 0 : err;
+}
+
+static int sim_sync_dir(struct disk *d)
+{
+	struct disk_sim *s = self(d);
+	int err;
+	size_t n = s->n_change;
+
+	if (begin_op(s, SIM_SYNC_DIR, &err) != BEGIN_OK)
+		return err;
+	if (s->p.mutant == MUTANT_NO_SYNC_DIR)
+		return 0;
+	if (s->p.mutant == MUTANT_LATE_RENAME && n > 0)
+		n--;
+	for (size_t i = 0; i < n; i++)
+		dir_apply(&s->durable, &s->change[i]);
+	s->n_change -= n;
+	memmove(s->change, s->change + n, s->n_change * sizeof(*s->change));
+	collect_files(s);
+	return 0;
+}
+
+static int sim_list(struct disk *d, uint64_t *at, char name[DISK_NAME_MAX])
+{
+	struct disk_sim *s = self(d);
+
+	if (s->dead)
+		return GW_EIO;
+	if (*at >= s->seen.n)
+		return 0;
+	memcpy(name, s->seen.e[(*at)++].name, DISK_NAME_MAX);
+	return 1;
+}
+
+static int sim_space(struct disk *d, uint64_t *free_bytes, uint64_t *total)
+{
+	struct disk_sim *s = self(d);
+	uint64_t used = used_octets(s);
+
+	if (s->dead)
+		return GW_EIO;
+	*total = s->p.capacity;
+	*free_bytes = used < s->p.capacity ? s->p.capacity - used : 0;
+	return 0;
+}
+
+static const struct disk_ops sim_ops = {
+    .open = sim_open,
+    .close = sim_close,
+    .allocate = sim_allocate,
+    .size = sim_size,
+    .write = sim_write,
+    .read = sim_read,
+    .sync = sim_sync,
+    .rename = sim_rename,
+    .remove = sim_remove,
+    .sync_dir = sim_sync_dir,
+    .list = sim_list,
+    .space = sim_space,
+};
+
+struct disk_sim *disk_sim_new(uint64_t seed, const struct disk_sim_params *p)
+{
+	struct disk_sim *s = gw_calloc(1, sizeof(*s));
+
+	s->base.ops = &sim_ops;
+	s->p = *p;
+	s->rng = seed ^ UINT64_C(0x5EEDD15C);
+	return s;
+}
+
+void disk_sim_free(struct disk_sim **sp)
+{
+	struct disk_sim *s = *sp;
+
+	if (!s)
+		return;
+	while (s->files) {
+		struct file *f = s->files;
+
+		s->files = f->next;
+		file_free(s, f);
+	}
+	free(s->seen.e);
+	free(s->durable.e);
+	free(s->change);
+	free(s->grave);
+	free(s);
+	*sp = NULL;
+}
+
+struct disk *disk_sim_disk(struct disk_sim *s)
+{
+	return &s->base;
+}
+
+struct disk_sim_params *disk_sim_params(struct disk_sim *s)
+{
+	return &s->p;
+}
+
+uint64_t disk_sim_ops(const struct disk_sim *s)
+{
+	return s->ops;
+}
+
+void disk_sim_crash_after(struct disk_sim *s, uint64_t n)
+{
+	s->crash_at = n ? s->ops + n : 0;
+}
+
+void disk_sim_die(struct disk_sim *s)
+{
+	s->dead = true;
+}
+
+bool disk_sim_dead(const struct disk_sim *s)
+{
+	return s->dead;
+}
+
+static void cut_directory(struct disk_sim *s)
+{
+	bool prefix = below(s, 2);
+	size_t n = prefix ? (size_t)below(s, s->n_change + 1) : s->n_change;
+
+	for (size_t i = 0; i < n; i++) {
+		if (prefix || below(s, 2))
+			dir_apply(&s->durable, &s->change[i]);
+	}
+	s->n_change = 0;
+	s->seen.n = 0;
+	for (size_t i = 0; i < s->durable.n; i++)
+		dir_set(&s->seen, s->durable.e[i].name, s->durable.e[i].file);
+}
+
+void disk_sim_power_cut(struct disk_sim *s)
+{
+	disk_sim_restart(s);
+	cut_directory(s);
+	for (struct file *f = s->files; f; f = f->next) {
+		keep_some(s, f);
+		settle_size(s, f);
+		memcpy(f->seen, f->durable, f->size);
+	}
+	collect_files(s);
+}
+
+void disk_sim_restart(struct disk_sim *s)
+{
+	s->dead = false;
+	s->crash_at = 0;
+	memset(s->handle, 0, sizeof(s->handle));
+	memset(s->script, 0, sizeof(s->script));
+	for (struct file *f = s->files; f; f = f->next)
+		f->sync_failed = false;
+	collect_files(s);
+}
+
+void disk_sim_fail(struct disk_sim *s, enum disk_sim_op op, unsigned n, int err)
+{
+	s->script[op].countdown = n;
+	s->script[op].err = err;
+}
+
+void disk_sim_others(struct disk_sim *s, uint64_t octets)
+{
+	s->others = octets;
+}
+
+int disk_sim_flip(struct disk_sim *s, const char *name, uint64_t at)
+{
+	struct entry *e = dir_find(&s->seen, name);
+
+	if (!e || at >= e->file->size)
+		return GW_ENOENT;
+	e->file->seen[at] ^= 0x40;
+	e->file->durable[at] ^= 0x40;
+	return 0;
+}
+
+int disk_sim_bad_page(struct disk_sim *s, const char *name, uint64_t at)
+{
+	struct entry *e = dir_find(&s->seen, name);
+
+	if (!e)
+		return GW_ENOENT;
+	e->file->bad_page = (int64_t)(at - at % 4096);
+	return 0;
+}
+
+const char *disk_sim_violation(const struct disk_sim *s)
+{
+	return s->violation;
+}

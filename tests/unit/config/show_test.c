@@ -1,0 +1,168 @@
+#include "unit/config/helper.h"
+
+static const char rich[] =
+    "hostname mx1.example.com\nadmin root@example.com\nlisten mx 0.0.0.0:25 [::]:25\n"
+    "spool \"/var/my spool\"\ncontrol /run/a#b\nrun-as gw\nlog json file \"/l o/g\" { subject on "
+    "}\n"
+    "trust 127.0.0.0/8 ::1 10.1.0.0/16 ::ffff:192.0.2.0/120\nfaults any.test\n"
+    "limits { message-size 65537B; connections 9 per-ip 2; command-timeout 61s }\n"
+    "store { segment 2M; reserve 0B; spares 0 }\n"
+    "domain example.com { deliver maildir \"/var/mail boxes/%d/%u\" }\n"
+    "domain *.example.com { deliver reject \"550 5.1.1 no; such } # user\" }\n"
+    "domain l.example { deliver lmtp unix:/run/lmtp }\n"
+    "domain m.example { deliver relay [2001:db8::1]:25 }\n"
+    "route to domain *.p.example via relay smtp.p.example:587\n"
+    "route to domain q.example via reject \"450 4.3.0 later\"\n"
+    "route to any via maildir /all\n"
+    "shape g { domain gmail.com *.gmail.com; connections 1; retry 1s 90s }\n"
+    "shape * { expire 3d; per-connection 5 }\n";
+
+static void show(const struct config *c, bool origin, bool json, struct buf *out)
+{
+	buf_init(out, 8 << 20);
+	config_show(c, origin, json, out);
+	assert_false(buf_failed(out));
+}
+
+static struct config *again(struct buf *text)
+{
+	buf_add_byte(text, 0);
+	return parse_good((const char *)buf_view(text).p);
+}
+
+static void check_round_trip(const char *text, bool origin)
+{
+	struct config *c = parse_good(text), *d;
+	struct buf first, second, json, json_again;
+
+	show(c, origin, false, &first);
+	d = again(&first);
+	buf_cut(&first, buf_len(&first) - 1);
+	show(d, false, false, &second);
+	if (!origin)
+		assert_true(span_eq(buf_view(&first), buf_view(&second)));
+	show(c, false, true, &json);
+	show(d, false, true, &json_again);
+	assert_true(span_eq(buf_view(&json), buf_view(&json_again)));
+	buf_fini(&first);
+	buf_fini(&second);
+	buf_fini(&json);
+	buf_fini(&json_again);
+	config_free(&c);
+	config_free(&d);
+}
+
+static void test_round_trip(void **state)
+{
+	(void)state;
+	check_round_trip(rich, false);
+	check_round_trip(rich, true);
+	check_round_trip(BASE "domain a.example { deliver maildir /a }\n", false);
+	check_round_trip(
+	    BASE "trust 0.0.0.0/0 ::/0\nallow-open-relay yes\nroute to any via maildir /a\n", true);
+}
+
+static bool holds(const struct buf *b, const char *text)
+{
+	struct span s = buf_view(b);
+
+	return memmem(s.p, s.n, text, strlen(text)) != NULL;
+}
+
+static void test_origin(void **state)
+{
+	struct config *c = parse_good(rich);
+	struct buf out;
+
+	(void)state;
+	show(c, true, false, &out);
+	assert_true(
+	    holds(&out, "hostname mx1.example.com                                # t.conf:1\n"));
+	assert_true(
+	    holds(&out, "    connections 9 per-ip 2                              # t.conf:10\n"));
+	assert_true(
+	    holds(&out, "    recipients 1000                                     # the default\n"));
+	assert_true(
+	    holds(&out, "    connections 1                                       # t.conf:19\n"));
+	assert_true(
+	    holds(&out, "    expire 3d                                           # t.conf:20\n"));
+	buf_fini(&out);
+	config_free(&c);
+}
+
+static void test_json(void **state)
+{
+	struct config *c = parse_good(rich);
+	struct buf out;
+
+	(void)state;
+	show(c, true, true, &out);
+	assert_true(holds(&out, "\"generation\":7,"));
+	assert_true(holds(&out, "{\"kind\":\"mx\",\"at\":\"[::]:25\",\"origin\":\"t.conf:3\"}"));
+	assert_true(holds(&out, "\"message-size\":65537,"));
+	assert_true(holds(&out, "\"command-timeout\":61,"));
+	assert_true(holds(&out, "\"retry\":[1,90],"));
+	assert_true(holds(&out, "\"limits.connections.per-ip\":\"t.conf:10\""));
+	assert_true(holds(&out, "\"deliver\":{\"lmtp\":\"unix:/run/lmtp\"}"));
+	assert_true(holds(&out, "\"to\":\"any\",\"via\":{\"maildir\":\"/all\"}"));
+	buf_fini(&out);
+	config_free(&c);
+}
+
+/* Every prefix of a bundle is refused or parsed, never believed. */
+static void test_cut_bundles(void **state)
+{
+	struct buf bundle;
+	size_t n;
+
+	(void)state;
+	buf_init(&bundle, CONFIG_BUNDLE_MAX);
+	assert_int_equal(config_bundle_text("t.conf", SPAN("hostname a.example\n"), &bundle), 0);
+	n = buf_len(&bundle);
+	for (size_t i = 0; i < n; i++) {
+		struct config_diags d;
+		struct config *c;
+
+		config_diags_init(&d);
+		c = config_parse(span_first(buf_view(&bundle), i), 1, &d);
+		assert_null(c);
+		assert_true(d.errors > 0);
+		config_diags_fini(&d);
+	}
+	buf_fini(&bundle);
+}
+
+/* What a peer or a file writes cannot steer the terminal that shows the error. */
+static void test_messages_are_tame(void **state)
+{
+	struct config_diags d;
+	struct buf out;
+
+	(void)state;
+	config_diags_init(&d);
+	buf_init(&out, 1 << 20);
+	assert_null(parse_text("host\x1b[2Jname \xff\xfe \xc2\x9b"
+			       "31m \"x\x1b]0;evil\x07\"\nfoo\x1b[1m\n",
+	    &d));
+	config_diags_format(&d, &out);
+	for (size_t i = 0; i < buf_len(&out); i++) {
+		uint8_t c = buf_view(&out).p[i];
+
+		assert_true(c == '\n' || c == '\t' || (c >= ' ' && c < 0x7f));
+	}
+	buf_fini(&out);
+	config_diags_fini(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_round_trip),
+	    cmocka_unit_test(test_origin),
+	    cmocka_unit_test(test_json),
+	    cmocka_unit_test(test_cut_bundles),
+	    cmocka_unit_test(test_messages_are_tame),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

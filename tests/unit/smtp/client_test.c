@@ -1,0 +1,664 @@
+#include "smtp/client-private.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/*
+ * What transcripts (tests/wire/client) cannot show: cuts, ceilings, crowds of
+ * recipients, memory, and calls at the wrong moment.
+ */
+
+enum { CROWD = 50000 };
+
+static struct client_config config;
+
+/* ---- a failing allocator: the nth realloc from now on, and all behind it, fail */
+
+#if !defined(__SANITIZE_ADDRESS__)
+static long fail_after = -1;
+
+extern void *__libc_realloc(void *p, size_t n);
+
+void *realloc(void *p, size_t n)
+{
+	if (fail_after == 0)
+		return NULL;
+	if (fail_after > 0)
+		fail_after--;
+	return __libc_realloc(p, n);
+}
+#endif
+
+/* ---- a conversation */
+
+struct tally {
+	unsigned told, delivered, done, ready, want, closed;
+	unsigned code;            /* of the last CLIENT_RCPT */
+	struct client_event last; /* CLIENT_RCPT or CLIENT_CLOSED */
+};
+
+static struct tally drain(struct client *c)
+{
+	struct client_event ev;
+	struct tally t = {0};
+
+	while (client_next(c, &ev) == 1) {
+		t.told += ev.type == CLIENT_RCPT;
+		t.code = ev.type == CLIENT_RCPT ? ev.reply.code : t.code;
+		t.delivered += ev.type == CLIENT_RCPT && reply_ok(&ev.reply);
+		t.done += ev.type == CLIENT_DONE;
+		t.ready += ev.type == CLIENT_READY;
+		t.want += ev.type == CLIENT_WANT_BODY;
+		t.closed += ev.type == CLIENT_CLOSED;
+		if (ev.type == CLIENT_RCPT || ev.type == CLIENT_CLOSED)
+			t.last = ev;
+	}
+	return t;
+}
+
+static void flush(struct client *c)
+{
+	while (client_output(c).n != 0)
+		client_sent(c, client_output(c).n, 0);
+}
+
+static struct tally say(struct client *c, const char *text)
+{
+	struct span s = span_str(text);
+
+	flush(c);
+	assert_int_equal(client_feed(c, s, 0), s.n);
+	return drain(c);
+}
+
+static struct client *greeted(const char *ehlo)
+{
+	struct client *c;
+
+	client_config_defaults(&config);
+	config.hostname = SPAN("me.example");
+	c = client_new(&config, 0);
+	assert_non_null(c);
+	assert_int_equal(say(c, "220 hi\r\n").ready, 0);
+	assert_int_equal(say(c, ehlo).ready, 1);
+	return c;
+}
+
+static struct client_txn one_rcpt(struct client_rcpt *rcpt, size_t size)
+{
+	*rcpt = (struct client_rcpt){.addr = SPAN("b@b.example")};
+	return (struct client_txn){
+	    .from = SPAN("a@a.example"), .rcpt = rcpt, .n_rcpt = 1, .size = size};
+}
+
+/* Up to CLIENT_WANT_BODY. */
+static struct client *at_body(struct client_txn *txn)
+{
+	struct client *c = greeted("250-mx\r\n250 PIPELINING\r\n");
+
+	client_send(c, txn, 0);
+	assert_int_equal(say(c, "250 ok\r\n250 ok\r\n354 go\r\n").want, 1);
+	return c;
+}
+
+/* ---- dot-stuffing */
+
+/* RFC 5321 section 4.5.2, as slow and plain as can be. */
+static size_t stuff_plainly(const char *in, size_t n, char *out)
+{
+	size_t to = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (in[i] == '.' && (i == 0 || in[i - 1] == '\n'))
+			out[to++] = '.';
+		out[to++] = in[i];
+	}
+	if (n > 0 && in[n - 1] != '\n') {
+		out[to++] = '\r';
+		out[to++] = '\n';
+	}
+	memcpy(out + to, ".\r\n", 3);
+	return to + 3;
+}
+
+/* Gives the content in pieces of at most "piece" octets. */
+static void check_stuffing(const char *text, size_t n, size_t piece)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, n);
+	struct client *c = at_body(&txn);
+	char want[512];
+	size_t want_n = stuff_plainly(text, n, want);
+
+	for (size_t i = 0; i < n; i += piece) {
+		struct span s = {(const uint8_t *)text + i, n - i < piece ? n - i : piece};
+
+		assert_int_equal(client_body(c, s, 0), s.n);
+	}
+	client_body_end(c, 0);
+	assert_int_equal(client_output(c).n, want_n);
+	assert_memory_equal(client_output(c).p, want, want_n);
+	assert_int_equal(say(c, "250 taken\r\n").delivered, 1);
+	client_free(&c);
+}
+
+static void dots_in_any_cut(void **state)
+{
+	static const char *const texts[] = {"", ".", "..", ".\r\n", "\r\n", "\r\n.\r\n",
+	    "\r\n..\r\n.", "a.b\r\n.c\r\n\r\n..\r\n...\r\n.",
+	    ".\r\n.\r\n.\r\n.\r\n.\r\n.\r\n.\r\n.\r\n", "no end", "x\r\n\r\n\r\n.\r\n\r\n"};
+
+	(void)state;
+	for (size_t t = 0; t < GW_ARRAY_LEN(texts); t++) {
+		for (size_t piece = 1; piece < 9; piece++)
+			check_stuffing(texts[t], strlen(texts[t]), piece);
+	}
+}
+
+static void random_content(void **state)
+{
+	static const char *const parts[] = {".", "\r\n", "x", "\r\n.", "long line of text"};
+	uint32_t seed = 12345;
+	char text[256];
+
+	(void)state;
+	for (int round = 0; round < 3000; round++) {
+		size_t n = 0;
+
+		for (;;) {
+			const char *part = parts[(seed = seed * 1664525 + 1013904223) >> 16 & 3];
+
+			if (n + strlen(part) > (size_t)round % 200)
+				break;
+			memcpy(text + n, part, strlen(part));
+			n += strlen(part);
+		}
+		check_stuffing(text, n, 1 + (seed >> 8) % 7);
+	}
+}
+
+static void check_bare(const char *text, size_t n, size_t piece)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, n);
+	struct client *c = at_body(&txn);
+	struct tally t;
+
+	for (size_t i = 0; i < n; i += piece) {
+		struct span s = {(const uint8_t *)text + i, n - i < piece ? n - i : piece};
+		struct span out;
+
+		assert_int_equal(client_body(c, s, 0), s.n);
+		out = client_output(c);
+		for (size_t k = 0; k < out.n; k++) {
+			if (out.p[k] == '\n')
+				assert_true(k > 0 && out.p[k - 1] == '\r');
+			if (out.p[k] == '\r')
+				assert_true(k + 1 < out.n && out.p[k + 1] == '\n');
+		}
+	}
+	client_body_end(c, 0);
+	assert_int_equal(client_output(c).n, 0);
+	t = drain(c);
+	assert_int_equal(t.told, 1);
+	assert_int_equal(t.done, 1);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(t.last.reply.code, 554);
+	client_free(&c);
+}
+
+static void bare_cr_and_lf_in_any_cut(void **state)
+{
+	static const char *const texts[] = {"\n", "\r", "\r\r\n", "a\n.\r\n", "a\r\n\n", "a\r\n.\n",
+	    "a\r.\r\nb", "\r\n\r", "a\r\n.\r", "a\n\r\n", "\r\n.\r\r\n"};
+
+	(void)state;
+	for (size_t t = 0; t < GW_ARRAY_LEN(texts); t++) {
+		for (size_t piece = 1; piece < 7; piece++)
+			check_bare(texts[t], strlen(texts[t]), piece);
+	}
+}
+
+static void the_output_has_a_ceiling(void **state)
+{
+	enum { SIZE = 3000000 };
+	char *text = malloc(SIZE);
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, SIZE);
+	struct client *c = at_body(&txn);
+	size_t given = 0, left = 0;
+
+	(void)state;
+	for (size_t i = 0; i < SIZE; i++)
+		text[i] = ".\r\n"[i % 3];
+	while (given < SIZE) {
+		size_t n = client_body(c, span_of(text + given, SIZE - given), 0);
+
+		given += n;
+		assert_true(client_output(c).n <= CLIENT_OUT_MAX);
+		if (given < SIZE)
+			assert_int_equal(client_body(c, SPAN("."), 0), 0);
+		left += client_output(c).n;
+		client_sent(c, client_output(c).n, 0);
+	}
+	client_body_end(c, 0);
+	assert_int_equal(left, SIZE / 3 * 4);
+	assert_int_equal(say(c, "250 ok\r\n").delivered, 1);
+	client_free(&c);
+	free(text);
+}
+
+static void a_block_must_leave_in_time(void **state)
+{
+	static uint8_t text[60000];
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, sizeof(text));
+	struct client *c = at_body(&txn);
+	const int64_t block = config.t_block;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	assert_int_equal(client_deadline(c), INT64_MAX);
+	assert_int_equal(client_body(c, span_of(text, sizeof(text)), 1000), sizeof(text));
+	assert_int_equal(client_deadline(c), 1000 + block);
+	client_sent(c, CLIENT_BLOCK - 1, 2000);
+	assert_int_equal(client_deadline(c), 1000 + block);
+	client_sent(c, 1, 3000);
+	assert_int_equal(client_deadline(c), 3000 + block);
+	client_body_end(c, 4000);
+	assert_int_equal(client_deadline(c), 3000 + block);
+	client_sent(c, client_output(c).n, 5000);
+	assert_int_equal(client_deadline(c), 5000 + config.t_end);
+	client_tick(c, 5000 + config.t_end);
+	assert_true(drain(c).last.past_dot);
+	client_free(&c);
+}
+
+/* How much of CRLF . CRLF left decides whether the peer may have taken it. */
+static void past_the_dot(void **state)
+{
+	(void)state;
+	for (size_t kept = 0; kept <= 5; kept++) {
+		struct client_rcpt rcpt;
+		struct client_txn txn = one_rcpt(&rcpt, 1);
+		struct client *c = at_body(&txn);
+		struct tally t;
+
+		assert_int_equal(client_body(c, SPAN("x"), 0), 1);
+		client_body_end(c, 0);
+		client_sent(c, client_output(c).n - kept, 0);
+		client_eof(c, 0);
+		t = drain(c);
+		assert_int_equal(t.told, 1);
+		assert_int_equal(t.delivered, 0);
+		assert_int_equal(t.last.past_dot, kept < 3);
+		client_free(&c);
+	}
+}
+
+/* A verdict that begins while the dot is still here: the dot stays here. */
+static void a_verdict_before_the_dot(void **state)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, 1);
+	struct client *c = at_body(&txn);
+	struct tally t;
+
+	(void)state;
+	assert_int_equal(client_body(c, SPAN("x"), 0), 1);
+	client_body_end(c, 0);
+	client_sent(c, client_output(c).n - 3, 0);
+	assert_int_equal(client_feed(c, SPAN("25"), 0), 2);
+	assert_int_equal(client_output(c).n, 0);
+	t = say(c, "0 taken\r\n");
+	assert_int_equal(t.told, 1);
+	assert_int_equal(t.code, 451);
+	assert_false(t.last.past_dot);
+	client_free(&c);
+}
+
+/* ---- crowds */
+
+static struct client_rcpt *crowd(struct client_txn *txn, size_t n)
+{
+	struct client_rcpt *rcpt = gw_calloc(n, sizeof(*rcpt));
+
+	for (size_t i = 0; i < n; i++)
+		rcpt[i].addr = SPAN("somebody.with.a.name@some.domain.example");
+	*txn = (struct client_txn){.from = SPAN("a@a.example"), .rcpt = rcpt, .n_rcpt = n};
+	return rcpt;
+}
+
+static void add_replies(struct buf *b, const char *text, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_add_str(b, text);
+}
+
+/* Every third recipient is refused; replies come while commands still leave. */
+static void a_crowd_pipelined(void **state)
+{
+	struct client *c = greeted("250-mx\r\n250 PIPELINING\r\n");
+	struct client_txn txn;
+	struct client_rcpt *rcpt = crowd(&txn, CROWD);
+	size_t replied = 0, left = 0;
+	struct tally t;
+
+	(void)state;
+	client_send(c, &txn, 0);
+	assert_true(client_output(c).n > CLIENT_OUT_MAX - 2000);
+	for (size_t told = 0; replied < CROWD; replied++) {
+		assert_true(client_output(c).n <= CLIENT_OUT_MAX);
+		left += client_output(c).n;
+		flush(c);
+		if (replied == 0)
+			assert_int_equal(say(c, "250 ok\r\n").told, 0);
+		told += say(c, replied % 3 == 2 ? "550 no\r\n" : "250 ok\r\n").told;
+		assert_int_equal(told, (replied + 1) / 3);
+	}
+	assert_true(left > CROWD * 2);
+	assert_int_equal(say(c, "354 go\r\n").want, 1);
+	client_body_end(c, 0);
+	t = say(c, "250 ok\r\n");
+	assert_int_equal(t.delivered, CROWD - CROWD / 3);
+	assert_int_equal(t.done, 1);
+	client_free(&c);
+	free(rcpt);
+}
+
+static void a_crowd_with_mail_refused(void **state)
+{
+	struct client *c = greeted("250-mx\r\n250 PIPELINING\r\n");
+	struct client_txn txn;
+	struct client_rcpt *rcpt = crowd(&txn, CROWD);
+	unsigned commands = 0;
+	struct buf replies;
+	struct tally t;
+
+	(void)state;
+	client_send(c, &txn, 0);
+	client_sent(c, strlen("MAIL FROM:<a@a.example>\r\n"), 0);
+	/* What is in the output may still leave when MAIL is refused, but no more is added. */
+	for (size_t i = 0; i < client_output(c).n; i++)
+		commands += client_output(c).p[i] == '\n';
+	assert_true(commands > 1000 && commands < CROWD);
+	assert_int_equal(client_feed(c, SPAN("550 5.7.1 no\r\n"), 0), 14);
+	t = drain(c);
+	assert_int_equal(t.told, CROWD);
+	assert_int_equal(t.done, 0);
+	assert_int_equal(t.last.rcpt, CROWD - 1);
+	buf_init(&replies, 1000000);
+	add_replies(&replies, "503 no\r\n", commands);
+	buf_add_byte(&replies, 0);
+	t = say(c, (const char *)buf_view(&replies).p);
+	assert_int_equal(t.told, 0);
+	assert_int_equal(t.done, 1);
+	assert_int_equal(t.ready, 1);
+	buf_fini(&replies);
+	client_free(&c);
+	free(rcpt);
+}
+
+/* ---- calls at the wrong moment */
+
+static void the_end_comes_amid_events(void **state)
+{
+	struct client *c = greeted("250-mx\r\n250 PIPELINING\r\n");
+	struct client_txn txn;
+	struct client_rcpt *rcpt = crowd(&txn, 10);
+	struct client_event ev;
+	struct tally t;
+
+	(void)state;
+	client_send(c, &txn, 0);
+	flush(c);
+	assert_int_equal(client_feed(c, SPAN("550 5.7.1 no\r\n"), 0), 14);
+	assert_int_equal(client_next(c, &ev), 1);
+	client_eof(c, 0);
+	client_tick(c, INT64_MAX - 1);
+	t = drain(c);
+	assert_int_equal(t.told, 9);
+	assert_int_equal(t.code, 550);
+	assert_int_equal(t.done, 1);
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(client_next(c, &ev), -1);
+	assert_int_equal(client_feed(c, SPAN("250 ok\r\n"), 0), 8);
+	assert_int_equal(client_next(c, &ev), -1);
+	client_free(&c);
+	free(rcpt);
+}
+
+/* Text of a reply must outlast a tick that comes before its event is taken. */
+static void a_tick_amid_events(void **state)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, 0);
+	struct client *c = at_body(&txn);
+	struct tally t;
+
+	(void)state;
+	client_body_end(c, 0);
+	flush(c);
+	assert_int_equal(client_feed(c, SPAN("250 2.0.0 taken\r\n"), 0), 17);
+	client_tick(c, 3600000000);
+	t = drain(c);
+	assert_int_equal(t.delivered, 1);
+	assert_int_equal(t.last.reply.text.n, 5);
+	assert_memory_equal(t.last.reply.text.p, "taken", 5);
+	client_free(&c);
+}
+
+static void a_message_for_a_dead_connection(void **state)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, 0);
+	struct client *c = greeted("250 mx\r\n");
+	struct tally t;
+
+	(void)state;
+	client_eof(c, 0);
+	client_send(c, &txn, 0);
+	assert_int_equal(client_output(c).n, 0);
+	t = drain(c);
+	assert_int_equal(t.told, 1);
+	assert_int_equal(t.delivered, 0);
+	assert_int_equal(t.done, 1);
+	assert_int_equal(t.closed, 1);
+	client_free(&c);
+}
+
+static void nobody_to_send_to(void **state)
+{
+	struct client_txn txn = {.from = SPAN("a@a.example")};
+	struct client *c = greeted("250 mx\r\n");
+	struct tally t;
+
+	(void)state;
+	client_send(c, &txn, 0);
+	assert_int_equal(client_output(c).n, 0);
+	t = drain(c);
+	assert_int_equal(t.told, 0);
+	assert_int_equal(t.done, 1);
+	assert_int_equal(t.ready, 1);
+	client_free(&c);
+}
+
+static void quit_before_the_greeting(void **state)
+{
+	struct client *c;
+	struct tally t;
+
+	(void)state;
+	client_config_defaults(&config);
+	c = client_new(&config, 0);
+	client_quit(c, 0);
+	assert_int_equal(client_output(c).n, 0);
+	t = drain(c);
+	assert_int_equal(t.closed, 1);
+	assert_false(t.last.site);
+	client_free(&c);
+	client_free(&c);
+}
+
+static void an_address_of_any_length(void **state)
+{
+	static char longest[CLIENT_ADDRESS_MAX + 1];
+	struct client_rcpt rcpt[2];
+	struct client_txn txn = one_rcpt(rcpt, UINT64_MAX);
+	struct client *c = greeted("250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE\r\n");
+
+	(void)state;
+	memset(longest, 'a', sizeof(longest));
+	rcpt[0].addr = span_of(longest, CLIENT_ADDRESS_MAX + 1);
+	rcpt[1].addr = span_of(longest, CLIENT_ADDRESS_MAX);
+	txn.n_rcpt = 2;
+	txn.from = rcpt[1].addr;
+	txn.eight_bit = true;
+	client_send(c, &txn, 0);
+	assert_int_equal(drain(c).last.rcpt, 0);
+	assert_int_equal(client_output(c).n, 11 + 1000 + 1 + 26 + 14 + 2 + 9 + 1000 + 3 + 6);
+	client_free(&c);
+}
+
+/* ---- what was offered */
+
+static void keywords(void **state)
+{
+	struct client *c = greeted("250-PIPELINING\r\n250-x8BITMIME\r\n250-size 5000 \r\n"
+				   "250-SIZES 7\r\n250 EnhancedStatusCodes\r\n");
+
+	(void)state;
+	assert_int_equal(client_extensions(c), EXT_BIT(SIZE) | EXT_BIT(ENHANCEDSTATUSCODES));
+	assert_int_equal(client_peer_size(c), 5000);
+	client_free(&c);
+}
+
+/* A keyword far behind in a long reply counts as well. */
+static void a_long_list_of_keywords(void **state)
+{
+	struct client *c;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 100000);
+	add_replies(&b, "250-X-SOMETHING-LONG-AND-OF-NO-USE\r\n", 1000);
+	buf_add_str(&b, "250 PIPELINING\r\n");
+	buf_add_byte(&b, 0);
+	c = greeted((const char *)buf_view(&b).p);
+	assert_int_equal(client_extensions(c), EXT_BIT(PIPELINING));
+	buf_fini(&b);
+	client_free(&c);
+}
+
+/* ---- memory */
+
+static void an_idle_engine_is_small(void **state)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, 0);
+	struct client *c = at_body(&txn);
+
+	(void)state;
+	client_body_end(c, 0);
+	assert_int_equal(say(c, "250 ok\r\n").ready, 1);
+	assert_true(c->out.cap > 0);
+	assert_true(client_deadline(c) < INT64_MAX);
+	client_tick(c, client_deadline(c));
+	assert_int_equal(c->out.cap, 0);
+	assert_int_equal(c->reader.text.cap, 0);
+	assert_int_equal(client_deadline(c), INT64_MAX);
+	client_send(c, &txn, 0);
+	assert_int_equal(say(c, "250 ok\r\n250 ok\r\n354 go\r\n").want, 1);
+	client_free(&c);
+}
+
+static void the_header_tells_the_size(void **state)
+{
+	(void)state;
+	assert_int_equal(sizeof(struct client), 640);
+}
+
+#if !defined(__SANITIZE_ADDRESS__)
+/* The nth allocation fails, for every n: the recipient is told once, and never that it went well
+ * unless the dot was answered. */
+static bool run_out_of_memory(long n)
+{
+	static const char *const replies[] = {"220 hi\r\n", "250-mx\r\n250 PIPELINING\r\n",
+	    "250 ok\r\n250 ok\r\n354 go\r\n", "250 taken\r\n"};
+	static uint8_t text[5000];
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, sizeof(text));
+	struct tally sum = {0}, t;
+	struct client *c;
+
+	memset(text, 'x', sizeof(text));
+	fail_after = n;
+	c = client_new(&config, 0);
+	for (size_t i = 0; c != NULL && i < GW_ARRAY_LEN(replies); i++) {
+		t = say(c, replies[i]);
+		sum.told += t.told;
+		sum.done += t.done;
+		sum.closed += t.closed;
+		sum.delivered += t.delivered;
+		sum.ready |= t.ready << i;
+		if (i == 1 && t.ready)
+			client_send(c, &txn, 0);
+		if (t.want) {
+			client_body(c, span_of(text, sizeof(text)), 0);
+			client_body_end(c, 0);
+		}
+	}
+	fail_after = -1;
+	assert_int_equal(sum.told, (sum.ready & 2) != 0);
+	assert_int_equal(sum.done, sum.told);
+	assert_int_equal(sum.closed + sum.delivered, c != NULL);
+	client_free(&c);
+	return sum.delivered == 1;
+}
+
+static void out_of_memory_at_any_time(void **state)
+{
+	long n = 0;
+
+	(void)state;
+	client_config_defaults(&config);
+	config.hostname = SPAN("me.example");
+	while (!run_out_of_memory(n))
+		n++;
+	assert_true(n > 5);
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dots_in_any_cut),
+		cmocka_unit_test(random_content),
+		cmocka_unit_test(bare_cr_and_lf_in_any_cut),
+		cmocka_unit_test(the_output_has_a_ceiling),
+		cmocka_unit_test(a_block_must_leave_in_time),
+		cmocka_unit_test(past_the_dot),
+		cmocka_unit_test(a_crowd_pipelined),
+		cmocka_unit_test(a_crowd_with_mail_refused),
+		cmocka_unit_test(the_end_comes_amid_events),
+		cmocka_unit_test(a_tick_amid_events),
+		cmocka_unit_test(a_message_for_a_dead_connection),
+		cmocka_unit_test(nobody_to_send_to),
+		cmocka_unit_test(quit_before_the_greeting),
+		cmocka_unit_test(an_address_of_any_length),
+		cmocka_unit_test(keywords),
+		cmocka_unit_test(a_long_list_of_keywords),
+		cmocka_unit_test(an_idle_engine_is_small),
+		cmocka_unit_test(the_header_tells_the_size),
+#if !defined(__SANITIZE_ADDRESS__)
+		cmocka_unit_test(out_of_memory_at_any_time),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,444 @@
+/*
+ * Runs transcripts against the client engine (tests/wire/client): the file plays
+ * the peer and says what the engine must do. Each file runs twice: with what the
+ * peer says in whole segments, then octet by octet (unless it says "whole").
+ *
+ *	run_client FILE...
+ *
+ *	# text               a remark
+ *	lmtp                 speak LMTP; "helo-only": start with HELO
+ *	whole                segments must not be cut: what is shown depends on it
+ *	S: text              the peer says a line; lines that follow each other are one segment
+ *	S~ text              the same without CRLF; \r \n \\ \xNN stand for octets
+ *	C: text              the engine must have said this line next
+ *	M: text              a line of the content of the message to be sent; M~ as with S~
+ *	send: from <a> to <b> <c> [8bit] [binary] [size N]
+ *	                     when the engine is ready; the content follows when it asks
+ *	hold body            give no content when asked: "we abort", "we end" or the end come
+ *instead hold output          what the engine says does not leave until the next C: R: 0 250 2.1.5
+ *...   the fate of recipient 0, in the order told; then any of us, a stage ("mail", "eom" ...),
+ *site, past-dot; the last two are untrue when they are not there E: closed 421 4.3.2  the
+ *connection ends, with the same words behind it E: ready             the engine is free for the
+ *next message E: none              nothing was told yet T: +300              seconds pass peer
+ *closes          we quit, we abort, we end
+ */
+#include "smtp/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RCPTS = 64, EVENTS = 256, TEXT = 65536 };
+
+struct run {
+	const char *file;
+	unsigned line, errors;
+	bool bytewise, whole, hold_body, hold_output;
+	struct client *client;
+	struct client_config config;
+	int64_t now;
+
+	struct client_event events[EVENTS];
+	char texts[EVENTS][128];
+	size_t first, last;
+	struct client_txn txn;
+	struct client_rcpt rcpt[RCPTS];
+	bool told[RCPTS], open, ready;
+	struct buf segment, content, given, names;
+};
+
+static void wrong(struct run *r, const char *what, struct span got)
+{
+	fprintf(stderr, "%s:%u:%s %s%s%.*s\n", r->file, r->line,
+	    r->bytewise ? " octet by octet:" : "", what, got.n ? ": " : "", SPAN_ARG(got));
+	r->errors++;
+}
+
+/* ---- words */
+
+static struct span word(struct span *s)
+{
+	struct span w;
+
+	*s = span_trim(*s);
+	w = *s;
+	for (w.n = 0; w.n < s->n && w.p[w.n] != ' '; w.n++)
+		;
+	*s = span_skip(*s, w.n);
+	return w;
+}
+
+static bool is(struct span s, const char *text)
+{
+	return span_eq(s, span_str(text));
+}
+
+static unsigned number(struct run *r, struct span s)
+{
+	uint64_t v = 0;
+
+	if (span_to_u64(s, &v) != 0)
+		wrong(r, "not a number", s);
+	return (unsigned)v;
+}
+
+static void add_escaped(struct buf *b, struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char hex[3] = {0};
+		uint8_t c = s.p[i];
+
+		if (c == '\\' && i + 1 < s.n) {
+			c = s.p[++i];
+			if (c == 'x' && i + 2 < s.n) {
+				memcpy(hex, s.p + i + 1, 2);
+				c = (uint8_t)strtoul(hex, NULL, 16);
+				i += 2;
+			} else if (c != '\\') {
+				c = c == 'r' ? '\r' : '\n';
+			}
+		}
+		buf_add_byte(b, c);
+	}
+}
+
+/* ---- the engine */
+
+static void give_content(struct run *r)
+{
+	struct span rest = buf_view(&r->given);
+
+	while (rest.n != 0) {
+		size_t n =
+		    client_body(r->client, span_first(rest, r->bytewise ? 1 : rest.n), r->now);
+
+		if (n == 0)
+			wrong(r, "the engine takes no content", SPAN_NONE);
+		rest = span_skip(rest, n ? n : rest.n);
+	}
+	if (!r->hold_body)
+		client_body_end(r->client, r->now);
+}
+
+static void keep_event(struct run *r, const struct client_event *ev)
+{
+	if (ev->type == CLIENT_RCPT && (!r->open || ev->rcpt >= r->txn.n_rcpt || r->told[ev->rcpt]))
+		wrong(r, "a recipient was told twice, or is unknown", SPAN_NONE);
+	else if (ev->type == CLIENT_RCPT)
+		r->told[ev->rcpt] = true;
+	for (size_t i = 0; ev->type == CLIENT_DONE && i < r->txn.n_rcpt; i++) {
+		if (!r->told[i])
+			wrong(r, "a recipient was not told", r->rcpt[i].addr);
+	}
+	if (ev->type == CLIENT_DONE)
+		r->open = false;
+	if (ev->type == CLIENT_READY)
+		r->ready = true;
+	if (r->last == EVENTS)
+		die("too many events");
+	/* The text is lent for a moment only. */
+	span_to_cstr(ev->reply.text, r->texts[r->last], sizeof(r->texts[0]));
+	r->events[r->last] = *ev;
+	r->events[r->last].reply.text = span_str(r->texts[r->last]);
+	r->last++;
+}
+
+static void drain(struct run *r)
+{
+	struct client_event ev;
+
+	while (client_next(r->client, &ev) == 1) {
+		keep_event(r, &ev);
+		if (ev.type == CLIENT_WANT_BODY)
+			give_content(r);
+	}
+}
+
+static void feed(struct run *r, struct span s)
+{
+	while (s.n != 0) {
+		size_t n = client_feed(r->client, span_first(s, r->bytewise ? 1 : s.n), r->now);
+
+		drain(r);
+		s = span_skip(s, n ? n : s.n);
+	}
+}
+
+/* The peer's segment is whole: it is said before anything else happens. */
+static void say_segment(struct run *r)
+{
+	if (buf_len(&r->segment) == 0)
+		return;
+	if (client_output(r->client).n != 0 && !r->hold_output)
+		wrong(r, "the engine had more to say", client_output(r->client));
+	feed(r, buf_view(&r->segment));
+	buf_clear(&r->segment);
+}
+
+/* ---- what is expected */
+
+/* The next event of this type; what it passes over must not be of weight. */
+static const struct client_event *expect(struct run *r, enum client_event_type type)
+{
+	while (r->first < r->last) {
+		const struct client_event *ev = &r->events[r->first++];
+
+		if (ev->type == type)
+			return ev;
+		if (ev->type == CLIENT_RCPT || ev->type == CLIENT_CLOSED)
+			break;
+	}
+	wrong(r, "this did not happen", SPAN_NONE);
+	return NULL;
+}
+
+static void match_words(struct run *r, const struct client_event *ev, struct span s)
+{
+	bool site = false, past_dot = false, us = false;
+	char esc[16];
+
+	if (number(r, word(&s)) != ev->reply.code)
+		wrong(r, "the reply is", ev->reply.text);
+	snprintf(
+	    esc, sizeof(esc), "%u.%u.%u", ev->reply.esc[0], ev->reply.esc[1], ev->reply.esc[2]);
+	if (!is(word(&s), esc))
+		wrong(r, "the enhanced code is", span_str(esc));
+	for (struct span w = word(&s); w.n != 0; w = word(&s)) {
+		if (is(w, "site"))
+			site = true;
+		else if (is(w, "past-dot"))
+			past_dot = true;
+		else if (is(w, "us"))
+			us = true;
+		else if (!is(w, ev->stage))
+			wrong(r, "the stage is", span_str(ev->stage));
+	}
+	if (us != (ev->source == CLIENT_FROM_US))
+		wrong(r, us ? "the peer said it" : "we said it", ev->reply.text);
+	if (site != ev->site)
+		wrong(
+		    r, site ? "it does not speak of the site" : "it speaks of the site", SPAN_NONE);
+	if (past_dot != ev->past_dot)
+		wrong(r, past_dot ? "it is not past the dot" : "it is past the dot", SPAN_NONE);
+}
+
+static void on_fate(struct run *r, struct span s)
+{
+	const struct client_event *ev = expect(r, CLIENT_RCPT);
+
+	if (ev == NULL)
+		return;
+	if (number(r, word(&s)) != ev->rcpt)
+		wrong(r, "another recipient was told", r->rcpt[ev->rcpt].addr);
+	match_words(r, ev, s);
+}
+
+static void on_event(struct run *r, struct span s)
+{
+	struct span what = word(&s);
+	const struct client_event *ev;
+
+	if (is(what, "none")) {
+		for (size_t i = r->first; i < r->last; i++) {
+			if (r->events[i].type == CLIENT_RCPT || r->events[i].type == CLIENT_CLOSED)
+				wrong(r, "something was told", r->events[i].reply.text);
+		}
+		return;
+	}
+	ev = expect(r, is(what, "ready") ? CLIENT_READY : CLIENT_CLOSED);
+	if (ev != NULL && ev->type == CLIENT_CLOSED)
+		match_words(r, ev, s);
+}
+
+static void on_said(struct run *r, struct span want)
+{
+	struct span out = client_output(r->client);
+	ptrdiff_t lf = span_find(out, '\n');
+	struct span line = span_first(out, lf < 0 ? out.n : (size_t)lf + 1);
+
+	r->hold_output = false;
+	if (lf < 1 || out.p[lf - 1] != '\r' || !span_eq(span_first(line, line.n - 2), want))
+		wrong(r, "the engine said", line);
+	client_sent(r->client, line.n, r->now);
+}
+
+/* ---- what we do */
+
+/* What stands between < and >. */
+static struct span address(struct span w)
+{
+	w = span_skip(w, 1);
+	w.n -= w.n > 0;
+	return w;
+}
+
+static void on_send(struct run *r, struct span s)
+{
+	struct span w;
+
+	/* The words must outlive the line. */
+	buf_clear(&r->names);
+	add_escaped(&r->names, s);
+	s = buf_view(&r->names);
+	r->txn = (struct client_txn){.rcpt = r->rcpt, .size = buf_len(&r->content)};
+	memset(r->told, 0, sizeof(r->told));
+	for (w = word(&s); w.n != 0; w = word(&s)) {
+		if (is(w, "from"))
+			r->txn.from = address(word(&s));
+		else if (w.p[0] == '<' && r->txn.n_rcpt < RCPTS)
+			r->rcpt[r->txn.n_rcpt++] = (struct client_rcpt){.addr = address(w)};
+		else if (is(w, "8bit"))
+			r->txn.eight_bit = true;
+		else if (is(w, "binary"))
+			r->txn.body_type = BODY_BINARYMIME;
+		else if (is(w, "size"))
+			r->txn.size = number(r, word(&s));
+		else if (!is(w, "to"))
+			wrong(r, "not understood", w);
+	}
+	buf_clear(&r->given);
+	buf_add_span(&r->given, buf_view(&r->content));
+	buf_clear(&r->content);
+	if (!r->ready) {
+		wrong(r, "the engine is not ready", SPAN_NONE);
+		return;
+	}
+	r->open = true;
+	r->ready = false;
+	client_send(r->client, &r->txn, r->now);
+}
+
+static void on_time(struct run *r, struct span s)
+{
+	r->now += strtoll((const char *)s.p + 1, NULL, 10) * 1000000;
+	if (client_deadline(r->client) <= r->now)
+		client_tick(r->client, r->now);
+}
+
+static bool on_phrase(struct run *r, struct span s)
+{
+	if (is(s, "lmtp"))
+		r->config.lmtp = true;
+	else if (is(s, "helo-only"))
+		r->config.helo_only = true;
+	else if (is(s, "whole"))
+		r->whole = true;
+	else if (is(s, "hold body"))
+		r->hold_body = true;
+	else if (is(s, "hold output"))
+		r->hold_output = true;
+	else if (is(s, "peer closes"))
+		client_eof(r->client, r->now);
+	else if (is(s, "we quit"))
+		client_quit(r->client, r->now);
+	else if (is(s, "we abort"))
+		client_body_abort(r->client, r->now);
+	else if (is(s, "we end"))
+		client_body_end(r->client, r->now);
+	else
+		return false;
+	return true;
+}
+
+/* ---- lines and files */
+
+static void on_line(struct run *r, struct span line)
+{
+	struct span head = word(&line), text = span_skip(line, 1);
+	bool raw = is(head, "S~") || is(head, "M~");
+	struct buf *to = head.n && head.p[0] == 'S' ? &r->segment : &r->content;
+
+	if (raw) {
+		add_escaped(to, text);
+		return;
+	}
+	if (is(head, "S:") || is(head, "M:")) {
+		buf_add_span(to, text);
+		buf_add_str(to, "\r\n");
+		return;
+	}
+	say_segment(r);
+	if (is(head, "C:"))
+		on_said(r, text);
+	else if (is(head, "R:"))
+		on_fate(r, text);
+	else if (is(head, "E:"))
+		on_event(r, text);
+	else if (is(head, "T:"))
+		on_time(r, text);
+	else if (is(head, "send:"))
+		on_send(r, text);
+	else if (!on_phrase(r, span_of(head.p, head.n + line.n)))
+		wrong(r, "not understood", head);
+	drain(r);
+}
+
+static void at_end(struct run *r)
+{
+	say_segment(r);
+	on_event(r, SPAN("none"));
+	if (client_output(r->client).n != 0)
+		wrong(r, "the engine had more to say", client_output(r->client));
+	if (r->open)
+		wrong(r, "the transaction is still open", SPAN_NONE);
+}
+
+static void play(struct run *r, FILE *f)
+{
+	static char text[TEXT];
+
+	while (r->errors == 0 && fgets(text, sizeof(text), f) != NULL) {
+		struct span line = {(const uint8_t *)text, strcspn(text, "\n")};
+
+		text[line.n] = '\0';
+		r->line++;
+		if (line.n != 0 && line.p[0] != '#')
+			on_line(r, line);
+	}
+	if (r->errors == 0)
+		at_end(r);
+}
+
+static unsigned run_once(const char *file, bool bytewise, bool *whole)
+{
+	struct run r = {.file = file, .bytewise = bytewise};
+	FILE *f = fopen(file, "r");
+
+	if (f == NULL) {
+		perror(file);
+		return 1;
+	}
+	client_config_defaults(&r.config);
+	r.config.hostname = SPAN("client.example");
+	r.client = client_new(&r.config, r.now);
+	buf_init(&r.segment, TEXT * 4);
+	buf_init(&r.content, TEXT * 4);
+	buf_init(&r.given, TEXT * 4);
+	buf_init(&r.names, TEXT);
+	if (r.client == NULL)
+		die("out of memory");
+	play(&r, f);
+	fclose(f);
+	client_free(&r.client);
+	buf_fini(&r.segment);
+	buf_fini(&r.content);
+	buf_fini(&r.given);
+	buf_fini(&r.names);
+	*whole = r.whole;
+	return r.errors;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned failed = 0;
+
+	for (int i = 1; i < argc; i++) {
+		bool whole = false;
+		unsigned errors = run_once(argv[i], false, &whole);
+
+		if (!whole)
+			errors += run_once(argv[i], true, &whole);
+		failed += errors != 0;
+	}
+	printf("%d transcripts, %u failed\n", argc - 1, failed);
+	return argc < 2 || failed != 0;
+}
