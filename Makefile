@@ -42,30 +42,39 @@ UNIT_BINS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(UNIT_SRCS))
 FUZZ_SRCS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 
+# make V=1 shows the commands.
+ifeq ($(V),)
+Q = @
+say = @printf '  %-5s %s\n' "$(1)" "$(patsubst $(BUILD)/%,%,$(2))"
+endif
+
 .PHONY: all
 all: $(PROGRAM)
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(BASE_FLAGS) $(CFLAGS) $(HARDEN) -c -o $@ $<
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE_FLAGS) $(CFLAGS) $(HARDEN) -c -o $@ $<
 
 define archive_rule
 $(BUILD)/lib$(1).a: $(call objs,$(1))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(AR) rcs $$@ $$^
+	$$(Q)$$(AR) rcs $$@ $$^
 endef
 $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 
 $(PROGRAM): $(BUILD)/obj/cmd/main.o $(call archives,cmd $(LIBS_cmd))
-	$(CC) $(CFLAGS) $(LDHARDEN) -pthread -o $@ $(BUILD)/obj/cmd/main.o \
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDHARDEN) -pthread -o $@ $(BUILD)/obj/cmd/main.o \
 		-Wl,--start-group $(call archives,cmd $(LIBS_cmd)) -Wl,--end-group $(LDLIBS_all)
 
 # ---- unit tests: tests/unit/DIR/x_test.c links only what DIR may lean on ------------------
 define unit_rule
 $(BUILD)/tests/unit/$(1)/%_test: tests/unit/$(1)/%_test.c $$(call archives,$(1) $$(LIBS_$(1)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(BASE_FLAGS) -Itests $$(CFLAGS) -o $$@ $$< \
+	$$(call say,TEST,$$@)
+	$$(Q)$$(CC) $$(BASE_FLAGS) -Itests $$(CFLAGS) -o $$@ $$< \
 		-Wl,--start-group $$(call archives,$(1) $$(LIBS_$(1))) -Wl,--end-group \
 		-lcmocka $$(if $$(filter role cmd net,$(1)),$$(LDLIBS_all),$$(LDLIBS_base))
 endef
@@ -80,6 +89,7 @@ FUZZ_FLAGS = -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=un
 FUZZ_DIRS = base mail smtp config flow spool
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(foreach d,$(FUZZ_DIRS),$(call srcs,$(d)))
 	@mkdir -p $(@D)
-	$(FUZZ_CC) -std=c11 -D_GNU_SOURCE -Isrc -Itests $(FUZZ_FLAGS) -o $@ $^ -lxxhash
+	$(call say,FUZZ,$@)
+	$(Q)$(FUZZ_CC) -std=c11 -D_GNU_SOURCE -Isrc -Itests $(FUZZ_FLAGS) -o $@ $^ -lxxhash
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -7,12 +7,15 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	VALUE_MAX = 512,       /* bytes of one value before it is cut */
 	LINE_MAX_BYTES = 8192, /* one line */
+	FILE_WRITE = 64 << 10,
+	PIPE_WRITE = 4096,     /* PIPE_BUF */
 	PENDING_MAX = 1 << 20, /* lines that wait for their reader */
 };
 
@@ -27,12 +30,16 @@ static struct {
 	enum log_format format;
 	const char *role;
 	int64_t frozen;
+	bool is_file;
 	struct buf pending;
 } out = {.fd = STDERR_FILENO, .format = LOG_LOGFMT, .role = "-", .pending = {.max = PENDING_MAX}};
 
 void log_setup(int fd, enum log_format format, const char *role)
 {
+	struct stat st;
+
 	out.fd = fd;
+	out.is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	out.format = format;
 	out.role = role;
 }
@@ -187,11 +194,25 @@ static bool reader_keeps_up(void)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
+/* Whole lines up to that many octets; a longer first line alone. */
+static struct span whole_lines(struct span s, size_t most)
+{
+	size_t n = s.n < most ? s.n : most;
+
+	while (n > 0 && s.p[n - 1] != '\n')
+		n--;
+	if (n == 0)
+		n = (size_t)span_find(s, '\n') + 1;
+	return span_first(s, n);
+}
+
 void log_flush(void)
 {
 	while (buf_len(&out.pending) > 0 && reader_keeps_up()) {
-		/* A pipe that is writable takes PIPE_BUF bytes without blocking. */
-		struct span part = span_first(buf_view(&out.pending), 4096);
+		/* All processes write to one place: a line goes out in one piece. A pipe that is
+		   writable takes PIPE_BUF octets without blocking and without mixing. */
+		struct span part =
+		    whole_lines(buf_view(&out.pending), out.is_file ? FILE_WRITE : PIPE_WRITE);
 		ssize_t n = write(out.fd, part.p, part.n);
 
 		if (n < 0 && errno == EINTR)

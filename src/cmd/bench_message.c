@@ -233,6 +233,19 @@ static uint8_t match_step(uint8_t match, uint8_t c)
 	return c == '\r';
 }
 
+/* Dots are rarer than line ends: looking for them is several times as fast as memmem(). */
+static const uint8_t *find_dot_line(struct span in)
+{
+	const uint8_t *at = in.p, *end = in.p + in.n;
+
+	while (at < end && (at = memchr(at, '.', (size_t)(end - at))) != NULL) {
+		if (at - in.p >= 2 && end - at >= 3 && memcmp(at - 2, dot_line, DOT_LEN) == 0)
+			return at - 2;
+		at++;
+	}
+	return NULL;
+}
+
 /* How many bytes of in end the message, or -1; s->match follows. */
 static ptrdiff_t find_end(struct scan *s, struct span in)
 {
@@ -245,7 +258,7 @@ static ptrdiff_t find_end(struct scan *s, struct span in)
 		return (ptrdiff_t)i;
 	if (i == in.n)
 		return -1;
-	at = memmem(in.p + i, in.n - i, dot_line, DOT_LEN);
+	at = find_dot_line(span_skip(in, i));
 	if (at != NULL)
 		return at - in.p + DOT_LEN;
 	if (in.n - i >= DOT_LEN)

@@ -94,14 +94,13 @@ size_t printable(struct span s)
 	return s.p[0] == 0xc2 && s.p[1] < 0xa0 ? 0 : n; /* C1 controls */
 }
 
-/* Adds text, with '?' for what a terminal should not see, cut to max octets. */
-static void add_shown(struct buf *out, struct span s, size_t max)
+void add_shown(struct buf *out, struct span s, size_t max)
 {
 	bool cut = s.n > max;
 
 	s = span_first(s, max);
 	while (s.n > 0) {
-		size_t n = s.p[0] == '\t' ? 1 : printable(s);
+		size_t n = s.p[0] == '\t' ? 1 : printable(s); /* tabs keep the caret in line */
 
 		if (n == 0)
 			buf_add_byte(out, '?');

@@ -87,16 +87,24 @@ static bool add_value(struct reader *r, struct span inner, const struct word *w,
 	return true;
 }
 
+/* How many octets stand in front of the next "${". */
+static size_t before_use(struct span s)
+{
+	const uint8_t *at = s.n > 0 ? memmem(s.p, s.n, "${", 2) : NULL;
+
+	return at ? (size_t)(at - s.p) : s.n;
+}
+
 static bool expand(struct reader *r, struct span raw, const struct word *w, struct buf *out)
 {
 	while (raw.n > 0) {
+		size_t plain = before_use(raw);
 		ptrdiff_t end;
 
-		if (!span_starts(raw, SPAN("${"))) {
-			buf_add_byte(out, raw.p[0]);
-			raw = span_skip(raw, 1);
-			continue;
-		}
+		buf_add_span(out, span_first(raw, plain));
+		raw = span_skip(raw, plain);
+		if (raw.n == 0)
+			break;
 		end = span_find(raw, '}');
 		if (end < 0) {
 			report(r, CE_VAR_OPEN, w, NULL, "");

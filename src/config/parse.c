@@ -118,11 +118,20 @@ static void sort_diags(const struct bundle *b, struct config_diags *d, size_t fr
 
 /* ---- */
 
-/* The texts of places must live as long as the snapshot. */
+/* The names in places live as long as the snapshot, and are fit to be shown. */
 static void keep_names(struct reader *r, struct arena *a)
 {
-	for (size_t i = 0; i < r->bundle->n_source; i++)
-		r->bundle->source[i].name = must_dup(a, span_str(r->bundle->source[i].name));
+	struct buf b;
+
+	buf_init(&b, 8192);
+	for (size_t i = 0; i < r->bundle->n_source; i++) {
+		struct source *s = &r->bundle->source[i];
+
+		add_shown(&b, span_str(s->name), 1024);
+		s->name = must_dup(a, buf_view(&b));
+		buf_clear(&b);
+	}
+	buf_fini(&b);
 }
 
 static struct config *parse(struct reader *r, uint64_t generation)

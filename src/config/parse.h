@@ -103,6 +103,8 @@ void report_place(struct reader *r, enum config_error e, const struct place *at,
 	    (const char *const[]){__VA_ARGS__, NULL})
 /* The length of one well-formed UTF-8 character that is safe on a terminal, or 0. */
 size_t printable(struct span s);
+/* Adds text, with '?' for what a terminal should not see, cut to max octets. */
+void add_shown(struct buf *out, struct span s, size_t max);
 /* "godwit.conf:3" in buf[PLACE_TEXT]; "the default" for no place. Returns buf. */
 const char *place_text(const struct place *at, char *buf);
 /* printf into the reader's arena; "" when reporting has ended. */

@@ -174,7 +174,7 @@ struct broker {
 	struct dice dice;
 	uint64_t next_number;
 	size_t memory, memory_max;
-	struct map ids, sites, jobs, txns, nonces;
+	struct map ids, sites, jobs, conns, txns, nonces;
 	TAILQ_HEAD(queued_list, queued) messages;
 	struct heap due, resting;
 	struct worker worker[BROKER_WORKERS_MAX];
@@ -239,6 +239,8 @@ void conn_free(struct broker *b, struct conn *c);
 struct task *task_like(struct task *t);
 /* A worker goes on with a job of the queue before us, on that connection. */
 void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, uint64_t conn);
+
+struct conn *conn_by_number(struct broker *b, uint64_t number);
 
 /* broker_job.c */
 void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number);

@@ -163,9 +163,9 @@ static void change_durable(struct broker *b, struct append *a)
 		e->status = 200;
 		e->octets = (uint32_t)a->dropped;
 	}
-	a->about->appends--;
 	if (a->job != NULL && --a->job->appends == 0)
 		job_confirm(b, a->job);
+	a->about->appends--;
 	queued_settle(b, a->about);
 }
 
@@ -342,6 +342,7 @@ struct broker *broker_new(const struct broker_params *p)
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));
+	map_init(&b->conns, dice_roll(&dice));
 	map_init(&b->txns, dice_roll(&dice));
 	map_init(&b->nonces, dice_roll(&dice));
 	b->dice = dice;

@@ -83,6 +83,7 @@ void broker_free(struct broker **pb)
 	while (!TAILQ_EMPTY(&b->messages))
 		free_message(b, TAILQ_FIRST(&b->messages));
 	free_sites(b);
+	map_fini(&b->conns);
 	nonces_forget(b);
 	map_fini(&b->ids);
 	heap_fini(&b->due);

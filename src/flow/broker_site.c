@@ -186,11 +186,17 @@ void queued_file(struct broker *b, struct queued *m, int64_t now)
 
 /* ---- connections ----------------------------------------------------------------------- */
 
-static struct conn *conn_new(struct broker *b, struct site *s, unsigned worker)
+struct conn *conn_by_number(struct broker *b, uint64_t number)
+{
+	return map_get(&b->conns, span_of(&number, sizeof(number)));
+}
+
+static struct conn *conn_new(struct broker *b, struct site *s, unsigned worker, uint64_t number)
 {
 	struct conn *c = gw_calloc(1, sizeof(*c));
 
-	c->number = b->next_number++;
+	c->number = number;
+	map_put(&b->conns, span_of(&c->number, sizeof(c->number)), c);
 	c->worker = worker;
 	c->site = s;
 	TAILQ_INSERT_HEAD(&s->conns, c, link);
@@ -204,6 +210,7 @@ void conn_free(struct broker *b, struct conn *c)
 {
 	struct site *s = c->site;
 
+	map_del(&b->conns, span_of(&c->number, sizeof(c->number)));
 	TAILQ_REMOVE(&s->conns, c, link);
 	s->n_conns--;
 	b->n_conns--;
@@ -261,7 +268,7 @@ static struct conn *get_conn(struct broker *b, struct site *s)
 	if (c != NULL || s->n_conns >= most)
 		return c;
 	worker = pick_worker(b, s->target.kind == TARGET_MAILDIR ? WORKER_MDA : WORKER_SENDER);
-	return worker < 0 ? NULL : conn_new(b, s, (unsigned)worker);
+	return worker < 0 ? NULL : conn_new(b, s, (unsigned)worker, b->next_number++);
 }
 
 /* ---- who goes next ---------------------------------------------------------------------- */
@@ -325,9 +332,8 @@ struct task *task_like(struct task *t)
 
 void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, uint64_t conn)
 {
-	struct conn *c = conn_new(b, t->site, worker);
+	struct conn *c = conn_new(b, t->site, worker, conn);
 
-	c->number = conn;
 	task_activate(b, t);
 	job_resume(b, t, c, job);
 }

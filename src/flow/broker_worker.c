@@ -87,25 +87,15 @@ void broker_holding_done(struct broker *b, unsigned worker, int64_t now)
 
 void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int64_t now)
 {
-	size_t at = 0;
+	struct conn *c = conn_by_number(b, number);
 	struct site *s;
 
-	while ((s = map_next(&b->sites, &at)) != NULL) {
-		struct conn *c;
-
-		TAILQ_FOREACH(c, &s->conns, link)
-		{
-			if (c->number != number || c->worker != worker)
-				continue;
-			/* With a job on it: the worker closed it before the job came, and opens it
-			 * again. */
-			if (c->job == NULL) {
-				conn_free(b, c);
-				site_pump(b, s, now);
-			}
-			return;
-		}
-	}
+	/* With a job on it: the worker closed it before the job came, and opens it again. */
+	if (c == NULL || c->worker != worker || c->job != NULL)
+		return;
+	s = c->site;
+	conn_free(b, c);
+	site_pump(b, s, now);
 }
 
 /* ---- jobs that outlived the queue -------------------------------------------------------- */
@@ -141,7 +131,8 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
 
 	if (b->worker[worker].named || !b->worker[worker].up)
 		return GW_EFORMAT;
-	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL)
+	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL ||
+	    conn_by_number(b, conn) != NULL)
 		return 0; /* finished already: its result will only be confirmed */
 	t = carve_task(b, m, rcpt, n);
 	if (t != NULL)

@@ -67,7 +67,7 @@ static void drop_unfinished(struct sender *s)
 			continue;
 		if (c->job != NULL)
 			job_forget(c->job);
-		c->number = 0;
+		conn_disown(c);
 		conn_quit(c);
 	}
 }
@@ -150,6 +150,7 @@ int role_sender(struct loop *l, struct boot *b)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		die("sender: no random bytes");
 	map_init(&s->jobs, seed);
+	map_init(&s->by_number, seed);
 	TAILQ_INIT(&s->conns);
 	set_engines(s);
 	boot_sandbox(b, s->config, &box);

@@ -70,7 +70,8 @@ struct sender {
 	struct client_config smtp, lmtp;
 	struct ipc *queue; /* NULL while it is being replaced */
 	struct timer orphaned;
-	struct map jobs; /* by number: under way and unconfirmed */
+	struct map jobs;      /* by number: under way and unconfirmed */
+	struct map by_number; /* connections that have a slot */
 	TAILQ_HEAD(, conn) conns;
 	size_t n_conns;
 	struct master_link master;
@@ -86,6 +87,8 @@ struct conn *conn_open(struct sender *s, const struct job *j);
 void conn_give(struct conn *c, struct job *j);
 /* There is content, or an end of it: go on. */
 void conn_pump(struct conn *c);
+/* The slot is not ours any more (its queue is gone). */
+void conn_disown(struct conn *c);
 /* Leave now or when the peer said goodbye; its slot is given back at once. */
 void conn_quit(struct conn *c);
 

@@ -26,23 +26,25 @@ static void process(struct conn *c);
 
 struct conn *conn_find(struct sender *s, uint64_t number)
 {
-	struct conn *c;
-
-	TAILQ_FOREACH(c, &s->conns, link)
-	{
-		if (c->number == number)
-			return c;
-	}
-	return NULL;
+	return map_get(&s->by_number, span_of(&number, sizeof(number)));
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
 
-static void give_back_slot(struct conn *c)
+void conn_disown(struct conn *c)
 {
 	if (c->number != 0)
-		sender_say(c->sender, IPC_CLOSED, c->number, 0);
+		map_del(&c->sender->by_number, span_of(&c->number, sizeof(c->number)));
 	c->number = 0;
+}
+
+static void give_back_slot(struct conn *c)
+{
+	uint64_t number = c->number;
+
+	conn_disown(c);
+	if (number != 0)
+		sender_say(c->sender, IPC_CLOSED, number, 0);
 }
 
 static void conn_free(struct conn *c)
@@ -171,6 +173,7 @@ struct conn *conn_open(struct sender *s, const struct job *j)
 	buf_init(&c->in, IN_MAX);
 	timer_start(&c->timer, s->loop, on_time, c);
 	name_conn(c, &j->order.target);
+	map_put(&s->by_number, span_of(&c->number, sizeof(c->number)), c);
 	TAILQ_INSERT_HEAD(&s->conns, c, link);
 	s->n_conns++;
 	metric_add(METRIC_SENDER_CONNECTIONS, 1);
@@ -261,7 +264,7 @@ static void closed(struct conn *c, const struct client_event *last)
 		struct conn *fresh;
 
 		c->job = NULL;
-		c->number = 0; /* the slot goes on with the new connection */
+		conn_disown(c); /* the slot goes on with the new connection */
 		fresh = conn_open(s, j);
 		conn_free(c);
 		conn_give(fresh, j);

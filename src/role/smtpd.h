@@ -40,8 +40,9 @@ struct transaction {
 	enum body_type body_type;
 	struct header_scan scan;
 	struct buf head, rest;
-	uint64_t in_parts; /* octets sent ahead */
-	uint32_t window;   /* octets of parts that may still be sent */
+	uint64_t in_parts;   /* octets sent ahead */
+	uint32_t window;     /* octets of parts that may still be sent */
+	struct span subject; /* when the log is to show it */
 	bool parts_failed, committed, too_big_header;
 	int status; /* of failed parts */
 	int64_t committed_at;

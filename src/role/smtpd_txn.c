@@ -264,6 +264,17 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	return sent;
 }
 
+static void keep_subject(struct transaction *t)
+{
+	struct span value = header_get(buf_view(&t->head), SPAN("Subject"));
+	struct buf b;
+
+	buf_init(&b, SMTPD_HEADER_MAX);
+	header_unfold(span_first(value, 1024), &b);
+	t->subject = arena_dup(&t->arena, buf_view(&b));
+	buf_fini(&b);
+}
+
 bool txn_end(
     struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason)
 {
@@ -281,6 +292,8 @@ bool txn_end(
 		*reason = "queue_away";
 		return false;
 	}
+	if (t->session->smtpd->config->log_subject)
+		keep_subject(t);
 	t->committed = true;
 	t->committed_at = loop_now(t->session->smtpd->loop);
 	buf_fini(&t->head);
@@ -308,6 +321,8 @@ static void log_accepted(const struct transaction *t)
 	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
+	if (t->session->smtpd->config->log_subject)
+		log_text(&l, "subject", t->subject);
 	log_end(&l);
 }
 

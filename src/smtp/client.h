@@ -19,7 +19,7 @@
  * anything unexpected ends the session with the open recipients deferred).
  * CLIENT_CLOSED is the last event of an engine.
  *
- * Memory: 640 octets for the engine. The output grows with what waits in it
+ * Memory: at most 700 octets for the engine. The output grows with what waits in it
  * up to CLIENT_OUT_MAX, a reply up to REPLY_TEXT_MAX (that to EHLO up to
  * REPLY_TOTAL_MAX); both are kept from one transaction to the next and given
  * back by client_tick a second after the last one, so an idle connection costs

@@ -4,12 +4,12 @@
 
 enum { WINDOW = 1 << 20 };
 
-void reader_init(struct reader *r, struct disk *d)
+void segment_reader_init(struct reader *r, struct disk *d)
 {
 	*r = (struct reader){.disk = d};
 }
 
-void reader_fini(struct reader *r)
+void segment_reader_fini(struct reader *r)
 {
 	free(r->mem);
 	free(r->meta);
@@ -17,7 +17,7 @@ void reader_fini(struct reader *r)
 	*r = (struct reader){0};
 }
 
-void reader_start(struct reader *r, const struct segment *seg)
+void segment_reader_start(struct reader *r, const struct segment *seg)
 {
 	r->seg = seg;
 	r->at = SEGMENT_START;
@@ -129,7 +129,7 @@ static void accept_head(struct reader *r, const struct record_head *h)
 		add_hole(r, expected, r->at - expected);
 }
 
-int reader_next(struct reader *r, struct record_head *h)
+int segment_reader_next(struct reader *r, struct record_head *h)
 {
 	struct span s;
 
@@ -158,7 +158,7 @@ static void pass(struct reader *r, const struct record_head *h)
 	r->sealed = h->type == REC_SEAL;
 }
 
-void reader_skip(struct reader *r, const struct record_head *h)
+void segment_reader_skip(struct reader *r, const struct record_head *h)
 {
 	if (r->at + record_size(h) <= r->seg->end)
 		pass(r, h);
@@ -195,7 +195,7 @@ static void meta_room(struct reader *r, size_t n)
 	r->meta = gw_realloc(r->meta, n);
 }
 
-int reader_take(struct reader *r, const struct record_head *h, struct span *meta)
+int segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta)
 {
 	uint64_t at = r->at + RECORD_HEADER, sum = 0;
 
@@ -230,7 +230,7 @@ static bool tail_missing(const struct reader *r)
 	return page_up(r->last_end) < r->seg->end;
 }
 
-uint64_t reader_settle(struct reader *r)
+uint64_t segment_reader_settle(struct reader *r)
 {
 	uint64_t torn = 0;
 

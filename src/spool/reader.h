@@ -32,19 +32,19 @@ struct reader {
 	bool sealed;
 };
 
-void reader_init(struct reader *r, struct disk *d);
-void reader_fini(struct reader *r);
+void segment_reader_init(struct reader *r, struct disk *d);
+void segment_reader_fini(struct reader *r);
 /* Starts at the first record of this segment; reads up to seg->end. */
-void reader_start(struct reader *r, const struct segment *seg);
+void segment_reader_start(struct reader *r, const struct segment *seg);
 
 /* 1: *h is the head of the record at r->at; 0: the end; GW_EIO. Follow with skip or body. */
-int reader_next(struct reader *r, struct record_head *h) gw_checked;
+int segment_reader_next(struct reader *r, struct record_head *h) gw_checked;
 /* Goes on behind this record without looking at it. */
-void reader_skip(struct reader *r, const struct record_head *h);
+void segment_reader_skip(struct reader *r, const struct record_head *h);
 /* Checks meta and body and goes on behind the record: 0 and *meta (borrowed until the next call);
  * GW_ECORRUPT: noted as a hole; GW_EIO. */
-int reader_take(struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
+int segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
 /* At the end of a segment: holes become damage or torn octets (the result). */
-uint64_t reader_settle(struct reader *r) gw_checked;
+uint64_t segment_reader_settle(struct reader *r) gw_checked;
 
 #endif

@@ -23,7 +23,7 @@ void recovery_free(struct recovery **r)
 {
 	if (!*r)
 		return;
-	reader_fini(&(*r)->reader);
+	segment_reader_fini(&(*r)->reader);
 	free(*r);
 	*r = NULL;
 }
@@ -102,9 +102,9 @@ static int make_durable(struct store *s, const struct segment *seg)
 	struct record_head h;
 	int rc;
 
-	reader_start(r, seg);
-	while ((rc = reader_next(r, &h)) > 0)
-		reader_skip(r, &h);
+	segment_reader_start(r, seg);
+	while ((rc = segment_reader_next(r, &h)) > 0)
+		segment_reader_skip(r, &h);
 	if (rc == 0 && r->last_flush >= SEGMENT_START)
 		rc = write_again(s, seg, r->last_flush, page_up(r->last_end));
 	return rc == 0 ? s->disk->ops->sync(s->disk, seg->handle) : rc;
@@ -114,7 +114,7 @@ static int begin(struct store *s)
 {
 	int err = 0;
 
-	reader_init(&s->recovery->reader, s->disk);
+	segment_reader_init(&s->recovery->reader, s->disk);
 	s->recovery->begun = true;
 	s->recovery->damage.strangers = s->strangers;
 	for (size_t i = 0; i < s->n_segments && err == 0; i++)
@@ -144,10 +144,10 @@ static int next_in_segment(struct reader *rd, struct store_record *r)
 	struct span meta;
 	int rc;
 
-	while ((rc = reader_next(rd, &h)) > 0) {
+	while ((rc = segment_reader_next(rd, &h)) > 0) {
 		uint64_t at = rd->at;
 
-		rc = reader_take(rd, &h, &meta);
+		rc = segment_reader_take(rd, &h, &meta);
 		if (rc == GW_EIO)
 			return rc;
 		if (rc != 0 || h.type == REC_TRUNCATE || h.type == REC_SEAL)
@@ -162,7 +162,7 @@ static void end_segment(struct recovery *rec)
 {
 	struct reader *rd = &rec->reader;
 
-	rec->damage.truncated += reader_settle(rd);
+	rec->damage.truncated += segment_reader_settle(rd);
 	rec->damage.records += rd->damaged;
 	if (rd->damaged > 0) {
 		rec->damage.segment = rd->seg->generation;
@@ -179,7 +179,7 @@ static int next_record(struct store *s, struct store_record *r)
 
 	while (rec->index < s->n_segments) {
 		if (!rec->in_segment)
-			reader_start(&rec->reader, s->segments[rec->index]);
+			segment_reader_start(&rec->reader, s->segments[rec->index]);
 		rec->in_segment = true;
 		rc = next_in_segment(&rec->reader, r);
 		if (rc != 0)

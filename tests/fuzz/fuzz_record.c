@@ -25,7 +25,7 @@ struct put {
 	uint8_t copy[2048];
 };
 
-static struct put puts[MAX_PUT];
+static struct put all_puts[MAX_PUT];
 static size_t n_puts;
 static uint8_t image[SIZE];
 
@@ -50,7 +50,7 @@ static uint64_t put_record(struct cursor *c, uint64_t at)
 	if (meta.n > 0)
 		memcpy(image + at + RECORD_HEADER, meta.p, meta.n);
 	if ((lie & 7) == 0) {
-		struct put *p = &puts[n_puts++];
+		struct put *p = &all_puts[n_puts++];
 
 		p->at = at;
 		p->n = record_size(&h);
@@ -105,7 +105,7 @@ static void check_given(const struct store_record *r)
 	uint64_t at = r->meta_at.offset - RECORD_HEADER;
 
 	for (size_t i = 0; i < n_puts; i++) {
-		const struct put *p = &puts[i];
+		const struct put *p = &all_puts[i];
 
 		if (p->at == at && memcmp(p->copy, image + at, p->n) == 0) {
 			gw_assert(p->n == RECORD_HEADER + r->meta.n + r->body_at.length);

@@ -496,7 +496,8 @@ static int sim_sync_dir(struct disk *d)
 	for (size_t i = 0; i < n; i++)
 		dir_apply(&s->durable, &s->change[i]);
 	s->n_change -= n;
-	memmove(s->change, s->change + n, s->n_change * sizeof(*s->change));
+	if (n > 0)
+		memmove(s->change, s->change + n, s->n_change * sizeof(*s->change));
 	collect_files(s);
 	return 0;
 }
@@ -622,7 +623,8 @@ void disk_sim_power_cut(struct disk_sim *s)
 	for (struct file *f = s->files; f; f = f->next) {
 		keep_some(s, f);
 		settle_size(s, f);
-		memcpy(f->seen, f->durable, f->size);
+		if (f->size > 0)
+			memcpy(f->seen, f->durable, f->size);
 	}
 	collect_files(s);
 }
