@@ -71,7 +71,7 @@ struct smtpd {
 	struct timer orphaned; /* no queue for too long: start again with new channels */
 	struct map txns, clients;
 	TAILQ_HEAD(session_list, session) sessions;
-	size_t n_sessions;
+	size_t n_sessions, n_lingering;
 	uint64_t next_txn, parts_in_flight;
 	struct master_link master;
 	uint8_t random[512];
@@ -94,7 +94,8 @@ struct session {
 	struct client_count *count;
 	struct transaction *txn;
 	struct buf helo;
-	bool eof, held, in_process;
+	bool eof, held, in_process, lingering;
+	size_t forgotten;      /* octets read while lingering */
 	int64_t delayed_until; /* a verdict given later (fault addresses) */
 	struct reply delayed;  /* its text is a literal or the configuration's */
 	char ip[64];

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_STEP = 16 << 10 };
+enum { READ_STEP = 16 << 10, LINGER = 2000000, LINGER_MAX = 1 << 20, LINGERERS_MAX = 1000 };
 
 static void process(struct session *s);
 static void on_io(void *arg, bool readable, bool writable);
@@ -236,6 +236,51 @@ static bool is_over(struct session *s)
 	return server_next(&s->engine, &ev) < 0 && server_output(&s->engine).n == 0;
 }
 
+/* It counts no longer towards the limits on connections. */
+static void uncount(struct session *s)
+{
+	struct smtpd *d = s->smtpd;
+	struct client_count *c = s->count;
+
+	d->n_sessions--;
+	metric_add(METRIC_CONNECTIONS, -1);
+	if (--c->n > 0)
+		return;
+	map_del(&d->clients, span_of(c->key, sizeof(c->key)));
+	free(c);
+}
+
+/*
+ * The last reply is written. Closing with unread input would reset the
+ * connection and could cost the client that reply: it is told that no more comes, and
+ * what it still sends is read and forgotten for a moment.
+ */
+static void linger(struct session *s)
+{
+	if (s->eof || s->smtpd->n_lingering >= LINGERERS_MAX) {
+		session_free(s);
+		return;
+	}
+	s->lingering = true;
+	s->smtpd->n_lingering++;
+	uncount(s); /* it takes nobody's place any more */
+	buf_fini(&s->in);
+	shutdown(s->fd, SHUT_WR);
+	watch_want(&s->watch, true, false);
+	timer_set(&s->timer, loop_now(s->smtpd->loop) + LINGER);
+}
+
+static void read_and_forget(struct session *s)
+{
+	uint8_t sink[READ_STEP];
+	ssize_t n = recv(s->fd, sink, sizeof(sink), 0);
+
+	s->forgotten += n > 0 ? (size_t)n : 0;
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != EWOULDBLOCK) ||
+	    s->forgotten > LINGER_MAX)
+		session_free(s);
+}
+
 static void process(struct session *s)
 {
 	if (s->in_process)
@@ -243,8 +288,12 @@ static void process(struct session *s)
 	s->in_process = true;
 	feed_all(s);
 	s->in_process = false;
-	if (!write_output(s) || is_over(s)) {
+	if (!write_output(s)) {
 		session_free(s);
+		return;
+	}
+	if (is_over(s)) {
+		linger(s);
 		return;
 	}
 	buf_trim(&s->in);
@@ -275,6 +324,10 @@ static void on_io(void *arg, bool readable, bool writable)
 
 	gw_check_magic(s, SESSION_MAGIC);
 	(void)writable;
+	if (s->lingering) {
+		read_and_forget(s);
+		return;
+	}
 	if (readable && !s->eof && buf_space(&s->in) >= READ_STEP && !read_input(s)) {
 		session_free(s);
 		return;
@@ -289,6 +342,10 @@ static void on_time(void *arg)
 	const struct transaction *t = s->txn;
 
 	gw_check_magic(s, SESSION_MAGIC);
+	if (s->lingering) {
+		session_free(s);
+		return;
+	}
 	if (t != NULL && t->committed &&
 	    now >= t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC) {
 		session_abandon(s);
@@ -377,14 +434,6 @@ static struct client_count *count_client(struct smtpd *d, const struct sockaddr_
 	return c;
 }
 
-static void uncount_client(struct smtpd *d, struct client_count *c)
-{
-	if (--c->n > 0)
-		return;
-	map_del(&d->clients, span_of(c->key, sizeof(c->key)));
-	free(c);
-}
-
 static const char *over_limit(const struct smtpd *d, const struct client_count *c)
 {
 	if (d->n_sessions > d->config->limits.connections)
@@ -451,10 +500,11 @@ void session_free(struct session *s)
 	server_fini(&s->engine);
 	buf_fini(&s->in);
 	buf_fini(&s->helo);
-	uncount_client(d, s->count);
+	if (s->lingering)
+		d->n_lingering--;
+	else
+		uncount(s);
 	TAILQ_REMOVE(&d->sessions, s, link);
-	d->n_sessions--;
-	metric_add(METRIC_CONNECTIONS, -1);
 	s->magic = 0;
 	free(s);
 	smtpd_check_stop(d);

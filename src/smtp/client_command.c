@@ -169,9 +169,9 @@ static size_t judge_recipients(struct client *c)
 	return good;
 }
 
-static void fan_all(struct client *c, struct reply r, const char *stage)
+static void fan_all(struct client *c, struct reply r, bool site)
 {
-	struct verdict v = {.reply = r, .stage = stage, .source = CLIENT_FROM_US};
+	struct verdict v = {.reply = r, .stage = "mail", .source = CLIENT_FROM_US, .site = site};
 
 	for (size_t i = 0; i < c->txn->n_rcpt; i++)
 		c->txn->rcpt[i].state = RCPT_OPEN;
@@ -180,14 +180,14 @@ static void fan_all(struct client *c, struct reply r, const char *stage)
 
 static void refuse_all(struct client *c, struct reply r, int64_t now)
 {
-	fan_all(c, r, "mail");
+	fan_all(c, r, false);
 	client_txn_over(c, now);
 }
 
 /* The end came between CLIENT_READY and client_send, and was not taken yet. */
 static void too_late(struct client *c)
 {
-	fan_all(c, REPLY(451, 4, 4, 2, "the connection ended before the message"), "idle");
+	fan_all(c, REPLY(451, 4, 4, 2, "the connection ended before the message"), true);
 	c->done_due = true;
 }
 

@@ -121,7 +121,6 @@ static void test_cycle_through_a_link(void **state)
 static void test_explosion_ends(void **state)
 {
 	char name[16], text[64];
-	FILE *f;
 
 	(void)state;
 	put("main.conf", BASE "include d/0\ninclude d/0\n");
@@ -131,24 +130,38 @@ static void test_explosion_ends(void **state)
 		    i + 1, i + 1, i + 1, i + 1);
 		put(name, text);
 	}
-	f = fopen("d/9", "wb");
-	assert_non_null(f);
-	for (int i = 0; i < 10000; i++)
-		fputs("# filling\n", f);
-	fclose(f);
+	put("d/9", "");
 	assert_int_equal(load_refused(), 108);
 }
 
-static void test_large_file(void **state)
+static void fill(const char *name, const char *head, int lines)
 {
-	FILE *f = fopen("main.conf", "wb");
+	FILE *f = fopen(name, "wb");
 
-	(void)state;
 	assert_non_null(f);
-	for (int i = 0; i < 500000; i++)
+	fputs(head, f);
+	for (int i = 0; i < lines; i++)
 		fputs("# filling\n", f);
 	fclose(f);
+}
+
+/* One file beyond 4 MiB, or two that are beyond it together. */
+static void test_size_of_all_files(void **state)
+{
+	struct config_diags d;
+	struct config *c;
+
+	(void)state;
+	fill("main.conf", "", 500000);
 	assert_int_equal(load_refused(), 108);
+	fill("main.conf", BASE "domain q.example { deliver maildir /q }\ninclude d/big\n", 200000);
+	fill("d/big", "", 300000);
+	assert_int_equal(load_refused(), 108);
+	fill("d/big", "", 200000);
+	c = load(&d);
+	assert_non_null(c);
+	config_free(&c);
+	config_diags_fini(&d);
 }
 
 int main(void)
@@ -158,7 +171,7 @@ int main(void)
 	    cmocka_unit_test(test_what_is_no_file),
 	    cmocka_unit_test(test_cycle_through_a_link),
 	    cmocka_unit_test(test_explosion_ends),
-	    cmocka_unit_test(test_large_file),
+	    cmocka_unit_test(test_size_of_all_files),
 	};
 
 	return cmocka_run_group_tests(tests, enter, leave);

@@ -33,6 +33,8 @@ static void test_trust(void **state)
 	assert_non_null(trusts(c, "192.0.2.7"));
 	assert_null(trusts(c, "192.0.2.6"));
 	assert_non_null(trusts(c, "198.51.100.128"));
+	assert_non_null(trusts(c, "198.51.100.255"));
+	assert_non_null(trusts(c, "198.51.100.192"));
 	assert_null(trusts(c, "198.51.100.127"));
 	assert_non_null(trusts(c, "2001:db8:1:ffff::1"));
 	assert_null(trusts(c, "2001:db8:2::"));
