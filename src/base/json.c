@@ -89,7 +89,7 @@ void json_bool(struct buf *b, const char *key, bool value)
 	buf_add_str(b, value ? "true" : "false");
 }
 
-void json_null(struct buf *b, const char *key)
+void json_none(struct buf *b, const char *key)
 {
 	separate(b, key);
 	buf_add_str(b, "null");

@@ -14,7 +14,7 @@ void json_text(struct buf *b, const char *key, struct span value);
 void json_str(struct buf *b, const char *key, const char *value);
 void json_number(struct buf *b, const char *key, int64_t value);
 void json_bool(struct buf *b, const char *key, bool value);
-void json_null(struct buf *b, const char *key);
+void json_none(struct buf *b, const char *key);
 /* Microseconds since 1970 as RFC 3339 in UTC with milliseconds. */
 void json_time(struct buf *b, const char *key, int64_t usec);
 

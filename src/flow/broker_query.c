@@ -341,7 +341,7 @@ int broker_list(struct broker *b, struct span filter, const struct msgid *after,
 		msgid_format(&last->id, id);
 		json_str(out, "next", id);
 	} else {
-		json_null(out, "next");
+		json_none(out, "next");
 	}
 	json_close(out, '}');
 	return 200;

@@ -218,25 +218,26 @@ static void record_done(
 
 static void look_at_store(struct queue *q);
 
-static void log_spool_failed(uint64_t segment)
+static void log_spool_failed(uint64_t segment, const char *state)
 {
 	struct logline l;
 
 	log_begin(&l, EV_SPOOL_FAILED);
-	log_number(&l, "segment", (int64_t)segment);
+	log_str(&l, "state", state);
+	if (segment > 0)
+		log_number(&l, "segment", (int64_t)segment);
 	log_end(&l);
 }
 
 static void batch_done(void *arg)
 {
 	struct queue *q = arg;
-	static uint64_t failed;
 	uint64_t segment = store_failed_segment(q->store);
 
-	if (segment == failed)
+	if (segment == q->failed_segment)
 		return;
-	failed = segment;
-	log_spool_failed(segment);
+	q->failed_segment = segment;
+	log_spool_failed(segment, "ended");
 	broker_segment_failed(q->broker, segment);
 	queue_run(q);
 }
@@ -246,6 +247,8 @@ static void undecided(void *arg, bool is)
 	struct queue *q = arg;
 
 	q->undecided = is;
+	if (is) /* nothing of the batch may be said until its end is on the disk */
+		log_spool_failed(0, "undecided");
 	look_at_store(q);
 }
 
@@ -266,7 +269,7 @@ static void look_at_store(struct queue *q)
 	struct broker_counts n;
 
 	store_stat(q->store, &st);
-	if (st.accepting == q->low) {
+	if (st.accepting == q->low && !q->undecided) {
 		q->low = !st.accepting;
 		log_space(&st, q->low);
 	}

@@ -36,6 +36,7 @@ struct queue {
 	struct body_reader *reader;
 	TAILQ_HEAD(, channel) channels;
 	unsigned next_receiver;
+	uint64_t failed_segment; /* the last one that was told */
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;

@@ -199,7 +199,8 @@ static const struct call calls[] = {
     CALL(DELIVERY, close),
     CALL(DELIVERY, fstat),
     CALL(DELIVERY, lseek),
-    CALL_IF(DELIVERY, fcntl, IS(1, F_GETFL)),
+    CALL_IF(DELIVERY, fcntl, IS(1, F_GETFL)), /* fdopendir */
+    CALL_IF(DELIVERY, fcntl, IS(1, F_SETFD)),
     CALL_IF(DELIVERY, mmap, WITHOUT(2, PROT_EXEC)),
     CALL_IF(DELIVERY, mprotect, WITHOUT(2, PROT_EXEC)),
     CALL(DELIVERY, munmap),

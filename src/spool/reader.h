@@ -43,7 +43,8 @@ int segment_reader_next(struct reader *r, struct record_head *h) gw_checked;
 void segment_reader_skip(struct reader *r, const struct record_head *h);
 /* Checks meta and body and goes on behind the record: 0 and *meta (borrowed until the next call);
  * GW_ECORRUPT: noted as a hole; GW_EIO. */
-int segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
+int segment_reader_take(
+    struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
 /* At the end of a segment: holes become damage or torn octets (the result). */
 uint64_t segment_reader_settle(struct reader *r) gw_checked;
 

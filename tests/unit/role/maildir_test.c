@@ -58,7 +58,8 @@ static void addresses_make_names(void **state)
 	    {"\"a b\"@example.org", "/m/example.org/a%20b/x"},
 	    {"\"a\\\\b\"@example.org", "/m/example.org/a%5Cb/x"},
 	    {"%u@example.org", "/m/example.org/%25u/x"},
-	    {"a%2F..%2Fb@example.org", "/m/example.org/a%252F..%252Fb/x"},
+	    {"a%2F.%2Fb@example.org", "/m/example.org/a%252F.%252Fb/x"},
+	    {"a/b@example.org", "/m/example.org/a%2Fb/x"},
 	    {"\"x:2,S\"@example.org", "/m/example.org/x%3A2%2CS/x"},
 	    {"a@[192.0.2.1]", "/m/%5B192.0.2.1%5D/a/x"},
 	};
