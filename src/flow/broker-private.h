@@ -244,7 +244,7 @@ struct conn *conn_by_number(struct broker *b, uint64_t number);
 
 /* broker_job.c */
 void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number);
-void job_start(struct broker *b, struct task *t, struct conn *c, int64_t now);
+void job_start(struct broker *b, struct task *t, struct conn *c);
 void job_send_body(struct broker *b, struct job *j);
 /* What became of the recipients of a task: records, reports, schedule. j may be NULL (no worker).
  */

@@ -89,7 +89,7 @@ int broker_body_credit(struct broker *b, unsigned worker, uint64_t job, uint32_t
 /* The head asked for by EFFECT_READ_HEAD; an empty span if it cannot be read. */
 void broker_head(struct broker *b, void *token, struct span head, int64_t now);
 /* The stored content of a job could not be read or does not match its checksum. */
-void broker_body_broken(struct broker *b, uint64_t job, int64_t now);
+void broker_body_broken(struct broker *b, uint64_t job);
 
 /* ---- operators ------------------------------------------------------------------------ */
 

@@ -64,11 +64,10 @@ static struct job *job_new(struct broker *b, struct task *t, struct conn *c, uin
 	return j;
 }
 
-void job_start(struct broker *b, struct task *t, struct conn *c, int64_t now)
+void job_start(struct broker *b, struct task *t, struct conn *c)
 {
 	struct job *j = job_new(b, t, c, b->next_number++);
 
-	(void)now;
 	say_job(b, j);
 	job_send_body(b, j);
 }
@@ -169,16 +168,21 @@ int broker_body_credit(struct broker *b, unsigned worker, uint64_t number, uint3
 	return 0;
 }
 
-void broker_body_broken(struct broker *b, uint64_t number, int64_t now)
+void broker_body_broken(struct broker *b, uint64_t number)
 {
-	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+	const struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+	char id[MSGID_TEXT + 1];
+	struct logline l;
 
-	(void)now; /* the worker was told (BODY_BROKEN) and will give the job back as deferred */
+	/* The worker was told (BODY_BROKEN) and gives the job back as deferred. */
+	metric_add(METRIC_SPOOL_DAMAGED, 1);
 	if (j == NULL)
 		return;
-	log_error(
-	    "the stored content of message does not match its checksum; it stays in the queue");
-	metric_add(METRIC_SPOOL_DAMAGED, 1);
+	msgid_format(&j->msg->id, id);
+	log_begin(&l, EV_SPOOL_DAMAGED);
+	log_str(&l, "id", id);
+	log_number(&l, "segment", (int64_t)j->msg->body.segment);
+	log_end(&l);
 }
 
 /* ---- results --------------------------------------------------------------------------- */

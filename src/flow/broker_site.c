@@ -308,7 +308,7 @@ void site_pump(struct broker *b, struct site *s, int64_t now)
 		if (c == NULL)
 			break;
 		task_activate(b, t);
-		job_start(b, t, c, now);
+		job_start(b, t, c);
 	}
 	s->n_active--;
 	site_release(b, s);

@@ -21,7 +21,7 @@ struct loop *loop_new(void)
 
 	if (cfg == NULL)
 		die("libevent: no memory");
-	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_PRECISE_TIMER);
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	l->base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	if (l->base == NULL)

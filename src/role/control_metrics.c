@@ -47,10 +47,13 @@ static void put_number(struct buf *out, int64_t value, bool seconds)
 static void put_head(struct buf *out, const char *name, const char *doc, enum metric_type type)
 {
 	buf_addf(out, "# HELP %s%s ", prefix, name);
-	for (const char *c = doc; *c != '\0'; c++)
-		buf_addf(out, *c == '\\' ? "\\\\" : "%c", *c);
-	buf_addf(out, "\n# TYPE %s%s %s\n", prefix, name,
-	    type == METRIC_COUNTER ? "counter" : "gauge");
+	for (const char *c = doc; *c != '\0'; c++) {
+		if (*c == '\\')
+			buf_add_byte(out, '\\');
+		buf_add_byte(out, (uint8_t)*c);
+	}
+	buf_addf(
+	    out, "\n# TYPE %s%s %s\n", prefix, name, type == METRIC_COUNTER ? "counter" : "gauge");
 }
 
 static void put_facts(struct buf *out, const struct control_facts *f)
@@ -61,8 +64,8 @@ static void put_facts(struct buf *out, const struct control_facts *f)
 	buf_addf(out, "%sconfig_generation %llu\n", prefix, (unsigned long long)f->generation);
 	if (f->started == 0)
 		return;
-	put_head(out, "start_time_seconds", "When the program was started, unix time.",
-	    METRIC_GAUGE);
+	put_head(
+	    out, "start_time_seconds", "When the program was started, unix time.", METRIC_GAUGE);
 	buf_addf(out, "%sstart_time_seconds %lld.%03d\n", prefix, (long long)(f->started / 1000000),
 	    (int)(f->started % 1000000 / 1000));
 }
@@ -94,7 +97,8 @@ void control_metrics_json(const struct metric_page *const *page, size_t n, struc
 			json_number(out, name, value);
 			continue;
 		}
-		buf_addf(out, ",\"%s\":", name);
+		json_number(out, name, 0);
+		buf_cut(out, buf_len(out) - 1);
 		put_number(out, value, true);
 	}
 }

@@ -84,8 +84,8 @@ static bool matches(const struct control_route *r, struct span path, struct span
 
 static int bad_id(struct control_problem *p)
 {
-	control_problem_set(p, 400, "bad-id", "Not a message id",
-	    "godwit queue list shows the ids", "an id has 26 letters and digits");
+	control_problem_set(p, 400, "bad-id", "Not a message id", "godwit queue list shows the ids",
+	    "an id has 26 letters and digits");
 	return GW_EFORMAT;
 }
 

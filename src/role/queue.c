@@ -135,7 +135,7 @@ static void send_body(struct queue *q, const struct broker_effect *e)
 	if (c == NULL)
 		return;
 	if (!body_send(q->reader, c->ipc, e))
-		broker_body_broken(q->broker, e->number, loop_now(q->loop));
+		broker_body_broken(q->broker, e->number);
 	if (ipc_full(c->ipc) && !c->blocked) {
 		c->blocked = true;
 		broker_worker_blocked(q->broker, c->number, true, loop_now(q->loop));

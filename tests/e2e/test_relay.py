@@ -52,6 +52,16 @@ def test_swaks_to_sink(relay, sink):
     assert relay.log_lines("accepted", id=ident)[0]["from"] == ALICE
 
 
+def test_greeting_means_ready(make_godwit, sink):
+    """Who is greeted, however early, is served: no refusal while the queue is still starting."""
+    g = make_godwit(relay=("127.0.0.1", sink.port), start=False)
+    for _ in range(5):
+        g.start(wait=False)
+        ports.wait_for(lambda: ports.greets(g.port), step=0.001, what="greeting")
+        assert send(g, ["bob@example.org"])[0] == 250
+        g.stop()
+
+
 def test_content_is_kept(relay, sink):
     sent = simple_message(body=".\r\n..\r\n.x\r\n\r\n \t\r\n" + "y" * 998 + "\r\nend\r\n\r\n\r\n")
     assert send(relay, ["bob@example.org"], sent)[0] == 250
@@ -365,7 +375,8 @@ def test_lmtp_mixed_replies(make_godwit):
 def test_log_has_no_line_breaks_from_peers(relay, sink):
     sink.reply_to("bob@example.org", "550 5.1.1 no \x1b[31m ev=delivered id=forged")
     with Client(relay.port) as client:
-        client.hello('x" ev=accepted')
+        assert client.hello('x" ev=accepted\x1b[31m')[0] == 501
+        client.hello()
         client.message(ALICE, ["bob@example.org"], simple_message())
     lines = relay.wait_log("bounced")
     assert "\x1b" not in relay.log_text()

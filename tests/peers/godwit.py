@@ -126,7 +126,7 @@ class Godwit:
         def ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"godwit ended with {self.process.returncode}:\n{self.output()}")
-            return ports.greets(self.port)
+            return ports.greets(self.port, ready=True)
 
         try:
             ports.wait_for(ready, timeout, what="godwit's greeting")
@@ -315,7 +315,7 @@ class Dev:
     def _ready(self):
         if self.process.poll() is not None:
             raise RuntimeError(f"godwit dev ended with {self.process.returncode}:\n{self.text()}")
-        return ports.greets(self.port)
+        return ports.greets(self.port, ready=True)
 
     def text(self):
         return (self.folder / "stdout").read_text(errors="replace")

@@ -29,20 +29,22 @@ def wait_for(condition, timeout=10.0, step=0.05, what="condition"):
         time.sleep(step)
 
 
-def greets(port, host="127.0.0.1", timeout=1.0):
-    """Does an SMTP server greet there?"""
+def greets(port, host="127.0.0.1", timeout=1.0, ready=False):
+    """Does an SMTP server greet there? ready: and take MAIL."""
+    words = (b"EHLO probe.test", b"MAIL FROM:<>") if ready else ()
     try:
         with socket.create_connection((host, port), timeout=timeout) as s:
             s.settimeout(timeout)
-            greeting = s.recv(512)
-            if greeting.startswith(b"220"):
-                with contextlib.suppress(OSError):
-                    s.sendall(b"QUIT\r\n")
-                    s.recv(512)
-                return True
+            answers = [s.recv(512)]
+            for word in words:
+                s.sendall(word + b"\r\n")
+                answers.append(s.recv(512))
+            with contextlib.suppress(OSError):
+                s.sendall(b"QUIT\r\n")
+                s.recv(512)
+            return all(answer.startswith(b"2") for answer in answers)
     except OSError:
-        pass
-    return False
+        return False
 
 
 def wait_greeting(port, host="127.0.0.1", timeout=10.0):

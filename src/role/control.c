@@ -1,0 +1,214 @@
+/*
+ * The control role: the API of the control socket, for the command line and for programs.
+ */
+#include "role/control.h"
+
+#include "base/log.h"
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { QUERY_BYTES = CONTROL_QUERY_MAX + 256 };
+/* The queue answers between two of its turns; a long list takes a moment. */
+#define ANSWER_PATIENCE (INT64_C(10) * 1000000)
+
+/* ---- asking the queue --------------------------------------------------------------------- */
+
+void control_forget(struct request *r)
+{
+	if (!r->waits)
+		return;
+	r->waits = false;
+	TAILQ_REMOVE(&r->control->waiting, r, link);
+	timer_stop(&r->deadline);
+}
+
+static void too_late(void *arg)
+{
+	struct request *r = arg;
+
+	control_forget(r);
+	control_no_answer(r);
+}
+
+static void wait_for_answer(struct request *r)
+{
+	struct control *c = r->control;
+
+	r->waits = true;
+	TAILQ_INSERT_TAIL(&c->waiting, r, link);
+	timer_start(&r->deadline, c->loop, too_late, r);
+	timer_set(&r->deadline, loop_now(c->loop) + ANSWER_PATIENCE);
+}
+
+bool control_ask_queue(
+    struct request *r, enum query_op op, void (*answered)(struct request *, int, struct span))
+{
+	struct control *c = r->control;
+	struct proto_query q = {.request = ++c->next_request,
+	    .op = op,
+	    .all = r->ask.all,
+	    .id = op == QUERY_LIST ? r->ask.cursor : r->ask.id,
+	    .limit = r->ask.limit,
+	    .text = span_of(r->ask.query, r->ask.n_query),
+	    .who = span_str(r->who)};
+	struct span part;
+	struct buf b;
+	int err;
+
+	if (c->queue == NULL)
+		return false;
+	buf_init(&b, QUERY_BYTES);
+	proto_put_query(&b, &q);
+	part = buf_view(&b);
+	err = buf_failed(&b) ? GW_EFULL : ipc_send(c->queue, IPC_QUERY, &part, 1, -1);
+	buf_fini(&b);
+	if (err < 0)
+		return false;
+	r->number = q.request;
+	r->answered = answered;
+	wait_for_answer(r);
+	return true;
+}
+
+static struct request *find_waiting(const struct control *c, uint64_t number)
+{
+	struct request *r;
+
+	TAILQ_FOREACH(r, &c->waiting, link)
+	{
+		if (r->number == number)
+			return r;
+	}
+	return NULL;
+}
+
+static int take_answer(struct control *c, struct span in)
+{
+	struct proto_answer a;
+	struct request *r;
+
+	if (proto_get_answer(in, &a) < 0 || a.status < 200 || a.status > 599)
+		return GW_EFORMAT;
+	r = find_waiting(c, a.request);
+	if (r == NULL)
+		return 0; /* it came too late */
+	control_forget(r);
+	r->answered(r, a.status, a.json);
+	return 0;
+}
+
+/* ---- the queue's channel ------------------------------------------------------------------- */
+
+static void from_queue(void *arg, struct ipc *ipc, struct ipc_frame *f)
+{
+	if (f->type == IPC_ANSWER && take_answer(arg, f->payload) < 0)
+		ipc_end(ipc, "bad_payload");
+}
+
+static void fail_waiting(struct control *c)
+{
+	struct request *r;
+
+	while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
+		control_forget(r);
+		control_queue_away(r);
+	}
+}
+
+static void queue_gone(void *arg, struct ipc *ipc, const char *why)
+{
+	struct control *c = arg;
+
+	(void)ipc;
+	(void)why;
+	ipc_free(&c->queue);
+	fail_waiting(c);
+}
+
+static void connect_queue(struct control *c, int fd)
+{
+	struct ipc_owner owner = {.frame = from_queue, .closed = queue_gone, .arg = c};
+
+	if (c->queue != NULL) {
+		ipc_free(&c->queue);
+		fail_waiting(c);
+	}
+	c->queue = ipc_new(c->loop, fd, ROLE_CONTROL, ROLE_QUEUE, 0, &owner);
+}
+
+/* ---- master -------------------------------------------------------------------------------- */
+
+static void new_peer(void *arg, enum role role, unsigned index, int fd)
+{
+	(void)index;
+	if (role == ROLE_QUEUE)
+		connect_queue(arg, fd);
+	else
+		close(fd);
+}
+
+static void take_roles(void *arg, struct span payload)
+{
+	struct control *c = arg;
+	struct cursor cur = cursor_of(payload);
+	size_t n = 0;
+
+	while (n < GW_ARRAY_LEN(c->role) && proto_get_role(&cur, &c->role[n]) == 1) {
+		if (c->role[n].role < ROLE_COUNT)
+			n++;
+	}
+	c->n_role = n;
+}
+
+static void stop(void *arg)
+{
+	struct control *c = arg;
+
+	control_unlisten(c);
+	fail_waiting(c);
+	master_link_done(&c->master);
+}
+
+/* ---- start --------------------------------------------------------------------------------- */
+
+static void libevent_says(int severity, const char *text)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_error("libevent: %s", text);
+}
+
+/* Its tables want random bytes and would fetch them from a file, which the jail forbids. */
+static void seed_jansson(void)
+{
+	uint32_t seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		die("control: no random bytes");
+	json_object_seed(seed | 1);
+}
+
+int role_control(struct loop *l, struct boot *b)
+{
+	struct control *c = gw_calloc(1, sizeof(*c));
+	struct sandbox box;
+
+	c->loop = l;
+	c->boot = b;
+	c->config = boot_config(b);
+	TAILQ_INIT(&c->waiting);
+	seed_jansson();
+	event_set_log_callback(libevent_says);
+	boot_sandbox(b, c->config, &box);
+	sandbox_confine(&box);
+	sandbox_seal(&box);
+	for (size_t i = 0; i < b->n_peer; i++)
+		new_peer(c, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	control_listen(c);
+	c->master =
+	    (struct master_link){.peer = new_peer, .stop = stop, .roles = take_roles, .arg = c};
+	master_link_start(&c->master, l, b);
+	return 0;
+}

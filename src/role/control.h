@@ -1,0 +1,75 @@
+/*
+ * What the files of the control role share. control.c: start, the channels to queue and master;
+ * control_http.c: requests and replies over libevent's HTTP server; control_answer.c: what each
+ * route does. The pure parts are control_route (reading requests) and control_metrics.
+ *
+ * The role serves the control socket: whoever may open it (the socket's mode says who) may ask and
+ * command. It sees no mail; it knows the queue by what the queue answers.
+ */
+#ifndef GW_ROLE_CONTROL_H
+#define GW_ROLE_CONTROL_H
+
+#include "role/control_route.h"
+#include "role/proto.h"
+#include "role/role.h"
+
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <sys/queue.h>
+
+enum { CONTROL_WHO = 64 };
+
+struct request;
+TAILQ_HEAD(request_list, request);
+
+struct control {
+	struct loop *loop;
+	struct boot *boot;
+	struct config *config;
+	struct evhttp *http;
+	struct evconnlistener *listener;
+	struct timer resume; /* taking connections again when descriptors were short */
+	struct ipc *queue;   /* NULL while the queue is being replaced */
+	struct master_link master;
+	struct request_list waiting; /* for the queue */
+	uint64_t next_request;
+	struct proto_role role[BOOT_SLOTS_MAX + 1];
+	size_t n_role;
+};
+
+/* One HTTP request, from its arrival to its reply. */
+struct request {
+	TAILQ_ENTRY(request) link;
+	struct control *control;
+	struct evhttp_request *http; /* NULL: the client went away meanwhile */
+	struct control_ask ask;
+	uint64_t number;
+	struct timer deadline;
+	bool waits;
+	/* What to do with the answer of the queue. */
+	void (*answered)(struct request *r, int status, struct span json);
+	char who[CONTROL_WHO]; /* "uid=0", for the audit line */
+};
+
+/* ---- control_http.c */
+void control_listen(struct control *c);
+void control_unlisten(struct control *c);
+/* Each ends the request. */
+void request_reply(struct request *r, int status, const char *type, struct span body);
+void request_json(struct request *r, int status, struct span json);
+void request_problem(struct request *r, const struct control_problem *p);
+
+/* ---- control_answer.c */
+/* The request is whole and checked: does what its route says. */
+void control_act(struct request *r);
+void control_queue_away(struct request *r);
+void control_no_answer(struct request *r);
+
+/* ---- control.c */
+/* Asks the queue; r->answered() follows. False: it cannot be asked now. */
+bool control_ask_queue(struct request *r, enum query_op op,
+    void (*answered)(struct request *, int, struct span)) gw_checked;
+/* Takes the request out of the list of those that wait. */
+void control_forget(struct request *r);
+
+#endif
