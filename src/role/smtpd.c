@@ -85,6 +85,20 @@ static void take_committed(struct smtpd *s, struct span in)
 		txn_committed(t, (enum commit_status)status);
 }
 
+/* While there is no queue nobody is greeted: who connects waits in the backlog. */
+static void greet(struct smtpd *s, bool yes)
+{
+	for (size_t i = 0; i < s->n_listener && !s->stopping; i++)
+		watch_want(&s->listener[i].watch, yes, false);
+}
+
+/* The first word of a queue that has read its log. */
+static void take_intake(struct smtpd *s, bool open)
+{
+	s->intake = open;
+	greet(s, true);
+}
+
 static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
 {
 	struct smtpd *s = arg;
@@ -95,7 +109,7 @@ static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
 	else if (f->type == IPC_PART_CREDIT)
 		take_credit(s, f->payload);
 	else if (f->type == IPC_INTAKE)
-		s->intake = f->payload.p[0] != 0;
+		take_intake(s, f->payload.p[0] != 0);
 }
 
 static void each_txn(struct smtpd *s, void (*fn)(struct transaction *))
@@ -117,6 +131,7 @@ static void queue_gone(void *arg, struct ipc *c, const char *why)
 	(void)why;
 	ipc_free(&s->queue);
 	s->intake = false;
+	greet(s, false);
 	each_txn(s, txn_queue_gone);
 	timer_set(&s->orphaned, loop_now(s->loop) + ORPHAN_PATIENCE);
 }
@@ -186,7 +201,6 @@ static void open_listeners(struct smtpd *s)
 		l->smtpd = s;
 		l->conf = s->boot->listen[i].conf;
 		watch_start(&l->watch, s->loop, s->boot->listen[i].fd, on_accept, l);
-		watch_want(&l->watch, true, false);
 	}
 }
 

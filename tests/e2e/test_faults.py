@@ -55,10 +55,10 @@ def test_wrong_config(make_godwit, program, name):
         done = g.run(*command)
         text = done.stdout + done.stderr
         assert done.returncode == 1, (command, text)
-        place = re.search(r"^(\S+?):(\d+):(\d+): error: .+$", text, re.M)
+        place = re.search(r"^(\S+?)(?::(\d+):(\d+))?: error: .+$", text, re.M)
         assert place and place[1].endswith("godwit.conf"), text
         if line:
-            assert int(place[2]) == line, text
+            assert place[2] and int(place[2]) == line, text
             assert "^" in text, text
         for word in words:
             assert word in text, text
@@ -105,7 +105,7 @@ def works(port):
 
 def test_unknown_verbs(relay):
     with Client(relay.port) as client:
-        for verb in ("FOO", "GET / HTTP/1.1", "", " NOOP", "MAILFROM:<a@b.test>", "\x7f\x01"):
+        for verb in ("FOO", "", " NOOP", "MAILFROM:<a@b.test>", "\x7f\x01"):
             assert client.cmd(verb)[0] // 100 == 5
         assert client.hello()[0] == 250
         assert client.cmd("RCPT TO:<a@example.net>")[0] == 503
@@ -219,13 +219,14 @@ def test_early_talkers(relay, sink):
 
 
 def test_refused_data_is_not_a_body(relay, sink):
-    """DATA pipelined behind refused recipients: what follows is commands, nothing is delivered."""
+    """DATA pipelined behind refused recipients, with content: nothing of it is run or delivered."""
     with Client(relay.port) as client:
         client.hello()
         client.send("MAIL FROM:<a@sender.test>\r\nRCPT TO:<>\r\nDATA\r\n"
                     "Subject: x\r\n\r\nbody\r\n.\r\nNOOP\r\n")
-        codes = [client.reply()[0] for _ in range(4)]
+        codes = [client.reply()[0] for _ in range(3)]
         assert codes[0] == 250 and codes[1] // 100 == 5 and codes[2] in (503, 554)
+        assert client.at_end()
     assert works(relay.port)
     assert not sink.messages
 
@@ -284,11 +285,11 @@ def test_full_disk(make_godwit):
         ports.wait_for(lambda: book.states()["acked"] > 50, 20, what="some mail")
         fill(f"{inside}/filler", 0)
         ports.wait_for(lambda: book.states()["refused"] > 50, 20, what="refusals")
+        g.wait_log("spool.low")
         load.stop()
         refusals = {fate[2][:10] for fate in book.fate.values() if fate[0] == "refused"}
         assert try_send(g.port)[0] == 452
         assert all("452" in r or "451" in r for r in refusals), refusals
-        assert g.log_lines("spool.low")
         sink.heal()  # results are written into the reserve
         time.sleep(2)
         os.unlink(f"{inside}/filler")

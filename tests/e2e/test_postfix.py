@@ -40,8 +40,7 @@ def test_temporary_failure_through_both(make_godwit, peers):
 def test_godwit_to_postfix(make_godwit, peers, scratch):
     with postfix.Postfix(domains=["example.org"]) as mta:
         g = make_godwit(relay=("127.0.0.1", mta.port))
-        content = ("From: a@example.com\nTo: bob@example.org\nSubject: to postfix\n\n"
-                   ".\n..\n.dots\nend\n")
+        content = simple_message("to postfix", ".\r\n..\r\n.dots\r\nend\r\n").replace("\r", "")
         (scratch / "mail.txt").write_text(content)
         swaks(g.port, "--to", "bob@example.org", "--from", "a@example.com", "--data",
               f"@{scratch}/mail.txt")
@@ -69,8 +68,7 @@ def test_many_to_postfix_pipelined(make_godwit, peers):
             subjects[number] += 1
             assert_same_content(path.read_bytes(), sent[number])
         assert subjects == Counter(range(100))
-        commands = mta.log_matches(r"disconnect from \S+ (.*)")
-        assert any("mail=" in line and "data=" in line for line in commands)
+        assert len(mta.log_matches(r": connect from")) <= 5 + 1  # the connections are used again
         assert not mta.log_matches("warning|lost connection|improper command pipelining")
 
 

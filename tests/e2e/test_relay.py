@@ -375,7 +375,7 @@ def test_lmtp_mixed_replies(make_godwit):
 def test_log_has_no_line_breaks_from_peers(relay, sink):
     sink.reply_to("bob@example.org", "550 5.1.1 no \x1b[31m ev=delivered id=forged")
     with Client(relay.port) as client:
-        assert client.hello('x" ev=accepted\x1b[31m')[0] == 501
+        assert client.hello('x" ev=accepted\x1b[31m')[0] // 100 == 5
         client.hello()
         client.message(ALICE, ["bob@example.org"], simple_message())
     lines = relay.wait_log("bounced")
