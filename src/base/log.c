@@ -12,8 +12,7 @@
 #include <unistd.h>
 
 enum {
-	VALUE_MAX = 512,       /* bytes of one value before it is cut */
-	LINE_MAX_BYTES = 8192, /* one line */
+	VALUE_MAX = 512, /* bytes of one value before it is cut */
 	FILE_WRITE = 64 << 10,
 	PIPE_WRITE = 4096,     /* PIPE_BUF */
 	PENDING_MAX = 1 << 20, /* lines that wait for their reader */
@@ -49,34 +48,77 @@ void log_freeze_time(int64_t wall)
 	out.frozen = wall;
 }
 
-static void add_time(struct buf *b)
-{
-	int64_t wall = out.frozen ? out.frozen : clock_wall();
-	time_t seconds = wall / USEC_PER_SEC;
-	struct tm tm;
-	char text[32];
+/* ---- one line, made where the caller put it: lines are made by the ten thousand a second ---- */
 
-	gmtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	buf_addf(b, "%s.%03dZ", text, (int)(wall % USEC_PER_SEC / USEC_PER_MSEC));
+static void add(struct logline *l, const void *p, size_t n)
+{
+	if (n > sizeof(l->text) - l->n) {
+		l->full = true;
+		return;
+	}
+	memcpy(l->text + l->n, p, n);
+	l->n += n;
 }
 
-static void add_json_key(struct buf *b, const char *key)
+static void add_str(struct logline *l, const char *s)
 {
-	buf_addf(b, "%s\"%s\":", buf_len(b) > 1 ? "," : "", key);
+	add(l, s, strlen(s));
+}
+
+static void add_digits(struct logline *l, uint64_t v, size_t least)
+{
+	char digits[24];
+	size_t n = 0;
+
+	do {
+		digits[sizeof(digits) - ++n] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0 || n < least);
+	add(l, digits + sizeof(digits) - n, n);
+}
+
+/* The date and time of a second are made once for all its lines. */
+static void add_time(struct logline *l)
+{
+	static time_t made_for = -1;
+	static char text[32];
+	int64_t wall = out.frozen ? out.frozen : clock_wall();
+	time_t seconds = wall / USEC_PER_SEC;
+
+	if (seconds != made_for) {
+		struct tm tm;
+
+		gmtime_r(&seconds, &tm);
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S.", &tm);
+		made_for = seconds;
+	}
+	add_str(l, text);
+	add_digits(l, (uint64_t)(wall % USEC_PER_SEC / USEC_PER_MSEC), 3);
+	add(l, "Z", 1);
 }
 
 void log_begin(struct logline *l, enum log_event ev)
 {
-	buf_init(&l->b, LINE_MAX_BYTES);
-	if (out.format == LOG_JSON) {
-		buf_add_str(&l->b, "{\"time\":\"");
-		add_time(&l->b);
-		buf_addf(&l->b, "\",\"ev\":\"%s\"", event_names[ev]);
-		return;
-	}
-	add_time(&l->b);
-	buf_addf(&l->b, " ev=%s", event_names[ev]);
+	bool json = out.format == LOG_JSON;
+
+	l->n = 0;
+	l->full = false;
+	if (json)
+		add_str(l, "{\"time\":\"");
+	add_time(l);
+	add_str(l, json ? "\",\"ev\":\"" : " ev=");
+	add_str(l, event_names[ev]);
+	if (json)
+		add(l, "\"", 1);
+}
+
+static void add_key(struct logline *l, const char *key)
+{
+	bool json = out.format == LOG_JSON;
+
+	add_str(l, json ? ",\"" : " ");
+	add_str(l, key);
+	add_str(l, json ? "\":" : "=");
 }
 
 static bool is_plain(uint8_t c)
@@ -93,17 +135,31 @@ static bool needs_quotes(struct span s)
 	return s.n == 0;
 }
 
-static void add_escaped(struct buf *b, struct span s, bool json)
+static void add_escaped_byte(struct logline *l, uint8_t c, bool json)
+{
+	static const char hex[] = "0123456789abcdef";
+	char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+	if (json) {
+		add(l, escape, sizeof(escape));
+		return;
+	}
+	escape[3] = 'x';
+	escape[2] = '\\';
+	add(l, escape + 2, sizeof(escape) - 2);
+}
+
+static void add_escaped(struct logline *l, struct span s, bool json)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
 
 		if (c == '"' || c == '\\')
-			buf_addf(b, "\\%c", c);
-		else if (c >= ' ' && c < 0x7f)
-			buf_add_byte(b, c);
+			add(l, "\\", 1);
+		if (c >= ' ' && c < 0x7f)
+			add(l, &c, 1);
 		else
-			buf_addf(b, json ? "\\u%04x" : "\\x%02x", c);
+			add_escaped_byte(l, c, json);
 	}
 }
 
@@ -111,21 +167,16 @@ void log_text(struct logline *l, const char *key, struct span value)
 {
 	bool json = out.format == LOG_JSON;
 	bool cut = value.n > VALUE_MAX;
-	bool quote;
 
 	value = span_first(value, VALUE_MAX);
-	quote = json || cut || needs_quotes(value);
-	if (json)
-		add_json_key(&l->b, key);
-	else
-		buf_addf(&l->b, " %s=", key);
-	if (quote)
-		buf_add_byte(&l->b, '"');
-	add_escaped(&l->b, value, json);
-	if (cut)
-		buf_add_str(&l->b, "...");
-	if (quote)
-		buf_add_byte(&l->b, '"');
+	add_key(l, key);
+	if (!json && !cut && !needs_quotes(value)) {
+		add(l, value.p, value.n);
+		return;
+	}
+	add(l, "\"", 1);
+	add_escaped(l, value, json);
+	add_str(l, cut ? "...\"" : "\"");
 }
 
 void log_str(struct logline *l, const char *key, const char *value)
@@ -135,41 +186,31 @@ void log_str(struct logline *l, const char *key, const char *value)
 
 void log_number(struct logline *l, const char *key, int64_t value)
 {
-	if (out.format == LOG_JSON)
-		add_json_key(&l->b, key);
-	else
-		buf_addf(&l->b, " %s=", key);
-	buf_addf(&l->b, "%lld", (long long)value);
+	add_key(l, key);
+	if (value < 0)
+		add(l, "-", 1);
+	add_digits(l, value < 0 ? -(uint64_t)value : (uint64_t)value, 1);
 }
 
 void log_seconds(struct logline *l, const char *key, int64_t usec)
 {
 	if (usec < 0)
 		usec = 0;
-	if (out.format == LOG_JSON)
-		add_json_key(&l->b, key);
-	else
-		buf_addf(&l->b, " %s=", key);
-	buf_addf(&l->b, "%lld.%03d", (long long)(usec / USEC_PER_SEC),
-	    (int)(usec % USEC_PER_SEC / USEC_PER_MSEC));
+	add_key(l, key);
+	add_digits(l, (uint64_t)(usec / USEC_PER_SEC), 1);
+	add(l, ".", 1);
+	add_digits(l, (uint64_t)(usec % USEC_PER_SEC / USEC_PER_MSEC), 3);
 }
 
 void log_end(struct logline *l)
 {
-	struct span line;
-
-	if (out.format == LOG_JSON)
-		buf_add_byte(&l->b, '}');
-	buf_add_byte(&l->b, '\n');
-	line = buf_view(&l->b);
-	if (out.format != LOG_NONE) {
-		/* A line that reached its ceiling lost its end: do not print half an escape. */
-		if (buf_failed(&l->b) || buf_space(&out.pending) < line.n)
-			metric_add(METRIC_EVENTS_DROPPED, 1);
-		else
-			buf_add_span(&out.pending, line);
-	}
-	buf_fini(&l->b);
+	add_str(l, out.format == LOG_JSON ? "}\n" : "\n");
+	if (out.format == LOG_NONE)
+		return;
+	/* A line that reached its ceiling lost its end: do not print half an escape. */
+	if (l->full || buf_add(&out.pending, l->text, l->n) < 0)
+		metric_add(METRIC_EVENTS_DROPPED, 1);
+	out.pending.failed = false;
 }
 
 void log_error(const char *fmt, ...)

@@ -27,8 +27,12 @@ enum log_event {
 
 enum log_format { LOG_LOGFMT, LOG_JSON, LOG_NONE };
 
-struct logline {
-	struct buf b;
+enum { LOG_LINE_MAX = 8192 };
+
+struct logline { /* on the caller's stack; its own business */
+	size_t n;
+	bool full;
+	char text[LOG_LINE_MAX];
 };
 
 /* Where lines go: a descriptor (borrowed), a format, and the role named in error lines. */

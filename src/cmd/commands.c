@@ -27,7 +27,8 @@ const struct command *command_find(const char *name)
 
 static void list_verbs(FILE *to)
 {
-	fputs("usage: godwit [--config FILE] [--json] [--quiet] [--yes] [--timeout TIME] VERB ...\n\n",
+	fputs("usage: godwit [--config FILE] [--json] [--quiet] [--yes] [--timeout TIME] VERB "
+	      "...\n\n",
 	    to);
 	for (size_t i = 0; i < GW_ARRAY_LEN(commands); i++) {
 		if (!commands[i].hidden)

@@ -100,8 +100,8 @@ static int unknown_flag(
 		names[i] = all[i].name;
 	near = nearest_word(span_of(arg, length), names, n);
 	if (near != NULL)
-		return flags_usage(verb, "there is no flag %.*s: did you mean %s?", (int)length,
-		    arg, near);
+		return flags_usage(
+		    verb, "there is no flag %.*s: did you mean %s?", (int)length, arg, near);
 	return flags_usage(verb, "there is no flag %.*s", (int)length, arg);
 }
 
@@ -172,8 +172,7 @@ static bool take_flag(struct reading *r)
 	}
 	wanted = take_value(f, value);
 	if (wanted != NULL)
-		r->code =
-		    flags_usage(r->verb, "%s wants %s, not '%s'", f->name, wanted, value);
+		r->code = flags_usage(r->verb, "%s wants %s, not '%s'", f->name, wanted, value);
 	return wanted == NULL;
 }
 

@@ -11,9 +11,9 @@
 #include <stdio.h>
 
 enum flag_kind {
-	FLAG_ON,   /* bool */
-	FLAG_TEXT, /* const char * */
-	FLAG_LIST, /* struct flag_list: may be repeated */
+	FLAG_ON,     /* bool */
+	FLAG_TEXT,   /* const char * */
+	FLAG_LIST,   /* struct flag_list: may be repeated */
 	FLAG_NUMBER, /* uint64_t: 100, 20k (1000) */
 	FLAG_SIZE,   /* uint64_t: octets, 10k (1024) */
 	FLAG_TIME,   /* int64_t: microseconds, 5s */

@@ -30,7 +30,8 @@ static bool load(const char *path, struct buf *bundle)
 	print_diags(&d);
 	good = c != NULL;
 	if (good && c->n_listen == 0)
-		fprintf(stderr, "godwit serve: %s has no listen statement: no mail comes in\n", path);
+		fprintf(
+		    stderr, "godwit serve: %s has no listen statement: no mail comes in\n", path);
 	config_free(&c);
 	config_diags_fini(&d);
 	return good;
@@ -40,8 +41,8 @@ int cmd_serve(const struct cmd_globals *g, int argc, char **argv)
 {
 	struct cmd_globals own = *g;
 	bool one_process = false, check_only = false;
-	const struct flag rows[] = {{"--one-process", FLAG_ON, &one_process},
-	    {"--check-only", FLAG_ON, &check_only}};
+	const struct flag rows[] = {
+	    {"--one-process", FLAG_ON, &one_process}, {"--check-only", FLAG_ON, &check_only}};
 	struct flags f = {"serve", rows, GW_ARRAY_LEN(rows), &own, false};
 	struct master_options o = {.jail = true, .ready_fd = -1};
 	struct buf bundle;

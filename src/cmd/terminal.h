@@ -23,7 +23,7 @@ void terminal_print(struct buf *b);
 
 /* Short forms for people. Each fills to[TERMINAL_SHORT] and returns it. */
 enum { TERMINAL_SHORT = 32 };
-const char *terminal_count(int64_t n, char *to); /* "41,220", from 10,000 on "31.2k" */
+const char *terminal_count(int64_t n, char *to);     /* "41,220", from 10,000 on "31.2k" */
 const char *terminal_size(int64_t octets, char *to); /* "812 B", "18 kB", "1.2 MB" */
 const char *terminal_age(int64_t usec, char *to);    /* "31s", "2m11s", "1h05", "3d04h" */
 

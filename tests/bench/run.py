@@ -258,6 +258,8 @@ def print_table(bench, rows, disk):
         lone = median(bench, "lone", "godwit", "p50")
         if lone:
             print(f"Godwit's lone client waits {lone / disk['p50_ms']:.2f} x one such flush")
+    if any(r.get("flushes_of") == "disk" for runs in bench.figures.values() for r in runs):
+        print("perf could not count flush calls: the flushes are all of this disk")
     print(f"\nMedians of {bench.options.rounds}. Repeat one row: "
           "tests/bench/run.py --only ROW (" + ",".join(r.name for r in ROWS) + ")")
     for failure in bench.failures:

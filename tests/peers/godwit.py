@@ -8,12 +8,14 @@ are replaced. Everything it writes is in a scratch folder of its own.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
 import pwd
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -229,6 +231,20 @@ class Godwit:
         return subprocess.run([PROGRAM, "--config", str(self.config_path), *flags, *words],
                               capture_output=True, text=True, timeout=timeout, input=input)
 
+    def api(self, path, method="GET", body=None):
+        """(status, decoded JSON or text) of a request to the control socket."""
+        connection = http.client.HTTPConnection("localhost", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(10)
+        with contextlib.closing(connection):
+            connection.sock.connect(str(self.control))
+            headers = {"Content-Type": "application/json"} if body is not None else {}
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            is_json = "json" in answer.getheader("Content-Type", "")
+            return answer.status, json.loads(text) if is_json else text
+
     def status(self):
         return self.cli("status", json_output=True)[0]
 
@@ -236,8 +252,12 @@ class Godwit:
         """The queued recipients, one dict each."""
         return self.cli("queue", "list", *query, json_output=True)
 
+    def queued(self):
+        """How many recipients are queued."""
+        return self.api("/v1/queue")[1]["recipients"]
+
     def wait_idle(self, timeout=20):
-        ports.wait_for(lambda: self.queue() == [], timeout, 0.2, what="an empty queue")
+        ports.wait_for(lambda: self.queued() == 0, timeout, 0.2, what="an empty queue")
 
     # ---- what it did --------------------------------------------------------------------
 
@@ -257,7 +277,10 @@ class Godwit:
 
     def log_lines(self, event=None, **fields):
         """Parsed log lines, of one event and with these field values."""
-        lines = [parse_logfmt(line) for line in self.log_text().splitlines()]
+        text = self.log_text().splitlines()
+        if event:
+            text = [line for line in text if f" ev={event} " in line]
+        lines = [parse_logfmt(line) for line in text]
         return [line for line in lines if (event is None or line.get("ev") == event)
                 and all(line.get(k) == str(v) for k, v in fields.items())]
 

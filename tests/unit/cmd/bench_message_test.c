@@ -69,7 +69,7 @@ static void every_changed_byte_is_seen(void **state)
 	buf_init(&b, 1 << 20);
 	scan_init(&s);
 	make(&b, &p, 3);
-	body_at = (size_t)(memmem(b.mem, b.end, "\r\n\r\n", 4) - (void *)b.mem) + 4;
+	body_at = (size_t)((uint8_t *)memmem(b.mem, b.end, "\r\n\r\n", 4) - b.mem) + 4;
 	for (size_t i = body_at; i < b.end - 5; i++) {
 		ptrdiff_t n;
 

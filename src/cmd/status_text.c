@@ -1,0 +1,138 @@
+#include "cmd/status_text.h"
+
+#include "cmd/terminal.h"
+
+static struct span text_of(const json_t *from, const char *key)
+{
+	const json_t *v = json_object_get(from, key);
+
+	return span_of(json_string_value(v), json_string_length(v));
+}
+
+static int64_t number_of(const json_t *from, const char *key)
+{
+	return json_integer_value(json_object_get(from, key));
+}
+
+static int64_t time_of(const json_t *from, const char *key)
+{
+	return terminal_time(json_string_value(json_object_get(from, key)));
+}
+
+static void put_count(struct buf *out, const json_t *from, const char *key, const char *what)
+{
+	char text[TERMINAL_SHORT];
+
+	buf_addf(out, "%s %s", terminal_count(number_of(from, key), text), what);
+}
+
+static void put_head(const json_t *s, int64_t now, struct buf *out)
+{
+	const json_t *listen = json_object_get(s, "listen");
+	char age[TERMINAL_SHORT];
+
+	buf_add_str(out, "godwit ");
+	terminal_text(out, text_of(s, "version"), 40);
+	buf_add_str(out, "  ");
+	terminal_text(out, text_of(s, "hostname"), 255);
+	if (time_of(s, "started") >= 0)
+		buf_addf(out, "  up %s", terminal_age(now - time_of(s, "started"), age));
+	buf_addf(out, "  generation %lld\n  listen    ", (long long)number_of(s, "generation"));
+	for (size_t i = 0; i < json_array_size(listen); i++) {
+		const json_t *at = json_array_get(listen, i);
+
+		terminal_text(out, span_of(json_string_value(at), json_string_length(at)), 200);
+		buf_add_byte(out, ' ');
+	}
+	buf_add_byte(out, '\n');
+}
+
+static void put_in(const json_t *c, struct buf *out)
+{
+	char size[TERMINAL_SHORT];
+
+	buf_add_str(out, "  in        ");
+	put_count(out, c, "connections", "connections, ");
+	put_count(out, c, "messages_received_total", "messages accepted (");
+	buf_addf(out, "%s), ", terminal_size(number_of(c, "received_bytes_total"), size));
+	put_count(out, c, "rejects_total", "refusals\n");
+}
+
+static void put_out(const json_t *c, struct buf *out)
+{
+	buf_add_str(out, "  out       ");
+	put_count(out, c, "sender_connections", "connections, ");
+	put_count(out, c, "delivered_recipients_total", "recipients delivered, ");
+	put_count(out, c, "deferred_recipients_total", "deferrals, ");
+	put_count(out, c, "bounced_recipients_total", "bounced\n");
+}
+
+static void put_queue(const json_t *q, int64_t now, struct buf *out)
+{
+	char age[TERMINAL_SHORT];
+
+	buf_add_str(out, "  queue     ");
+	if (!json_is_object(q)) {
+		buf_add_str(out, "does NOT answer: it is being restarted\n");
+		return;
+	}
+	put_count(out, q, "messages", "messages, ");
+	put_count(out, q, "recipients", "recipients");
+	if (number_of(q, "messages") > 0 && time_of(q, "oldest") >= 0)
+		buf_addf(out, ", oldest %s", terminal_age(now - time_of(q, "oldest"), age));
+	buf_add_str(out,
+	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
+}
+
+static void put_spool(const json_t *s, struct buf *out)
+{
+	char size[TERMINAL_SHORT];
+
+	buf_add_str(out, "  spool     ");
+	terminal_text(out, text_of(s, "directory"), 200);
+	buf_addf(out, "  %s free, %lld segments\n", terminal_size(number_of(s, "free_bytes"), size),
+	    (long long)number_of(s, "segments"));
+}
+
+static void put_process(const json_t *p, int64_t now, struct buf *out)
+{
+	char age[TERMINAL_SHORT];
+
+	buf_add_str(out, "  ");
+	terminal_left(out, text_of(p, "role"), 8);
+	buf_addf(out, "%2lld", (long long)number_of(p, "index"));
+	if (json_is_true(json_object_get(p, "up")))
+		buf_addf(out, "  pid %-8lld up %s", (long long)number_of(p, "pid"),
+		    terminal_age(now - time_of(p, "started"), age));
+	else
+		buf_add_str(out, "  DOWN, is being started again");
+	if (number_of(p, "restarts") > 0)
+		buf_addf(out, "  (%lld restarts)", (long long)number_of(p, "restarts"));
+	buf_add_byte(out, '\n');
+}
+
+void status_text(const json_t *s, struct buf *out)
+{
+	const json_t *processes = json_object_get(s, "processes");
+	int64_t now = time_of(s, "now");
+
+	put_head(s, now, out);
+	put_in(json_object_get(s, "counters"), out);
+	put_out(json_object_get(s, "counters"), out);
+	put_queue(json_object_get(s, "queue"), now, out);
+	put_spool(json_object_get(s, "spool"), out);
+	buf_add_str(out, "\n");
+	for (size_t i = 0; i < json_array_size(processes); i++)
+		put_process(json_array_get(processes, i), now, out);
+}
+
+bool status_good(const json_t *s)
+{
+	const json_t *processes = json_object_get(s, "processes");
+
+	for (size_t i = 0; i < json_array_size(processes); i++) {
+		if (!json_is_true(json_object_get(json_array_get(processes, i), "up")))
+			return false;
+	}
+	return json_array_size(processes) > 0 && json_is_object(json_object_get(s, "queue"));
+}

@@ -1,0 +1,101 @@
+/*
+ * The book of a simulated world: every message that was ever made, what its
+ * client was told, what the log is known to hold about each recipient, and what
+ * the other side took. The promises of the queue are checked here, at the moment
+ * when something happens:
+ *
+ *   - what was refused, or is not durable, is never handed to a worker;
+ *   - a recipient whose end is durable, or is known to the queue that runs, or to a
+ *     worker that lives, is not handed out again; it ends once in the log;
+ *   - content is handed out octet for octet;
+ *   - a failure is one record with the report of it, and the report names exactly
+ *     the recipients it ends;
+ *   - in the end every acknowledged recipient has ended.
+ */
+#ifndef GW_TESTS_SIM_LEDGER_H
+#define GW_TESTS_SIM_LEDGER_H
+
+#include "flow/broker.h"
+
+#include "base/map.h"
+
+enum { MAIL_RCPTS = 20, MAIL_BODY_MAX = 300 << 10, NO_REPORT = -1 };
+
+enum mail_state {
+	MAIL_OPEN,    /* content is on its way */
+	MAIL_SENT,    /* COMMIT was sent, no answer yet */
+	MAIL_OK,      /* the client has its 250 */
+	MAIL_REFUSED, /* the client has its 4xx, or nothing was ever committed */
+	MAIL_UNKNOWN, /* nobody was told anything */
+};
+
+struct mail_rcpt {
+	char addr[64];
+	uint8_t notify;
+	enum outcome final; /* durable */
+	int report;         /* the message that says so, or NO_REPORT */
+	unsigned delivered; /* times the other side took it */
+	unsigned excuses;   /* results that were lost with all who knew them */
+	unsigned life;      /* of the queue that took a final result, 0: none */
+	unsigned holders;   /* jobs of living workers that run, or that ended it */
+};
+
+struct mail {
+	int index;
+	struct msgid id, nonce;
+	enum mail_state state;
+	bool is_report, durable, handed;
+	char from[64], head[256];
+	size_t head_n, size;
+	uint8_t *bytes; /* the content of a report; NULL: head, then octets of the pool from salt on */
+	size_t salt;
+	struct mail_rcpt rcpt[MAIL_RCPTS];
+	size_t n_rcpt;
+	/* A report: whose recipients it ends. */
+	int about;
+	uint32_t ended[MAIL_RCPTS];
+	size_t n_ended;
+};
+
+struct ledger {
+	struct mail **mail;
+	size_t n, cap;
+	struct map by_id;
+	struct arena scratch;
+};
+
+void ledger_init(struct ledger *l);
+void ledger_fini(struct ledger *l);
+
+/* A message of a client: content and recipients by dice. */
+struct mail *ledger_new(struct ledger *l, uint64_t *rng, int64_t now) gw_checked;
+/* Up to n octets of the content from there on: as many as lie in one piece. */
+struct span mail_content(const struct mail *m, uint64_t from, size_t n) gw_checked;
+/* NULL: never made. */
+struct mail *ledger_find(const struct ledger *l, const struct msgid *id) gw_checked;
+
+/* A record is to be written: reports enter the book. */
+void ledger_asked(struct ledger *l, enum broker_record type, bool own, const struct msgid *id,
+    struct span meta, const struct span *body);
+/* The store says that it is durable, or a finished recovery gave it out. */
+void ledger_durable(struct ledger *l, enum broker_record type, const struct msgid *id, struct span meta);
+/* Is the end of every recipient that this RESULT ends durable? */
+bool ledger_ended(const struct mail *m, const struct change *c) gw_checked;
+
+/* The client was told. */
+void ledger_answered(struct mail *m, bool ok);
+/* A worker is given this recipient. */
+void ledger_handed(struct mail *m, uint32_t index, unsigned life);
+/* A queue took a final result; the worker that had it is gone; the queue is gone. */
+void ledger_result(struct mail *m, const struct change *c, unsigned life);
+void ledger_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life);
+void ledger_queue_lost(struct ledger *l, unsigned life);
+/* Octets that go to a worker. */
+void ledger_content(const struct mail *m, uint64_t from, struct span data);
+
+/* All that was acknowledged is in this queue or has ended. */
+void ledger_after_recovery(struct ledger *l, struct broker *b, int64_t now);
+/* The queue is empty. */
+void ledger_final(const struct ledger *l);
+
+#endif

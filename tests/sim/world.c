@@ -1,0 +1,469 @@
+#include "sim/world.h"
+
+#include "sim/peers.h"
+#include "sim/trace.h"
+
+#include <stdlib.h>
+
+enum {
+	LAZY = 20000, /* microseconds, as in role/queue_log.h */
+	HEAL_EVERY = 500000,
+	HOUSE_EVERY = 1000000,
+	CHUNK = 64 << 10,
+	ANSWER = 1 << 20,
+	DISK_SEGMENTS = 40,
+};
+
+const char *const sabotage_names[SABOTAGES] = {
+    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire"};
+
+static const enum record_type types[] = {[BROKER_MESSAGE] = REC_MESSAGE,
+    [BROKER_PART] = REC_PART,
+    [BROKER_RESULT] = REC_RESULT,
+    [BROKER_DEFERRED] = REC_DEFERRED};
+
+static uint64_t keys;
+
+static void random_key(void *to, size_t n)
+{
+	for (uint8_t *p = to; n > 0; n--)
+		*p++ = (uint8_t)sim_random(&keys);
+}
+
+void world_init(struct world *w, uint64_t seed, const struct config *c, enum sabotage s)
+{
+	struct disk_sim_params p = {0};
+
+	memset(w, 0, sizeof(*w));
+	w->rng = keys = seed;
+	w->now = INT64_C(1700000000000000);
+	w->config = c;
+	w->sabotage = s;
+	w->params = (struct store_params){.random = random_key, .spares = 2};
+	w->params.segment_size = (uint64_t)(128 << 10) << sim_below(&w->rng, 3);
+	w->params.reserve = w->params.segment_size * (1 + sim_below(&w->rng, 4));
+	p.capacity = w->params.segment_size * DISK_SEGMENTS;
+	p.mutant = s == SABOTAGE_FLUSH ? MUTANT_NO_SYNC : MUTANT_NONE;
+	w->disk = disk_sim_new(seed, &p);
+	ledger_init(&w->ledger);
+	w->buffer = gw_calloc(1, CHUNK);
+	w->peers = peers_new(w);
+}
+
+static void batch_fini(struct world_batch *b)
+{
+	free(b->record);
+	free(b->body);
+	*b = (struct world_batch){0};
+}
+
+void world_bury(struct world *w)
+{
+	sim_note("the queue of life %u ends", w->life);
+	if (w->broker != NULL)
+		ledger_queue_lost(&w->ledger, w->life);
+	broker_free(&w->broker);
+	store_close(&w->store);
+	batch_fini(&w->filling);
+	batch_fini(&w->at_disk);
+	w->busy = w->undecided = false;
+}
+
+void world_fini(struct world *w)
+{
+	broker_free(&w->broker);
+	store_close(&w->store);
+	batch_fini(&w->filling);
+	batch_fini(&w->at_disk);
+	peers_free(&w->peers);
+	ledger_fini(&w->ledger);
+	disk_sim_free(&w->disk);
+	free(w->buffer);
+}
+
+bool world_alive(const struct world *w)
+{
+	return w->broker != NULL && !disk_sim_dead(w->disk);
+}
+
+bool world_idle(const struct world *w)
+{
+	return !w->busy && w->filling.n == 0;
+}
+
+/* ---- effects ------------------------------------------------------------------------------ */
+
+static void batch_add(struct world *w, const struct broker_effect *e)
+{
+	struct world_batch *b = &w->filling;
+	struct store_record r = {.type = types[e->record],
+	    .id = e->id,
+	    .own = e->own,
+	    .meta = e->meta,
+	    .owner = e->token};
+
+	if (b->n == b->cap) {
+		b->cap = b->cap ? 2 * b->cap : 32;
+		b->record = gw_realloc(b->record, b->cap * sizeof(*b->record));
+		b->body = gw_realloc(b->body, b->cap * sizeof(*b->body));
+	}
+	if (b->n == 0)
+		b->oldest = w->now;
+	while (r.n_body < BROKER_APPEND_SPANS && e->body[r.n_body].n > 0)
+		r.n_body++;
+	b->urgent += e->flag;
+	memcpy(b->body[b->n], e->body, sizeof(e->body));
+	b->record[b->n++] = r;
+}
+
+static void take_append(struct world *w, const struct broker_effect *e)
+{
+	static const struct part nowhere;
+
+	ledger_asked(&w->ledger, e->record, e->own, &e->id, e->meta, e->body);
+	if (w->sabotage == SABOTAGE_FORGET && e->record == BROKER_RESULT) {
+		ledger_durable(&w->ledger, e->record, &e->id, e->meta);
+		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
+		return;
+	}
+	if (w->sabotage == SABOTAGE_EARLY && e->record == BROKER_MESSAGE && !e->own)
+		peers_early(w, &e->id);
+	batch_add(w, e);
+}
+
+static struct extent extent_of(const struct part *p)
+{
+	return (struct extent){p->segment, p->offset, p->length, p->sum};
+}
+
+/* Read errors are planted here only: recovery from a disk that cannot be read is another story. */
+static int64_t read_piece(struct world *w, const struct broker_effect *e, uint64_t from, size_t n)
+{
+	struct extent at = extent_of(&e->piece);
+	int64_t got;
+
+	if (n > CHUNK)
+		sim_fail("%zu octets asked for at once", n);
+	if (sim_once_in(&w->rng, 300))
+		return GW_EIO;
+	got = store_read_at(w->store, &at, from, w->buffer, n);
+	if (got != (int64_t)n && !disk_sim_dead(w->disk))
+		sim_fail("content in segment %llu cannot be read: %lld",
+		    (unsigned long long)at.segment, (long long)got);
+	return got;
+}
+
+static void send_body(struct world *w, const struct broker_effect *e)
+{
+	struct span data = e->data;
+	bool broken = false;
+
+	if (data.p == NULL && e->octets > 0) {
+		broken = read_piece(w, e, e->from_octet, e->octets) != (int64_t)e->octets;
+		data = span_of(w->buffer, broken ? 0 : e->octets);
+	}
+	if (disk_sim_dead(w->disk))
+		return;
+	peers_body(w, e, data, broken);
+	if (broken)
+		broker_body_broken(w->broker, e->number);
+}
+
+static void give_head(struct world *w, const struct broker_effect *e)
+{
+	int64_t got = read_piece(w, e, 0, e->octets);
+
+	if (disk_sim_dead(w->disk))
+		return;
+	broker_head(w->broker, e->token,
+	    got > 0 ? span_of(w->buffer, (size_t)got) : SPAN_NONE, w->now);
+}
+
+static void carry_out(struct world *w, const struct broker_effect *e)
+{
+	switch (e->type) {
+	case EFFECT_APPEND: take_append(w, e); break;
+	case EFFECT_COMMITTED: peers_committed(w, e); break;
+	case EFFECT_PART_CREDIT: peers_credit(w, e); break;
+	case EFFECT_INTAKE: break;
+	case EFFECT_JOB: peers_job(w, e); break;
+	case EFFECT_BODY: send_body(w, e); break;
+	case EFFECT_CONFIRM: peers_confirm(w, e); break;
+	case EFFECT_HOLD:
+		if (w->sabotage != SABOTAGE_HOLD)
+			store_hold(w->store, e->segment);
+		break;
+	case EFFECT_RELEASE:
+		if (w->sabotage != SABOTAGE_HOLD)
+			store_release(w->store, e->segment);
+		break;
+	case EFFECT_READ_HEAD: give_head(w, e); break;
+	case EFFECT_ANSWER: sim_note("%u recipients were dropped", e->octets); break;
+	}
+}
+
+void world_run(struct world *w)
+{
+	struct broker_effect e;
+
+	while (world_alive(w) && broker_next(w->broker, &e) == 1)
+		carry_out(w, &e);
+}
+
+/* ---- the log ------------------------------------------------------------------------------ */
+
+static enum broker_record broker_type(enum record_type type)
+{
+	return type == REC_MESSAGE  ? BROKER_MESSAGE
+	       : type == REC_PART   ? BROKER_PART
+	       : type == REC_RESULT ? BROKER_RESULT
+				    : BROKER_DEFERRED;
+}
+
+static void look_at_store(struct world *w)
+{
+	struct store_stat st;
+
+	store_stat(w->store, &st);
+	broker_store_state(w->broker, st.accepting && !w->undecided, !w->undecided, w->now);
+	world_run(w);
+}
+
+static void tell_done(struct world *w)
+{
+	struct world_batch *b = &w->at_disk;
+
+	for (size_t i = 0; i < b->n && world_alive(w); i++) {
+		const struct store_record *r = &b->record[i];
+		struct part at = {
+		    r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
+
+		broker_appended(w->broker, r->owner, r->status, &at, w->now);
+		world_run(w);
+		if (r->status == 0 && world_alive(w))
+			store_release(w->store, r->meta_at.segment);
+	}
+	if (!world_alive(w))
+		return;
+	b->n = b->urgent = 0;
+	w->busy = false;
+	if (store_failed_segment(w->store) != w->failed_segment) {
+		w->failed_segment = store_failed_segment(w->store);
+		sim_note("segment %llu failed", (unsigned long long)w->failed_segment);
+		broker_segment_failed(w->broker, w->failed_segment);
+		world_run(w);
+	}
+}
+
+static void book_batch(struct world *w)
+{
+	for (size_t i = 0; i < w->at_disk.n; i++) {
+		const struct store_record *r = &w->at_disk.record[i];
+
+		if (r->status == 0)
+			ledger_durable(&w->ledger, broker_type(r->type), &r->id, r->meta);
+	}
+}
+
+/* The spans of a batch do not move any more. */
+static void batch_seal(struct world_batch *b)
+{
+	for (size_t i = 0; i < b->n; i++)
+		b->record[i].body = b->body[i];
+}
+
+static void commit_batch(struct world *w)
+{
+	struct world_batch spare = w->at_disk;
+	enum store_outcome outcome;
+
+	w->at_disk = w->filling;
+	w->filling = spare;
+	w->filling.n = w->filling.urgent = 0;
+	batch_seal(&w->at_disk);
+	w->busy = true;
+	outcome = store_commit(w->store, w->at_disk.record, w->at_disk.n);
+	if (disk_sim_dead(w->disk))
+		return;
+	sim_note("%zu records, %s", w->at_disk.n, outcome == STORE_DONE ? "done" : "undecided");
+	book_batch(w);
+	w->done_at = w->now + (int64_t)sim_below(&w->rng, 4000);
+	if (outcome == STORE_UNDECIDED) {
+		w->undecided = true;
+		w->heal_at = w->now + HEAL_EVERY;
+		look_at_store(w);
+		if (w->sabotage == SABOTAGE_UNDECIDED)
+			tell_done(w);
+	} else if (sim_once_in(&w->rng, 2)) {
+		tell_done(w);
+	}
+}
+
+static void heal(struct world *w)
+{
+	int err = store_heal(w->store);
+
+	if (disk_sim_dead(w->disk))
+		return;
+	w->heal_at = w->now + HEAL_EVERY;
+	if (err != 0)
+		return;
+	sim_note("the store has healed");
+	w->undecided = false;
+	look_at_store(w);
+	if (w->busy && world_alive(w))
+		tell_done(w);
+}
+
+static void house(struct world *w)
+{
+	unsigned n = 0;
+
+	if (w->sabotage == SABOTAGE_RETIRE || peers_told(w))
+		n = store_retire(w->store);
+	if (n > 0)
+		sim_note("%u segments retire", n);
+	look_at_store(w);
+	w->house_at = w->now + HOUSE_EVERY;
+}
+
+static bool batch_is_due(const struct world *w)
+{
+	return w->filling.n > 0 && !w->busy && !w->undecided &&
+	       (w->filling.urgent > 0 || w->now >= w->filling.oldest + LAZY);
+}
+
+void world_turn(struct world *w)
+{
+	if (world_alive(w) && w->undecided && w->now >= w->heal_at)
+		heal(w);
+	if (world_alive(w) && w->busy && !w->undecided && w->now >= w->done_at)
+		tell_done(w);
+	if (world_alive(w) && batch_is_due(w))
+		commit_batch(w);
+	if (world_alive(w) && broker_deadline(w->broker) <= w->now)
+		broker_tick(w->broker, w->now);
+	world_run(w);
+	if (world_alive(w) && w->now >= w->house_at)
+		house(w);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t world_deadline(const struct world *w)
+{
+	int64_t at = least(broker_deadline(w->broker), w->house_at);
+
+	if (w->undecided)
+		at = least(at, w->heal_at);
+	else if (w->busy)
+		at = least(at, w->done_at);
+	else if (w->filling.n > 0)
+		at = least(at, w->filling.oldest + LAZY);
+	return at;
+}
+
+void world_prepare(struct world *w)
+{
+	if (store_prepare(w->store) < 0 && !disk_sim_dead(w->disk))
+		disk_sim_others(w->disk, 0);
+}
+
+/* ---- start -------------------------------------------------------------------------------- */
+
+/* A record that was given out, kept until the recovery is complete. */
+struct given {
+	enum broker_record type;
+	struct msgid id;
+	struct buf meta;
+	struct given *next;
+};
+
+static void keep_given(struct given **list, enum broker_record type, const struct store_record *r)
+{
+	struct given *g = gw_calloc(1, sizeof(*g));
+
+	g->type = type;
+	g->id = r->id;
+	buf_init(&g->meta, SIZE_MAX / 2);
+	buf_add_span(&g->meta, r->meta);
+	g->next = *list;
+	*list = g;
+}
+
+static void free_given(struct given *g)
+{
+	while (g != NULL) {
+		struct given *next = g->next;
+
+		buf_fini(&g->meta);
+		free(g);
+		g = next;
+	}
+}
+
+static void give_record(struct world *w, const struct store_record *r, struct given **list)
+{
+	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
+	enum broker_record type = broker_type(r->type);
+
+	if (r->type == REC_PART)
+		return;
+	if (broker_recover(w->broker, type, r->meta, &at) < 0)
+		sim_fail("a record of the log makes no sense to the broker");
+	keep_given(list, type, r);
+}
+
+/* 0, or the disk died or cannot be read. */
+static int recover(struct world *w)
+{
+	struct store_damage damage = {0};
+	struct given *list = NULL;
+	struct store_record r;
+	int more;
+
+	while ((more = store_recover(w->store, &r, &damage)) == 1)
+		give_record(w, &r, &list);
+	for (struct given *g = list; more == 0 && g != NULL; g = g->next)
+		ledger_durable(&w->ledger, g->type, &g->id, buf_view(&g->meta));
+	free_given(list);
+	if (more == 0 && (damage.records > 0 || damage.strangers > 0))
+		sim_fail("recovery reports damage");
+	return more;
+}
+
+static void new_broker(struct world *w)
+{
+	struct broker_params p = {.config = w->config,
+	    .seed = sim_random(&w->rng),
+	    .first_number = (uint64_t)w->now << 8,
+	    .memory_max = sim_once_in(&w->rng, 3) ? 0 : 1 << 20};
+
+	w->broker = broker_new(&p);
+}
+
+bool world_start(struct world *w)
+{
+	char why[100] = "";
+
+	w->life++;
+	sim_note("the queue of life %u starts", w->life);
+	if (store_open(&w->store, disk_sim_disk(w->disk), &w->params, why, sizeof(why)) != 0)
+		return false;
+	new_broker(w);
+	w->failed_segment = 0;
+	w->house_at = w->now;
+	peers_meet(w);
+	if (recover(w) != 0)
+		return false;
+	broker_recovered(w->broker, w->now);
+	world_run(w);
+	if (!world_alive(w))
+		return false;
+	ledger_after_recovery(&w->ledger, w->broker, w->now);
+	peers_recovered(w);
+	return world_alive(w);
+}
