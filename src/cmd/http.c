@@ -42,7 +42,7 @@ static int from_config(const char *path, char *to, size_t size, bool loud)
 	} else if (loud) {
 		buf_init(&text, 1 << 20);
 		config_diags_format(&d, &text);
-		fwrite(buf_view(&text).p, 1, buf_len(&text), stderr);
+		fprintf(stderr, "%.*s", SPAN_ARG(buf_view(&text)));
 		buf_fini(&text);
 	}
 	buf_fini(&bundle);

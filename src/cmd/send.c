@@ -230,7 +230,7 @@ static int connect_server(struct send *s, int *fd)
 static int connect_and_greet(struct send *s)
 {
 	FILE *show = s->show == NULL ? NULL : s->g.json ? stderr : stdout;
-	int fd, code = connect_server(s, &fd);
+	int fd = -1, code = connect_server(s, &fd);
 
 	if (code != CMD_OK)
 		return code;
@@ -379,29 +379,24 @@ static bool send_one(struct send *s)
 	return open;
 }
 
-/* A server may end a connection between messages; a new one that takes nothing ends the work. */
+/* A server may end the connection between messages; one that took nothing is not asked again. */
 static int send_all(struct send *s)
 {
-	bool open = false, fresh = false;
-	uint64_t before = 0;
+	uint64_t sent = 0, before;
+	bool open;
 
-	for (uint64_t i = 0; i < s->count; i++) {
-		if (!open && i > 0) {
-			send_session_end(&s->session);
-			if (fresh && s->accepted == before)
-				return CMD_OK;
-		}
-		if (!open) {
-			int code = connect_and_greet(s);
+	do {
+		int code = connect_and_greet(s);
 
-			if (code != CMD_OK)
-				return code;
-			fresh = true;
-			before = s->accepted;
-		}
-		open = send_one(s);
-	}
-	send_session_end(&s->session);
+		if (code != CMD_OK)
+			return code;
+		before = s->accepted;
+		do {
+			open = send_one(s);
+			sent++;
+		} while (open && sent < s->count);
+		send_session_end(&s->session);
+	} while (sent < s->count && s->accepted > before);
 	return CMD_OK;
 }
 

@@ -44,8 +44,8 @@ int send_server_parse(const char *text, char *host, size_t size, uint16_t *port)
 static int wait_connected(int fd, int64_t timeout)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
-	socklen_t n = sizeof(errno);
 	int err = 0;
+	socklen_t n = sizeof(err);
 
 	if (errno != EINPROGRESS)
 		return GW_ECLOSED;

@@ -13,7 +13,7 @@ static void print_diags(const struct config_diags *d)
 	buf_init(&text, 1 << 20);
 	config_diags_format(d, &text);
 	s = buf_view(&text);
-	fwrite(s.p, 1, s.n, stderr);
+	fprintf(stderr, "%.*s", SPAN_ARG(s));
 	buf_fini(&text);
 }
 

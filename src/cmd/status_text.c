@@ -19,11 +19,14 @@ static int64_t time_of(const json_t *from, const char *key)
 	return terminal_time(json_string_value(json_object_get(from, key)));
 }
 
-static void put_count(struct buf *out, const json_t *from, const char *key, const char *what)
+/* "1 message", "12.3k messages" */
+static void put_count(
+    struct buf *out, const json_t *from, const char *key, const char *one, const char *many)
 {
+	int64_t n = number_of(from, key);
 	char text[TERMINAL_SHORT];
 
-	buf_addf(out, "%s %s", terminal_count(number_of(from, key), text), what);
+	buf_addf(out, "%s %s", terminal_count(n, text), n == 1 ? one : many);
 }
 
 static void put_head(const json_t *s, int64_t now, struct buf *out)
@@ -52,19 +55,21 @@ static void put_in(const json_t *c, struct buf *out)
 	char size[TERMINAL_SHORT];
 
 	buf_add_str(out, "  in        ");
-	put_count(out, c, "connections", "connections, ");
-	put_count(out, c, "messages_received_total", "messages accepted (");
-	buf_addf(out, "%s), ", terminal_size(number_of(c, "received_bytes_total"), size));
-	put_count(out, c, "rejects_total", "refusals\n");
+	put_count(out, c, "connections", "connection", "connections");
+	buf_add_str(out, ", ");
+	put_count(out, c, "messages_received_total", "message accepted", "messages accepted");
+	buf_addf(out, " (%s), ", terminal_size(number_of(c, "received_bytes_total"), size));
+	put_count(out, c, "rejects_total", "refusal\n", "refusals\n");
 }
 
 static void put_out(const json_t *c, struct buf *out)
 {
 	buf_add_str(out, "  out       ");
-	put_count(out, c, "sender_connections", "connections, ");
-	put_count(out, c, "delivered_recipients_total", "recipients delivered, ");
-	put_count(out, c, "deferred_recipients_total", "deferrals, ");
-	put_count(out, c, "bounced_recipients_total", "bounced\n");
+	put_count(out, c, "sender_connections", "connection, ", "connections, ");
+	put_count(out, c, "delivered_recipients_total", "recipient delivered, ",
+	    "recipients delivered, ");
+	put_count(out, c, "deferred_recipients_total", "deferral, ", "deferrals, ");
+	put_count(out, c, "bounced_recipients_total", "bounced\n", "bounced\n");
 }
 
 static void put_queue(const json_t *q, int64_t now, struct buf *out)
@@ -76,8 +81,8 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 		buf_add_str(out, "does NOT answer: it is being restarted\n");
 		return;
 	}
-	put_count(out, q, "messages", "messages, ");
-	put_count(out, q, "recipients", "recipients");
+	put_count(out, q, "messages", "message, ", "messages, ");
+	put_count(out, q, "recipients", "recipient", "recipients");
 	if (number_of(q, "messages") > 0 && time_of(q, "oldest") >= 0)
 		buf_addf(out, ", oldest %s", terminal_age(now - time_of(q, "oldest"), age));
 	buf_add_str(out,
@@ -90,8 +95,8 @@ static void put_spool(const json_t *s, struct buf *out)
 
 	buf_add_str(out, "  spool     ");
 	terminal_text(out, text_of(s, "directory"), 200);
-	buf_addf(out, "  %s free, %lld segments\n", terminal_size(number_of(s, "free_bytes"), size),
-	    (long long)number_of(s, "segments"));
+	buf_addf(out, "  %s free, ", terminal_size(number_of(s, "free_bytes"), size));
+	put_count(out, s, "segments", "segment\n", "segments\n");
 }
 
 static void put_process(const json_t *p, int64_t now, struct buf *out)
@@ -107,7 +112,7 @@ static void put_process(const json_t *p, int64_t now, struct buf *out)
 	else
 		buf_add_str(out, "  DOWN, is being started again");
 	if (number_of(p, "restarts") > 0)
-		buf_addf(out, "  (%lld restarts)", (long long)number_of(p, "restarts"));
+		buf_addf(out, "  restarts %lld", (long long)number_of(p, "restarts"));
 	buf_add_byte(out, '\n');
 }
 

@@ -143,7 +143,8 @@ void terminal_print(struct buf *b)
 {
 	struct span s = buf_view(b);
 
-	fwrite(s.p, 1, s.n, stdout);
+	if (s.n > 0)
+		fwrite(s.p, 1, s.n, stdout);
 	fflush(stdout);
 	buf_clear(b);
 }

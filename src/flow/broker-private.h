@@ -64,7 +64,6 @@ struct queued {
 	struct part *part;
 	size_t n_part;
 	struct blob *content; /* head and rest in memory, or NULL */
-	size_t content_at;    /* where they start in the blob */
 	struct queued_rcpt *rcpt;
 	size_t n_rcpt, n_open;
 	unsigned appends, tasks, jobs;
@@ -90,7 +89,7 @@ struct conn {
 	uint64_t number;
 	unsigned worker;
 	struct site *site;
-	struct job *job; /* NULL: idle */
+	unsigned jobs; /* 0: idle; more than one only after HOLDING: one runs, others are done */
 	uint32_t messages;
 };
 
@@ -124,6 +123,7 @@ struct txn {
 	uint64_t number;
 	unsigned receiver, pending; /* parts on their way to the disk */
 	bool dead, failed, committing;
+	int status; /* why it failed */
 	struct part *part;
 	size_t n_part, cap;
 	uint64_t octets;
@@ -149,10 +149,14 @@ struct append {
 	struct txn *txn;      /* PART */
 	int receiver;         /* ACCEPT: -1 when it is gone */
 	uint64_t number;      /* ACCEPT: its transaction */
-	bool answer;          /* CHANGE: an operator waits */
+	struct asked *asked;  /* CHANGE: an operator waits, or NULL */
+};
+
+/* An operator is answered when all records of the command are durable. */
+struct asked {
 	unsigned asker;
 	uint64_t request;
-	size_t dropped;
+	size_t pending, dropped;
 };
 
 struct worker {

@@ -111,6 +111,8 @@ void append_free(struct broker *b, struct append **pa)
 {
 	struct append *a = *pa;
 
+	if (a->asked != NULL && --a->asked->pending == 0)
+		free(a->asked);
 	buf_fini(&a->meta);
 	blob_drop(b, &a->blob);
 	TAILQ_REMOVE(&b->appends, a, all);
@@ -155,13 +157,13 @@ static void retry_appends(struct broker *b, int64_t now)
 /* Our own record is durable: what waited for it can go on. */
 static void change_durable(struct broker *b, struct append *a)
 {
-	if (a->answer) {
+	if (a->asked != NULL && a->asked->pending == 1) {
 		struct broker_effect *e = effect_add(b, EFFECT_ANSWER);
 
-		e->peer = a->asker;
-		e->number = a->request;
+		e->peer = a->asked->asker;
+		e->number = a->asked->request;
 		e->status = 200;
-		e->octets = (uint32_t)a->dropped;
+		e->octets = (uint32_t)a->asked->dropped;
 	}
 	if (a->job != NULL && --a->job->appends == 0)
 		job_confirm(b, a->job);
@@ -177,6 +179,8 @@ static void message_durable(
 	m->body = *body;
 	queued_hold(b, m);
 	queued_file(b, m, now);
+	if (b->memory > b->memory_max) /* what is not sent yet is read from the log */
+		queued_forget_content(b, m);
 	queued_settle(b, m);
 }
 
@@ -261,6 +265,18 @@ void nonces_forget(struct broker *b)
 	b->forget_nonces_at = INT64_MAX;
 }
 
+/* It waited for its site until its time was over: the site's last words are the reason. */
+static void expire_ready(struct broker *b, struct task *t, int64_t now)
+{
+	struct reply r = REPLY(451, 4, 4, 7, "Delivery time expired");
+	char said[sizeof(t->site->said)];
+
+	memcpy(said, t->site->said, sizeof(said));
+	if (said[0] != '\0')
+		r.text = span_str(said);
+	task_settle_all(b, t, NULL, OUTCOME_EXPIRED, &r, now);
+}
+
 static void wake_tasks(struct broker *b, int64_t now)
 {
 	struct heap_node *n;
@@ -268,12 +284,9 @@ static void wake_tasks(struct broker *b, int64_t now)
 	while ((n = heap_min(&b->due)) != NULL && n->key <= now) {
 		struct task *t = (struct task *)n;
 		struct queued *m = t->msg;
-		struct reply r = REPLY(451, 4, 4, 7, "Delivery time expired");
 
-		if (t->state == TASK_READY) { /* it waited for its site until its time was over */
-			if (t->site->said[0] != '\0')
-				r.text = span_str(t->site->said);
-			task_settle_all(b, t, NULL, OUTCOME_EXPIRED, &r, now);
+		if (t->state == TASK_READY) {
+			expire_ready(b, t, now);
 			continue;
 		}
 		/* Routed anew: the configuration may have changed since it was filed. */

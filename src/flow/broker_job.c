@@ -58,7 +58,7 @@ static struct job *job_new(struct broker *b, struct task *t, struct conn *c, uin
 	j->credit = BODY_WINDOW;
 	t->job = j;
 	t->msg->jobs++;
-	c->job = j;
+	c->jobs++;
 	c->messages++;
 	map_put(&b->jobs, span_of(&j->number, sizeof(j->number)), j);
 	return j;
@@ -267,7 +267,7 @@ static void remember_said(struct site *s, const struct change_rcpt *c)
 {
 	char text[128];
 
-	if (c->outcome == OUTCOME_DELIVERED)
+	if (c->outcome != OUTCOME_DEFERRED && c->outcome != OUTCOME_FAILED)
 		return;
 	span_to_cstr(c->reply, text, sizeof(text));
 	snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
@@ -414,7 +414,7 @@ void job_lost(struct broker *b, struct job *j, int64_t now)
 		j->worker = BROKER_WORKERS_MAX;
 		return;
 	}
-	j->conn->job = NULL;
+	j->conn->jobs--;
 	t->job = NULL;
 	j->task = NULL;
 	task_wait(b, t, now);
@@ -436,11 +436,13 @@ static void free_connection(struct broker *b, struct job *j, bool site_is_down, 
 	conn_idle(b, c);
 }
 
-/* Each recipient at most once, in order. */
-static bool change_in_order(const struct change *c)
+/* Each recipient at most once, in order; when one's time is over, and what is dropped, is ours. */
+static bool change_allowed(const struct change *c)
 {
-	for (size_t i = 1; i < c->n_rcpt; i++) {
-		if (c->rcpt[i].index <= c->rcpt[i - 1].index)
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		if (i > 0 && c->rcpt[i].index <= c->rcpt[i - 1].index)
+			return false;
+		if (c->rcpt[i].outcome == OUTCOME_EXPIRED || c->rcpt[i].outcome == OUTCOME_DROPPED)
 			return false;
 	}
 	return true;
@@ -489,7 +491,7 @@ int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_
 		say_confirm(b, worker, number);
 		return 0;
 	}
-	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_in_order(c))
+	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_allowed(c))
 		return GW_EFORMAT;
 	if (!j->finished)
 		take_result(b, j, site_is_down, c, now);

@@ -230,11 +230,9 @@ static struct span *filter_slot(struct filter *f, struct span key)
 	return span_eq(key, SPAN("state")) ? &f->state : NULL;
 }
 
-/* "to:bob from:alice state:deferred": 0, or the column of the word that makes no sense. */
-static size_t filter_parse(struct span text, struct filter *f)
+/* "to:bob from:alice state:deferred": the word that makes no sense, or an empty span. */
+static struct span filter_parse(struct span text, struct filter *f)
 {
-	const uint8_t *start = text.p;
-
 	memset(f, 0, sizeof(*f));
 	for (;;) {
 		struct span word;
@@ -243,13 +241,13 @@ static size_t filter_parse(struct span text, struct filter *f)
 
 		text = span_trim(text);
 		if (text.n == 0)
-			return 0;
+			return SPAN_NONE;
 		end = span_find(text, ' ');
 		word = end < 0 ? text : span_first(text, (size_t)end);
 		colon = span_find(word, ':');
 		slot = colon > 0 ? filter_slot(f, span_first(word, (size_t)colon)) : NULL;
 		if (slot == NULL || (size_t)colon + 1 == word.n)
-			return (size_t)(word.p - start) + 1;
+			return word;
 		*slot = span_skip(word, (size_t)colon + 1);
 		text = span_skip(text, word.n);
 	}
@@ -325,11 +323,12 @@ int broker_list(struct broker *b, struct span filter, const struct msgid *after,
 	char id[MSGID_TEXT + 1], detail[128];
 	const struct queued *last;
 	struct filter f;
-	size_t column = filter_parse(filter, &f);
+	struct span bad = filter_parse(filter, &f);
 
 	(void)now;
-	if (column > 0) {
-		snprintf(detail, sizeof(detail), "column %zu: this word is not understood", column);
+	if (bad.n > 0) {
+		snprintf(detail, sizeof(detail), "column %zu: \"%.*s\" is not understood",
+		    (size_t)(bad.p - filter.p) + 1, SPAN_ARG(span_first(bad, 64)));
 		return problem(out, 400, "Bad query", detail,
 		    "words: to: from: domain: group: state:(ready|active|deferred)");
 	}
@@ -433,7 +432,7 @@ static void log_drop(const struct queued *m, size_t n)
 }
 
 /* Ends every recipient that no worker has right now. */
-static struct append *drop_message(struct broker *b, struct queued *m, size_t *dropped, int64_t now)
+static void drop_message(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
 {
 	struct change c = {.id = m->id, .when = now};
 	struct append *a;
@@ -452,43 +451,42 @@ static struct append *drop_message(struct broker *b, struct queued *m, size_t *d
 	}
 	if (c.n_rcpt == 0) {
 		free(c.rcpt);
-		return NULL;
+		return;
 	}
 	a = append_new(b, APPEND_CHANGE, BROKER_RESULT, &m->id);
 	change_encode(&c, &a->meta);
 	a->about = m;
 	m->appends++;
-	*dropped += c.n_rcpt;
+	a->asked = asked;
+	asked->pending++;
+	asked->dropped += c.n_rcpt;
 	drop_apply(b, m, &c);
 	log_drop(m, c.n_rcpt);
 	free(c.rcpt);
-	return a;
+	append_send(b, a, true);
 }
 
 int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
     struct buf *out, int64_t now)
 {
-	struct append *last = NULL, *a;
+	struct asked *asked;
 	struct queued *m, *next;
-	size_t dropped = 0;
 
 	if (id != NULL && find(b, id) == NULL)
 		return not_found(out);
+	if (b->frozen)
+		return problem(out, 503, "Not ready",
+		    "the workers have not said yet which messages they have under way",
+		    "try again in a moment");
+	asked = gw_calloc(1, sizeof(*asked));
+	*asked = (struct asked){.asker = asker, .request = request};
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);
-		if (!m->durable || (id != NULL && !msgid_eq(&m->id, id)))
-			continue;
-		a = drop_message(b, m, &dropped, now);
-		if (a != NULL && last != NULL)
-			append_send(b, last, true);
-		last = a ? a : last;
+		if (m->durable && (id == NULL || msgid_eq(&m->id, id)))
+			drop_message(b, m, asked, now);
 	}
-	if (last == NULL)
-		return say_count(out, "dropped", 0);
-	last->answer = true;
-	last->asker = asker;
-	last->request = request;
-	last->dropped = dropped;
-	append_send(b, last, true);
-	return 0;
+	if (asked->pending > 0)
+		return 0;
+	free(asked);
+	return say_count(out, "dropped", 0);
 }

@@ -83,6 +83,14 @@ static void hold_all(struct broker *b, const struct queued *m)
 		effect_add(b, EFFECT_HOLD)->segment = m->part[i].segment;
 }
 
+/* It holds nothing: the segments of its parts may be gone before that of its record is. */
+static void forget_finished(struct broker *b, struct queued *m)
+{
+	m->durable = false;
+	m->n_part = 0;
+	queued_discard(b, m);
+}
+
 void broker_recovered(struct broker *b, int64_t now)
 {
 	struct queued *m, *next;
@@ -91,9 +99,14 @@ void broker_recovered(struct broker *b, int64_t now)
 	b->forget_nonces_at = now + NONCES_KEPT;
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);
+		if (m->n_open == 0) {
+			forget_finished(b, m);
+			continue;
+		}
+		if (m->accepted > now) /* a receiver's clock, or ours before it was set back */
+			m->accepted = now;
 		hold_all(b, m);
-		if (m->n_open > 0)
-			queued_file(b, m, now);
+		queued_file(b, m, now);
 		queued_settle(b, m);
 	}
 	b->frozen = true;

@@ -39,6 +39,9 @@ void site_release(struct broker *b, struct site *s)
 
 void site_failed(struct broker *b, struct site *s, int64_t now)
 {
+	/* Connections that fail together are one failure of the site. */
+	if (s->rest_until > 0)
+		return;
 	s->failures++;
 	s->rest_until = sched_rest(s->failures, now, &b->dice);
 	heap_set(&b->resting, &s->rest, s->rest_until);
@@ -223,7 +226,8 @@ void conn_idle(struct broker *b, struct conn *c)
 {
 	struct site *s = c->site;
 
-	c->job = NULL;
+	if (--c->jobs > 0)
+		return;
 	TAILQ_REMOVE(&s->conns, c, link);
 	TAILQ_INSERT_HEAD(&s->conns, c, link); /* the warmest first */
 	if (s->target.kind == TARGET_MAILDIR)
@@ -236,7 +240,7 @@ static struct conn *idle_conn(const struct broker *b, struct site *s)
 
 	TAILQ_FOREACH(c, &s->conns, link)
 	{
-		if (c->job == NULL && c->messages < s->shape->per_connection &&
+		if (c->jobs == 0 && c->messages < s->shape->per_connection &&
 		    !b->worker[c->worker].blocked)
 			return c;
 	}
@@ -332,8 +336,10 @@ struct task *task_like(struct task *t)
 
 void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, uint64_t conn)
 {
-	struct conn *c = conn_new(b, t->site, worker, conn);
+	struct conn *c = conn_by_number(b, conn);
 
+	if (c == NULL)
+		c = conn_new(b, t->site, worker, conn);
 	task_activate(b, t);
 	job_resume(b, t, c, job);
 }

@@ -55,6 +55,7 @@ static void txn_fail(struct broker *b, struct txn *t, int status)
 	if (t->failed)
 		return;
 	t->failed = true;
+	t->status = status;
 	credit(b, t, 0, status);
 }
 
@@ -68,6 +69,19 @@ static bool part_allowed(const struct broker *b, const struct txn *t, size_t n)
 	       (uint64_t)t->pending * BODY_CHUNK <= 2 * (uint64_t)PART_WINDOW;
 }
 
+/* Few have as many as one may have; only then they are counted. */
+static bool may_open(const struct broker *b, unsigned receiver)
+{
+	size_t at = 0, n = 0;
+	const struct txn *t;
+
+	if (map_len(&b->txns) < TXN_MAX)
+		return true;
+	while ((t = map_next(&b->txns, &at)) != NULL)
+		n += t->receiver == receiver;
+	return n < TXN_MAX;
+}
+
 int broker_part(struct broker *b, unsigned receiver, uint64_t number, struct span data, int64_t now)
 {
 	struct txn *t = txn_find(b, receiver, number);
@@ -75,7 +89,7 @@ int broker_part(struct broker *b, unsigned receiver, uint64_t number, struct spa
 	struct append *a;
 
 	(void)now;
-	if (t == NULL && map_len(&b->txns) < TXN_MAX)
+	if (t == NULL && may_open(b, receiver))
 		t = txn_new(b, receiver, number);
 	if (t == NULL || !part_allowed(b, t, data.n))
 		return GW_EFORMAT;
@@ -163,7 +177,8 @@ static void refuse_commit(struct broker *b, unsigned receiver, uint64_t number, 
 /* What a receiver may not claim: pieces of the log, other messages' ends, an id twice. */
 static bool commit_allowed(const struct broker *b, const struct envelope *e, struct span head)
 {
-	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->head_length != head.n)
+	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->head_length != head.n ||
+	    head.n == 0)
 		return false;
 	return map_get(&b->ids, msgid_span(&e->id)) == NULL;
 }
@@ -198,7 +213,7 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 
 	if (t->failed) {
 		if (a->receiver >= 0)
-			refuse_commit(b, (unsigned)a->receiver, a->number, GW_EIO);
+			refuse_commit(b, (unsigned)a->receiver, a->number, t->status);
 		queued_discard(b, m);
 		append_free(b, &a);
 		txn_free(b, t);

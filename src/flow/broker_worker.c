@@ -59,7 +59,7 @@ static void drop_conns(struct broker *b, unsigned worker)
 
 		for (; c != NULL; c = next) {
 			next = TAILQ_NEXT(c, link);
-			if (c->worker == worker && c->job == NULL)
+			if (c->worker == worker && c->jobs == 0)
 				conn_free(b, c);
 		}
 		site_release(b, s);
@@ -91,7 +91,7 @@ void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int6
 	struct site *s;
 
 	/* With a job on it: the worker closed it before the job came, and opens it again. */
-	if (c == NULL || c->worker != worker || c->job != NULL)
+	if (c == NULL || c->worker != worker || c->jobs > 0)
 		return;
 	s = c->site;
 	conn_free(b, c);
@@ -100,8 +100,18 @@ void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int6
 
 /* ---- jobs that outlived the queue -------------------------------------------------------- */
 
+/*
+ * An earlier job that waits to be confirmed and a later one that runs may name the same
+ * recipient: it belongs to the later one.
+ */
+static bool may_leave(const struct task *from, uint64_t job)
+{
+	return from->state != TASK_ACTIVE || (from->job != NULL && from->job->number < job);
+}
+
 /* Takes the named recipients out of the tasks they are in, into one task of their own. */
-static struct task *carve_task(struct broker *b, struct queued *m, const uint32_t *rcpt, size_t n)
+static struct task *carve_task(
+    struct broker *b, struct queued *m, uint64_t job, const uint32_t *rcpt, size_t n)
 {
 	struct task *t = NULL;
 
@@ -109,7 +119,7 @@ static struct task *carve_task(struct broker *b, struct queued *m, const uint32_
 		struct queued_rcpt *r = rcpt[i] < m->n_rcpt ? &m->rcpt[rcpt[i]] : NULL;
 		struct task *from = r ? r->task : NULL;
 
-		if (from == NULL || from->state == TASK_ACTIVE)
+		if (from == NULL || from == t || !may_leave(from, job))
 			continue;
 		if (t == NULL)
 			t = task_like(from);
@@ -117,7 +127,7 @@ static struct task *carve_task(struct broker *b, struct queued *m, const uint32_
 			continue;
 		r->task = t;
 		t->n_rcpt++;
-		if (--from->n_rcpt == 0)
+		if (--from->n_rcpt == 0 && from->state != TASK_ACTIVE)
 			task_free(b, from);
 	}
 	return t;
@@ -127,14 +137,17 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
     const struct msgid *id, const uint32_t *rcpt, size_t n)
 {
 	struct queued *m = map_get(&b->ids, msgid_span(id));
+	const struct conn *c = conn_by_number(b, conn);
 	struct task *t;
 
 	if (b->worker[worker].named || !b->worker[worker].up)
 		return GW_EFORMAT;
-	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL ||
-	    conn_by_number(b, conn) != NULL)
+	/* Several jobs may name one connection: one runs, the others wait to be confirmed. */
+	if (c != NULL && c->worker != worker)
+		return GW_EFORMAT;
+	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL)
 		return 0; /* finished already: its result will only be confirmed */
-	t = carve_task(b, m, rcpt, n);
+	t = carve_task(b, m, job, rcpt, n);
 	if (t != NULL)
 		job_adopt(b, t, worker, job, conn);
 	return 0;

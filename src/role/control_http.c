@@ -45,6 +45,8 @@ void request_reply(struct request *r, int status, const char *type, struct span 
 		request_free(r);
 		return;
 	}
+	if (evhttp_request_get_command(r->http) == EVHTTP_REQ_HEAD)
+		body = SPAN_NONE; /* libevent would send it */
 	out = evbuffer_new();
 	if (out == NULL || evbuffer_add(out, body.p, body.n) < 0)
 		die("control: no memory for a reply");
@@ -93,6 +95,7 @@ static void ask_who(struct request *r)
 static enum control_method method_of(const struct evhttp_request *http)
 {
 	switch (evhttp_request_get_command(http)) {
+	case EVHTTP_REQ_HEAD:
 	case EVHTTP_REQ_GET: return CONTROL_GET;
 	case EVHTTP_REQ_POST: return CONTROL_POST;
 	default: return CONTROL_OTHER;
@@ -168,6 +171,9 @@ static void on_request(struct evhttp_request *http, void *arg)
 
 /* ---- the socket --------------------------------------------------------------------------- */
 
+/* evhttp gives the listener an argument of its own: the error callback has to find us here. */
+static struct control *listening;
+
 static void resume(void *arg)
 {
 	struct control *c = arg;
@@ -178,10 +184,9 @@ static void resume(void *arg)
 /* No descriptor is free: what waits stays in the backlog, and the loop does not spin. */
 static void cannot_accept(struct evconnlistener *l, void *arg)
 {
-	struct control *c = arg;
-
+	(void)arg;
 	evconnlistener_disable(l);
-	timer_set(&c->resume, loop_now(c->loop) + RESUME_AFTER);
+	timer_set(&listening->resume, loop_now(listening->loop) + RESUME_AFTER);
 }
 
 void control_listen(struct control *c)
@@ -195,6 +200,7 @@ void control_listen(struct control *c)
 	if (c->http == NULL || c->listener == NULL ||
 	    evhttp_bind_listener(c->http, c->listener) == NULL)
 		die("control: the HTTP server cannot be started");
+	listening = c;
 	evconnlistener_set_error_cb(c->listener, cannot_accept);
 	timer_start(&c->resume, c->loop, resume, c);
 	evhttp_set_timeout(c->http, IDLE_SECONDS);

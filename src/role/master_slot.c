@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "role/child.h"
+#include "role/title.h"
 
-#include <bsd/unistd.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + 4, TITLE = 16 };
+enum { KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + 4, COMM_MAX = 16 };
 /* A role that cannot even start shall not look like a server that runs. */
 enum { STARTS_MAX = 5 };
 
@@ -32,12 +32,6 @@ static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {
 
 /* ---- titles ------------------------------------------------------------------------------ */
 
-/* The C library passes main's arguments to constructors too: the place where ps looks. */
-__attribute__((constructor)) static void find_title(int argc, char **argv, char **envp)
-{
-	setproctitle_init(argc, argv, envp);
-}
-
 static bool is_many(enum role role)
 {
 	return role == ROLE_SMTPD || role == ROLE_SENDER;
@@ -45,12 +39,12 @@ static bool is_many(enum role role)
 
 static void set_title(const struct slot *s)
 {
-	char name[TITLE];
+	char name[COMM_MAX];
 
 	if (is_many(s->role))
-		setproctitle("-godwit: %s %u", role_names[s->role], s->index);
+		title_set("godwit: %s %u", role_names[s->role], s->index);
 	else
-		setproctitle("-godwit: %s", role_names[s->role]);
+		title_set("godwit: %s", role_names[s->role]);
 	snprintf(name, sizeof(name), "gw-%s", role_names[s->role]);
 	prctl(PR_SET_NAME, name);
 }

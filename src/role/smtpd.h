@@ -44,7 +44,8 @@ struct transaction {
 	uint32_t window;     /* octets of parts that may still be sent */
 	struct span subject; /* when the log is to show it */
 	bool parts_failed, committed, too_big_header;
-	int status; /* of failed parts */
+	bool judged, headless; /* the first line was looked at; it is no header field */
+	int status;            /* of failed parts */
 	int64_t committed_at;
 };
 

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
+enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4, FIRST_LINE_MAX = 1000 };
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {
@@ -114,20 +114,50 @@ static void send_parts(struct transaction *t)
 	session_hold(t->session, buf_len(&t->rest) > SMTPD_WHOLE_MAX);
 }
 
+/* Content whose first line is no header field has no header: it must not run into ours. */
+static bool starts_with_field(struct span head)
+{
+	struct header_walk w = header_walk_of(head);
+	struct header_field f;
+
+	return span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
+}
+
+/* Judged when the first line is there: without a header all of it is body. */
+static void judge_first_line(struct transaction *t)
+{
+	struct span head = buf_view(&t->head);
+
+	if (t->judged || (span_find(head, '\n') < 0 && head.n < FIRST_LINE_MAX))
+		return;
+	t->judged = true;
+	if (starts_with_field(head))
+		return;
+	t->scan.done = true;
+	buf_add_span(&t->rest, head);
+	buf_clear(&t->head);
+	t->headless = true;
+}
+
+static void take_header(struct transaction *t, struct span *data)
+{
+	size_t n = header_scan_feed(&t->scan, *data);
+
+	if (buf_len(&t->head) + n > SMTPD_HEADER_MAX && t->judged)
+		t->too_big_header = true;
+	if (!t->too_big_header)
+		buf_add(&t->head, data->p, n);
+	*data = span_skip(*data, n);
+	judge_first_line(t);
+}
+
 void txn_body(struct transaction *t, struct span data)
 {
-	if (!t->scan.done) {
-		size_t n = header_scan_feed(&t->scan, data);
-
-		if (buf_len(&t->head) + n > SMTPD_HEADER_MAX)
-			t->too_big_header = true;
-		if (!t->too_big_header)
-			buf_add(&t->head, data.p, n);
-		data = span_skip(data, n);
-	}
-	if (data.n == 0 || t->parts_failed || t->too_big_header)
+	if (!t->scan.done)
+		take_header(t, &data);
+	if (t->parts_failed || t->too_big_header)
 		return;
-	if (buf_add_span(&t->rest, data) < 0) {
+	if (data.n > 0 && buf_add_span(&t->rest, data) < 0) {
 		t->parts_failed = true;
 		t->status = GW_EFULL;
 	}
@@ -169,15 +199,6 @@ static void put_received(struct transaction *t, struct buf *out)
 	buf_add_str(out, ";\r\n\t");
 	header_date(clock_wall(), out);
 	buf_add_str(out, "\r\n");
-}
-
-/* Content whose first line is no header field has no header: it must not run into ours. */
-static bool has_header(struct span head)
-{
-	struct header_walk w = header_walk_of(head);
-	struct header_field f;
-
-	return head.n == 0 || span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
 }
 
 static int check_content(const struct transaction *t, struct reply *r, const char **reason)
@@ -256,7 +277,8 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 
 	buf_init(&head, SMTPD_HEADER_MAX + 8192);
 	put_received(t, &head);
-	if (!has_header(buf_view(&t->head)))
+	if (t->headless ||
+	    (!t->judged && buf_len(&t->head) > 0 && !starts_with_field(buf_view(&t->head))))
 		buf_add_str(&head, "\r\n");
 	buf_add_span(&head, buf_view(&t->head));
 	sent = !buf_failed(&head) && send_commit(t, facts, buf_view(&head));

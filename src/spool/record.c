@@ -55,7 +55,7 @@ void record_encode(const struct record_head *h, const struct spool_key *key, uin
 	store_le(p, head_sum(out, key, at), 8);
 }
 
-static void decode_fields(struct cursor *c, struct record_head *out)
+static void fields_v1(struct cursor *c, struct record_head *out)
 {
 	out->type = (enum record_type)get_u8(c);
 	out->own = get_u16(c) & FLAG_OWN;
@@ -68,6 +68,30 @@ static void decode_fields(struct cursor *c, struct record_head *out)
 	out->body_sum = get_u64(c);
 }
 
+/* Who reads which version. Rows are never removed while such segments may lie on a disk. */
+static const struct {
+	uint8_t version;
+	void (*fields)(struct cursor *c, struct record_head *out);
+} readers[] = {
+    {1, fields_v1},
+};
+
+static int read_fields(struct span in, struct record_head *out)
+{
+	struct cursor c = cursor_of(span_skip(span_first(in, SUM_AT), SPOOL_KEY));
+
+	if (get_u32(&c) != RECORD_MAGIC)
+		return GW_ECORRUPT;
+	uint8_t version = get_u8(&c);
+	for (size_t i = 0; i < GW_ARRAY_LEN(readers); i++) {
+		if (readers[i].version != version)
+			continue;
+		readers[i].fields(&c, out);
+		return cursor_done(&c) ? 0 : GW_ECORRUPT;
+	}
+	return GW_EVERSION;
+}
+
 int record_decode(struct span in, const struct spool_key *key, uint64_t at, struct record_head *out)
 {
 	if (in.n < RECORD_HEADER)
@@ -76,15 +100,42 @@ int record_decode(struct span in, const struct spool_key *key, uint64_t at, stru
 		return GW_EFORMAT;
 	if (load_le64(in.p + SUM_AT) != head_sum(in.p, key, at))
 		return GW_ECORRUPT;
+	return read_fields(in, out);
+}
 
-	struct cursor c = cursor_of(span_skip(span_first(in, SUM_AT), SPOOL_KEY));
+bool record_resembles(struct span in, const struct spool_key *key)
+{
+	enum { WANTED = SPOOL_KEY + 4, ENOUGH = WANTED - 6 };
+	uint8_t want[WANTED];
+	size_t same = 0;
 
-	if (get_u32(&c) != RECORD_MAGIC)
-		return GW_ECORRUPT;
-	if (get_u8(&c) != RECORD_VERSION)
-		return GW_EVERSION;
-	decode_fields(&c, out);
-	return cursor_done(&c) ? 0 : GW_ECORRUPT;
+	if (in.n < RECORD_HEADER)
+		return false;
+	memcpy(want, key->b, SPOOL_KEY);
+	store_le(want + SPOOL_KEY, RECORD_MAGIC, 4);
+	for (size_t i = 0; i < WANTED; i++)
+		same += in.p[i] == want[i];
+	return same >= ENOUGH;
+}
+
+int record_guess(struct span in, struct record_head *out)
+{
+	struct cursor c = cursor_of(span_skip(span_first(in, SUM_AT), SPOOL_KEY + 5));
+
+	if (in.n < RECORD_HEADER)
+		return GW_EMORE;
+	fields_v1(&c, out);
+	return 0;
+}
+
+int record_stray(struct span in, uint64_t at, struct spool_key *key)
+{
+	struct record_head h;
+
+	if (in.n < RECORD_HEADER)
+		return GW_EMORE;
+	memcpy(key->b, in.p, SPOOL_KEY);
+	return record_decode(in, key, at, &h);
 }
 
 size_t record_find(struct span s, const struct spool_key *key)

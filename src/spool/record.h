@@ -5,7 +5,11 @@
  * key and place, so a header that strayed or stayed behind does not count.
  * Checksums of meta and body are plain: whoever has an extent can check it.
  *
- * Pure: no memory, no disk. Used by the writer, by recovery and by tests.
+ * In every version the key stands first, magic and version octet behind it, and the checksum is the
+ * last eight of 80 octets. What lies between is read by a table, one row per version: what an older
+ * program wrote stays readable. A new version of records comes with a new version of segments.
+ *
+ * Pure: no memory, no disk. Used by the writer, by recovery, by the tools and by tests.
  */
 #ifndef GW_SPOOL_RECORD_H
 #define GW_SPOOL_RECORD_H
@@ -17,7 +21,7 @@ enum {
 	SPOOL_KEY = 16,
 	RECORD_HEADER = 80,
 	RECORD_ALIGN = 8,
-	RECORD_VERSION = 1,
+	RECORD_VERSION = 1, /* the one that is written */
 };
 
 struct spool_key {
@@ -72,6 +76,15 @@ int record_decode(
 
 /* The next place, a multiple of eight into s, where the key stands in full, or s.n. */
 size_t record_find(struct span s, const struct spool_key *key) gw_checked;
+
+/*
+ * For tools that look at damage. record_resembles: most octets of key and magic are right here, so a
+ * header was. record_guess: what a damaged header says, nothing of it checked. record_stray: a header
+ * that is good in itself whatever the segment, with its key: 0 or as record_decode.
+ */
+bool record_resembles(struct span in, const struct spool_key *key) gw_checked;
+int record_guess(struct span in, struct record_head *out) gw_checked;
+int record_stray(struct span in, uint64_t at, struct spool_key *key) gw_checked;
 
 /* The meta of a TRUNCATE: the segment ends at this offset. */
 enum { TRUNCATE_META = 16 };

@@ -14,6 +14,7 @@ static const char *const prefixes[] = {
     [SEGMENT_NEW] = "new-",
     [SEGMENT_SPARE] = "spare-",
     [SEGMENT_LOG] = "seg-",
+    [SEGMENT_INDEX] = "idx-",
 };
 
 void segment_encode(const struct segment_head *h, uint8_t page[SPOOL_PAGE])
@@ -38,6 +39,23 @@ void segment_encode(const struct segment_head *h, uint8_t page[SPOOL_PAGE])
 	buf_fini(&b);
 }
 
+static void fields_v1(struct cursor *c, struct segment_head *out)
+{
+	(void)get_u32(c);
+	out->generation = get_u64(c);
+	out->size = get_u64(c);
+	out->previous = get_u64(c);
+	memcpy(out->key.b, get_bytes(c, SPOOL_KEY).p, SPOOL_KEY);
+}
+
+/* Who reads which version. Rows are never removed while such segments may lie on a disk. */
+static const struct {
+	uint32_t version;
+	void (*fields)(struct cursor *c, struct segment_head *out);
+} readers[] = {
+    {1, fields_v1},
+};
+
 int segment_decode(struct span page, struct segment_head *out)
 {
 	struct cursor c = cursor_of(span_first(page, SUM_AT));
@@ -47,14 +65,14 @@ int segment_decode(struct span page, struct segment_head *out)
 		return GW_EFORMAT;
 	if (get_u64(&sum) != spool_sum(span_first(page, SUM_AT)) || !cursor_done(&sum))
 		return GW_EFORMAT;
-	if (get_u32(&c) != SEGMENT_VERSION)
-		return GW_EVERSION;
-	(void)get_u32(&c);
-	out->generation = get_u64(&c);
-	out->size = get_u64(&c);
-	out->previous = get_u64(&c);
-	memcpy(out->key.b, get_bytes(&c, SPOOL_KEY).p, SPOOL_KEY);
-	return 0;
+	uint32_t version = get_u32(&c);
+	for (size_t i = 0; i < GW_ARRAY_LEN(readers); i++) {
+		if (readers[i].version != version)
+			continue;
+		readers[i].fields(&c, out);
+		return 0;
+	}
+	return GW_EVERSION;
 }
 
 void segment_format(char name[DISK_NAME_MAX], enum segment_name kind, uint64_t number)

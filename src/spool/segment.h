@@ -2,7 +2,11 @@
  * A segment: one file of fixed size. Its first page is the header; records
  * follow from the second page on. The file name tells the state: "new-N" is in
  * the making, "spare-N" is written once and waits, "seg-G" is part of the log
- * as generation G. The header is durable before the name becomes seg-G.
+ * as generation G. The header is durable before the name becomes seg-G. Beside it may lie "idx-G",
+ * its index (index.h).
+ *
+ * The header page has its checksum in the last eight octets and magic and version in front, in every
+ * version; a table of readers knows the rest.
  */
 #ifndef GW_SPOOL_SEGMENT_H
 #define GW_SPOOL_SEGMENT_H
@@ -11,11 +15,11 @@
 
 enum {
 	SEGMENT_START = SPOOL_PAGE, /* where records begin */
-	SEGMENT_VERSION = 1,
+	SEGMENT_VERSION = 1, /* the one that is written */
 	SEGMENT_MIN = 4 * SPOOL_PAGE,
 };
 
-enum segment_name { SEGMENT_NEW, SEGMENT_SPARE, SEGMENT_LOG };
+enum segment_name { SEGMENT_NEW, SEGMENT_SPARE, SEGMENT_LOG, SEGMENT_INDEX };
 
 struct segment_head {
 	uint64_t generation, size;
@@ -26,7 +30,7 @@ struct segment_head {
 };
 
 void segment_encode(const struct segment_head *h, uint8_t page[SPOOL_PAGE]);
-/* 0, GW_EFORMAT (not a segment, or damaged), GW_EVERSION. */
+/* 0, GW_EFORMAT (not a segment, or damaged), GW_EVERSION (good, but of a later version). */
 int segment_decode(struct span page, struct segment_head *out) gw_checked;
 
 void segment_format(char name[DISK_NAME_MAX], enum segment_name kind, uint64_t number);

@@ -4,6 +4,7 @@
     GODWIT=path       another program than build/godwit
     GODWIT_LONG=1     the full counts of the load and crash tests
     GODWIT_KEEP=1     scratch folders stay
+    GODWIT_ONE_PROCESS=1   serve --one-process, as a sanitizer build needs it
 """
 
 import os
@@ -23,6 +24,7 @@ from peers.sink import Sink  # noqa: E402
 LONG = os.environ.get("GODWIT_LONG") == "1"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+needs_processes = pytest.mark.skipif(godwit_peer.ONE_PROCESS, reason="GODWIT_ONE_PROCESS=1")
 
 # What must not be in the log of a server that nobody harmed.
 ALARMS = ("role.died", "peer.ended", "spool.failed", "spool.damaged", "error")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import LONG, needs_root
+from conftest import LONG, needs_processes, needs_root
 from peers import faults, ledger, ports
 from peers.client import Client, Closed, simple_message
 from peers.sink import Sink
@@ -136,6 +136,7 @@ def test_line_of_100_kb(relay):
         assert client.message("a@sender.test", ["bob@example.net"], simple_message())[0] == 250
 
 
+@needs_processes
 def test_line_that_never_ends(relay):
     with Client(relay.port) as client:
         client.hello()

@@ -48,12 +48,12 @@ def test_list(stuck):
 
 def test_wrong_query_is_an_error(stuck):
     done = stuck.run("queue", "list", "colour:blue")
-    assert done.returncode == 64 and "colour" in done.stderr
+    assert done.returncode == 64 and "column 1" in done.stderr
 
 
 def test_show(stuck):
     text = stuck.cli("queue", "show", stuck.ids[0])
-    for word in (stuck.ids[0], "u0@example.org", "a@sender.test", "451 4.3.0 come back later"):
+    for word in (stuck.ids[0], "u0@example.org", "a@sender.test", "451", "come back later"):
         assert word in text
     assert stuck.cli("queue", "show", stuck.ids[0], json_output=True)[0]["id"] == stuck.ids[0]
     done = stuck.run("queue", "show", "01JD7ZN3V800000000000000AA")

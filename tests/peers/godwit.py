@@ -22,7 +22,8 @@ import time
 from . import ports
 
 PROGRAM = os.environ.get("GODWIT", str(ports.REPO / "build" / "godwit"))
-ROLES = ("smtpd", "queue", "sender", "mda", "control")
+# For sanitizers and debuggers: all roles in one process, without the jail.
+ONE_PROCESS = os.environ.get("GODWIT_ONE_PROCESS") == "1"
 
 _FIELD = re.compile(r'([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -89,7 +90,7 @@ class Godwit:
         self.log_path = self.folder / "godwit.log"
         self.control = self.folder / "control.sock"
         self.config_path = self.folder / "godwit.conf"
-        self.one_process = one_process
+        self.one_process = one_process or ONE_PROCESS
         self.env = dict(os.environ, **(env or {}))
         self.wrapper = list(wrapper)
         self.arguments = list(arguments)

@@ -405,8 +405,8 @@ static void check_rcpt(const struct ledger *l, const struct mail *m, uint32_t in
 	if (r->final == OUTCOME_NONE)
 		sim_fail("mail %d recipient %u never ended", m->index, index);
 	if (r->delivered > once + r->excuses)
-		sim_fail("mail %d recipient %u: %u deliveries, %u excuses", m->index, index,
-		    r->delivered, r->excuses);
+		sim_fail("mail %d recipient %u: %u deliveries, %u excuses, end %d", m->index, index,
+		    r->delivered, r->excuses, r->final);
 	if (r->final == OUTCOME_DELIVERED && r->delivered == 0)
 		sim_fail("mail %d recipient %u: said to be delivered and was not", m->index, index);
 	if ((r->final == OUTCOME_FAILED || r->final == OUTCOME_EXPIRED) &&

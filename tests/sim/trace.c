@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { NOTES = 128, NOTE_MAX = 160 };
+enum { NOTES = 160, NOTE_MAX = 160 };
 
 jmp_buf sim_failed;
 

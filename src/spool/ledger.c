@@ -1,0 +1,151 @@
+#include "spool/ledger.h"
+
+#include <stdlib.h>
+
+/* As the queue's: what it cannot decode, we cannot either. */
+enum { SCRATCH = 32 << 20 };
+
+void ledger_init(struct ledger *l, uint64_t seed)
+{
+	*l = (struct ledger){.n = 0};
+	map_init(&l->ids, seed);
+	arena_init(&l->scratch, SCRATCH);
+}
+
+static void forget_details(struct ledger_message *m)
+{
+	free(m->rcpt);
+	free(m->part);
+	m->rcpt = NULL;
+	m->part = NULL;
+}
+
+void ledger_fini(struct ledger *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		forget_details(l->message[i]);
+		free(l->message[i]);
+	}
+	free(l->message);
+	map_fini(&l->ids);
+	arena_reset(&l->scratch);
+	*l = (struct ledger){.n = 0};
+}
+
+struct ledger_message *ledger_find(const struct ledger *l, const struct msgid *id)
+{
+	return map_get(&l->ids, msgid_span(id));
+}
+
+bool ledger_finished(const struct ledger_message *m)
+{
+	return m && m->n_open == 0;
+}
+
+static void apply_one(
+    struct ledger_message *m, const struct change_rcpt *c, const struct extent *said)
+{
+	if (!m->rcpt || c->index >= m->n_rcpt)
+		return;
+	struct ledger_rcpt *r = &m->rcpt[c->index];
+
+	if (!change_wins(r->outcome, r->number, c->outcome, c->number))
+		return;
+	if (outcome_final(c->outcome) && !outcome_final(r->outcome))
+		m->n_open--;
+	r->outcome = c->outcome;
+	r->number = c->number;
+	r->said = *said;
+}
+
+static bool apply_change(struct ledger *l, struct span in, struct ledger_entry *e)
+{
+	struct change c;
+
+	if (change_decode(&c, in, &l->scratch) != 0)
+		return false;
+	e->about = c.id;
+	struct ledger_message *m = ledger_find(l, &c.id);
+	for (size_t i = 0; m && i < c.n_rcpt; i++)
+		apply_one(m, &c.rcpt[i], &e->ends_at);
+	if (ledger_finished(m) && !l->keep_finished)
+		forget_details(m);
+	return true;
+}
+
+static void keep_message(struct ledger *l, struct ledger_message *m)
+{
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 64;
+		l->message = gw_realloc(l->message, l->cap * sizeof(struct ledger_message *));
+	}
+	l->message[l->n++] = m;
+	map_put(&l->ids, msgid_span(&m->id), m);
+}
+
+static struct ledger_message *message_new(const struct envelope *e, const struct store_record *r)
+{
+	struct ledger_message *m = gw_calloc(1, sizeof(*m));
+
+	m->id = e->id;
+	m->nonce = e->nonce;
+	m->accepted = e->accepted;
+	m->meta_at = r->meta_at;
+	m->body_at = r->body_at;
+	m->n_rcpt = m->n_open = e->n_rcpt;
+	m->rcpt = gw_calloc(e->n_rcpt, sizeof(*m->rcpt));
+	if (e->n_part > 0) {
+		m->part = gw_calloc(e->n_part, sizeof(*m->part));
+		memcpy(m->part, e->part, e->n_part * sizeof(*m->part));
+		m->n_part = e->n_part;
+	}
+	return m;
+}
+
+static void add_message(struct ledger *l, const struct store_record *r, struct ledger_entry *out)
+{
+	struct envelope e;
+
+	if (envelope_decode(&e, r->meta, &l->scratch) != 0 || e.n_rcpt == 0 ||
+	    e.head_length > r->body_at.length)
+		return;
+	out->kind = LEDGER_MESSAGE;
+	out->message = ledger_find(l, &e.id);
+	if (!out->message) {
+		out->message = message_new(&e, r);
+		keep_message(l, out->message);
+	}
+	if (e.ends.n == 0)
+		return;
+	out->change = e.ends;
+	out->ends_at.segment = r->meta_at.segment;
+	out->ends_at.offset = r->meta_at.offset + (uint64_t)(e.ends.p - r->meta.p);
+	out->ends_at.length = (uint32_t)e.ends.n;
+	out->ends = apply_change(l, e.ends, out);
+	/* The queue counts this message, and sets aside what it says of the other one. */
+}
+
+static void add_change(struct ledger *l, const struct store_record *r, struct ledger_entry *out)
+{
+	out->ends_at = r->meta_at;
+	out->change = r->meta;
+	out->ends = apply_change(l, r->meta, out);
+	if (out->ends)
+		out->kind = LEDGER_CHANGE;
+}
+
+void ledger_add(struct ledger *l, const struct store_record *r, struct ledger_entry *out)
+{
+	struct ledger_entry own;
+
+	if (!out)
+		out = &own;
+	*out = (struct ledger_entry){.kind = LEDGER_STRANGE};
+	arena_reset(&l->scratch);
+	switch (r->type) {
+	case REC_MESSAGE: add_message(l, r, out); break;
+	case REC_RESULT:
+	case REC_DEFERRED: add_change(l, r, out); break;
+	default: out->kind = LEDGER_OTHER; break;
+	}
+}

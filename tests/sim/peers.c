@@ -1,0 +1,148 @@
+#include "sim/peers-private.h"
+
+#include "sim/trace.h"
+
+#include <stdlib.h>
+
+enum { JSON = 1 << 20 };
+
+struct peers *peers_new(struct world *w)
+{
+	struct peers *p = gw_calloc(1, sizeof(*p));
+
+	(void)w;
+	for (int i = 0; i < RECEIVERS; i++) {
+		p->receiver[i].up = true;
+		p->receiver[i].next_txn = 1;
+	}
+	for (int i = 0; i < WORKERS; i++)
+		p->worker[i].up = true;
+	return p;
+}
+
+void peers_free(struct peers **pp)
+{
+	struct peers *p = *pp;
+
+	if (p == NULL)
+		return;
+	for (int i = 0; i < RECEIVERS; i++)
+		free(p->receiver[i].frame);
+	for (int i = 0; i < WORKERS; i++) {
+		struct sim_worker *s = &p->worker[i];
+
+		for (size_t k = 0; k < s->n_held; k++)
+			free(s->held[k]);
+		free(s->held);
+		free(s->line);
+		free(s->frame);
+	}
+	free(p);
+	*pp = NULL;
+}
+
+void peers_calm(struct world *w, bool calm)
+{
+	w->peers->calm = calm;
+}
+
+bool peers_idle(const struct world *w)
+{
+	for (int i = 0; i < RECEIVERS; i++) {
+		if (w->peers->receiver[i].n > 0 || w->peers->receiver[i].n_frame > 0)
+			return false;
+	}
+	for (int i = 0; i < WORKERS; i++) {
+		if (w->peers->worker[i].n_held > 0 || w->peers->worker[i].n_frame > 0)
+			return false;
+	}
+	return true;
+}
+
+void peers_meet(struct world *w)
+{
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_meet(w, i);
+}
+
+void peers_recovered(struct world *w)
+{
+	for (int i = 0; i < RECEIVERS; i++) {
+		if (w->peers->receiver[i].up)
+			receiver_connect(w, &w->peers->receiver[i]);
+	}
+}
+
+void peers_queue_gone(struct world *w)
+{
+	for (int i = 0; i < RECEIVERS; i++)
+		receiver_queue_gone(w, &w->peers->receiver[i]);
+	for (int i = 0; i < WORKERS; i++)
+		worker_queue_gone(w, &w->peers->worker[i]);
+}
+
+void peers_power_gone(struct world *w)
+{
+	for (int i = 0; i < RECEIVERS; i++) {
+		receiver_die(w, &w->peers->receiver[i]);
+		w->peers->receiver[i].up = true;
+	}
+	for (unsigned i = 0; i < WORKERS; i++) {
+		worker_die(w, i);
+		w->peers->worker[i].up = true;
+	}
+}
+
+/* ---- operators ---------------------------------------------------------------------------- */
+
+static void drop(struct world *w, const struct msgid *id, struct buf *out)
+{
+	int status = broker_drop(w->broker, id, 99, 1, out, w->now);
+
+	if (status != 0 && status != 200 && status != 404 && status != 503)
+		sim_fail("drop says %d", status);
+}
+
+static void operate(struct world *w)
+{
+	const struct mail *m = w->ledger.mail[sim_below(&w->rng, w->ledger.n)];
+	static const struct msgid none;
+	struct buf out;
+
+	buf_init(&out, JSON);
+	switch (sim_below(&w->rng, 8)) {
+	case 0:
+		sim_note("an operator drops mail %d", m->index);
+		drop(w, &m->id, &out);
+		break;
+	case 1:
+		sim_note("an operator retries all");
+		(void)!broker_retry(w->broker, NULL, &out, w->now);
+		break;
+	case 2: (void)!broker_summary(w->broker, &out, w->now); break;
+	case 3: (void)!broker_list(w->broker, SPAN("state:ready"), &none, 3, &out, w->now); break;
+	case 4:
+		if (sim_once_in(&w->rng, 20)) {
+			sim_note("an operator drops all");
+			drop(w, NULL, &out);
+		}
+		break;
+	default: (void)!broker_retry(w->broker, &m->id, &out, w->now); break;
+	}
+	if (buf_failed(&out))
+		sim_fail("an answer that is too long");
+	buf_fini(&out);
+	world_run(w);
+}
+
+void peers_step(struct world *w, bool new_mail)
+{
+	uint64_t dice = sim_below(&w->rng, 100);
+
+	if (dice < 2 && !w->peers->calm && w->ledger.n > 0)
+		operate(w);
+	else if (dice < 40)
+		receiver_step(w, &w->peers->receiver[dice % RECEIVERS], new_mail);
+	else
+		worker_step(w, (unsigned)(dice % WORKERS));
+}

@@ -1,0 +1,478 @@
+/* Workers: they take jobs and content, ask the hosts, and keep results until they are confirmed. */
+#include "sim/peers-private.h"
+
+#include "sim/trace.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+enum { WINDOW = 256 << 10, CREDIT_STEP = 48 << 10 };
+
+static struct held *held_find(const struct sim_worker *s, uint64_t job)
+{
+	for (size_t i = 0; i < s->n_held; i++) {
+		if (s->held[i]->job == job)
+			return s->held[i];
+	}
+	return NULL;
+}
+
+static void held_add(struct sim_worker *s, struct held *h)
+{
+	if (s->n_held == s->cap_held) {
+		s->cap_held = s->cap_held ? 2 * s->cap_held : 8;
+		s->held = gw_realloc(s->held, s->cap_held * sizeof(struct held *));
+	}
+	s->held[s->n_held++] = h;
+}
+
+static bool said_final(const struct held *h, uint32_t index)
+{
+	for (size_t i = 0; i < h->n_said; i++) {
+		if (h->said[i].index == index)
+			return outcome_final(h->said[i].outcome);
+	}
+	return false;
+}
+
+static void let_go(struct world *w, struct held *h, size_t i)
+{
+	if (!h->holding[i])
+		return;
+	h->holding[i] = false;
+	ledger_worker_lost(h->mail, h->index[i], said_final(h, h->index[i]),
+	    w->broker != NULL ? w->life : UINT_MAX);
+}
+
+static void held_forget(struct world *w, struct sim_worker *s, struct held *h)
+{
+	for (size_t i = 0; i < h->n; i++)
+		let_go(w, h, i);
+	for (size_t i = 0; i < s->n_held; i++) {
+		if (s->held[i] == h)
+			s->held[i] = s->held[--s->n_held];
+	}
+	free(h);
+}
+
+/* ---- connections -------------------------------------------------------------------------- */
+
+static struct line *line_find(struct sim_worker *s, uint64_t number)
+{
+	for (size_t i = 0; i < s->n_line; i++) {
+		if (s->line[i].number == number)
+			return &s->line[i];
+	}
+	return NULL;
+}
+
+static struct line *line_open(struct sim_worker *s, uint64_t number)
+{
+	if (s->n_line == s->cap_line) {
+		s->cap_line = s->cap_line ? 2 * s->cap_line : 8;
+		s->line = gw_realloc(s->line, s->cap_line * sizeof(*s->line));
+	}
+	s->line[s->n_line] = (struct line){.number = number};
+	return &s->line[s->n_line++];
+}
+
+static bool line_busy(const struct sim_worker *s, uint64_t number)
+{
+	for (size_t i = 0; i < s->n_held; i++) {
+		if (s->held[i]->conn == number && s->held[i]->state != HELD_DONE)
+			return true;
+	}
+	return false;
+}
+
+static void line_close(struct world *w, unsigned number, struct line *l)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+	uint64_t conn = l->number;
+
+	*l = s->line[--s->n_line];
+	if (!s->connected)
+		return;
+	broker_conn_closed(w->broker, number, conn, w->now);
+	world_run(w);
+}
+
+/* ---- what the queue says ------------------------------------------------------------------ */
+
+static void push(struct world *w, unsigned number, struct worker_frame f)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	if (s->n_frame == s->cap_frame) {
+		s->cap_frame = s->cap_frame ? 2 * s->cap_frame : 16;
+		s->frame = gw_realloc(s->frame, s->cap_frame * sizeof(*s->frame));
+	}
+	s->frame[s->n_frame++] = f;
+	s->octets += f.octets;
+	if (s->octets > MAILBOX_HIGH && !s->blocked) {
+		s->blocked = true;
+		broker_worker_blocked(w->broker, number, true, w->now);
+	}
+}
+
+static void check_target(const struct broker_effect *e, const char *addr)
+{
+	const char *domain = strchr(addr, '@') + 1;
+	enum target_kind want = strcmp(domain, "box.test") == 0    ? TARGET_MAILDIR
+				: strcmp(domain, "lmtp.test") == 0 ? TARGET_LMTP
+								   : TARGET_RELAY;
+
+	if (e->target->kind != want || (want == TARGET_MAILDIR) != (e->peer == MDA))
+		sim_fail("%s goes the wrong way", addr);
+}
+
+static void take_rcpts(struct world *w, struct held *h, const struct broker_effect *e)
+{
+	if (e->n_rcpt == 0 || e->n_rcpt > MAIL_RCPTS)
+		sim_fail("mail %d: %zu recipients in a job", h->mail->index, e->n_rcpt);
+	for (size_t i = 0; i < e->n_rcpt; i++) {
+		uint32_t index = e->rcpt[i].index;
+
+		if (index >= h->mail->n_rcpt || (i > 0 && index <= h->index[i - 1]) ||
+		    !span_eq(e->rcpt[i].addr, span_str(h->mail->rcpt[index].addr)))
+			sim_fail("mail %d: a wrong recipient", h->mail->index);
+		check_target(e, h->mail->rcpt[index].addr);
+		ledger_handed(h->mail, index, w->life);
+		h->index[i] = index;
+		h->holding[i] = true;
+		h->n++;
+	}
+}
+
+static void check_all_named(const struct world *w)
+{
+	for (int i = 0; i < WORKERS; i++) {
+		const struct sim_worker *s = &w->peers->worker[i];
+
+		for (size_t k = 0; s->connected && !s->named && k < s->n_held; k++) {
+			if (s->held[k]->old)
+				sim_fail(
+				    "a job starts before worker %d has named what it holds", i);
+		}
+	}
+}
+
+void peers_job(struct world *w, const struct broker_effect *e)
+{
+	struct sim_worker *s = &w->peers->worker[e->peer < WORKERS ? e->peer : 0];
+	struct held *h;
+
+	if (e->peer >= WORKERS || !s->connected || held_find(s, e->number) != NULL)
+		sim_fail("job %llu to a wrong worker", (unsigned long long)e->number);
+	if (w->sabotage != SABOTAGE_HOLDING)
+		check_all_named(w);
+	if (line_busy(s, e->conn))
+		sim_fail("job %llu on a busy connection", (unsigned long long)e->number);
+	h = gw_calloc(1, sizeof(*h));
+	h->job = e->number;
+	h->conn = e->conn;
+	h->conn_messages = e->conn_messages;
+	h->granted = WINDOW;
+	h->mail = ledger_find(&w->ledger, &e->id);
+	if (h->mail == NULL)
+		sim_fail("a job for a message that was never made");
+	held_add(s, h);
+	if (e->size != h->mail->size || !span_eq(e->from, span_str(h->mail->from)))
+		sim_fail("mail %d: size or sender is wrong in a job", h->mail->index);
+	take_rcpts(w, h, e);
+	sim_note("worker %u: job %llu on %llu: mail %d, %zu recipients from %u", e->peer,
+	    (unsigned long long)(h->job & 0xffffff), (unsigned long long)(h->conn & 0xffffff),
+	    h->mail->index, h->n, h->index[0]);
+	push(w, e->peer, (struct worker_frame){.kind = FRAME_JOB, .job = h->job});
+}
+
+void peers_body(struct world *w, const struct broker_effect *e, struct span data, bool broken)
+{
+	struct worker_frame f = {.kind = FRAME_BODY,
+	    .job = e->number,
+	    .octets = (uint32_t)data.n,
+	    .last = e->flag && !broken,
+	    .broken = broken};
+	struct sim_worker *s = &w->peers->worker[e->peer];
+	struct held *h = e->peer < WORKERS ? held_find(s, e->number) : NULL;
+
+	if (h == NULL) /* it ended before all its content was here */
+		return;
+	if (!h->broken && !broken)
+		ledger_content(h->mail, h->sent, data);
+	h->sent += e->octets;
+	h->broken = h->broken || broken;
+	if (h->sent > h->granted)
+		sim_fail("mail %d: more content than was granted", h->mail->index);
+	if (e->flag != (h->sent == h->mail->size))
+		sim_fail("mail %d: the end of its content is wrong", h->mail->index);
+	push(w, e->peer, f);
+}
+
+void peers_confirm(struct world *w, const struct broker_effect *e)
+{
+	struct sim_worker *s = &w->peers->worker[e->peer < WORKERS ? e->peer : 0];
+	struct held *h = held_find(s, e->number);
+	struct change c;
+
+	if (!s->connected || h == NULL)
+		return;
+	if (h->state != HELD_DONE)
+		sim_fail("job %llu is confirmed and was not ended", (unsigned long long)h->job);
+	c = (struct change){.id = h->mail->id, .rcpt = h->said, .n_rcpt = h->n_said};
+	if (!ledger_ended(h->mail, &c))
+		sim_fail("mail %d: its result is confirmed and not durable", h->mail->index);
+	push(w, e->peer, (struct worker_frame){.kind = FRAME_CONFIRM, .job = h->job});
+}
+
+/* ---- results ------------------------------------------------------------------------------ */
+
+static void send_result(struct world *w, unsigned number, struct held *h)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+	struct change c = {
+	    .id = h->mail->id, .when = w->now, .rcpt = h->said, .n_rcpt = h->n_said};
+	struct broker_effect e = {.peer = number, .number = h->job};
+
+	if (!s->connected || !s->named)
+		return;
+	ledger_result(h->mail, &c, w->life);
+	if (broker_result(w->broker, number, h->job, h->site, &c, w->now) < 0)
+		sim_fail("the result of job %llu is not allowed", (unsigned long long)h->job);
+	if (w->sabotage == SABOTAGE_CONFIRM)
+		peers_confirm(w, &e);
+	world_run(w);
+}
+
+static void say(struct world *w, struct held *h, size_t i, enum outcome o)
+{
+	static const uint16_t codes[] = {[OUTCOME_DELIVERED] = 250,
+	    [OUTCOME_DEFERRED] = 451,
+	    [OUTCOME_FAILED] = 550};
+	struct change_rcpt *c = &h->said[h->n_said++];
+
+	*c = (struct change_rcpt){.index = h->index[i],
+	    .outcome = o,
+	    .code = codes[o],
+	    .esc = {(uint8_t)(codes[o] / 100), 1, 1},
+	    .host = SPAN("host.test"),
+	    .reply = SPAN("as the dice fell")};
+	if (o == OUTCOME_DELIVERED)
+		h->mail->rcpt[h->index[i]].delivered++;
+	(void)w;
+}
+
+static enum outcome roll_outcome(struct world *w)
+{
+	uint64_t dice = sim_below(&w->rng, w->peers->calm ? 85 : 100);
+
+	return dice < 75   ? OUTCOME_DELIVERED
+	       : dice < 85 ? OUTCOME_FAILED
+			   : OUTCOME_DEFERRED;
+}
+
+/* The host has spoken about all recipients, or does not speak at all. */
+static void finish(struct world *w, unsigned number, struct held *h)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+	struct line *l = line_find(s, h->conn);
+	bool whole = h->last && h->got == h->mail->size;
+
+	h->site = number != MDA && !w->peers->calm && sim_once_in(&w->rng, 15);
+	for (size_t i = 0; i < h->n; i++) {
+		enum outcome o = h->site || h->broken ? OUTCOME_DEFERRED : roll_outcome(w);
+
+		if (!whole && o == OUTCOME_DELIVERED)
+			o = OUTCOME_DEFERRED;
+		if (o != OUTCOME_DEFERRED || !sim_once_in(&w->rng, 8))
+			say(w, h, i, o);
+	}
+	h->state = HELD_DONE;
+	for (size_t i = 0; i < h->n; i++) {
+		if (!said_final(h, h->index[i]))
+			let_go(w, h, i);
+	}
+	sim_note("worker %u: job %llu is done%s", number, (unsigned long long)(h->job & 0xffffff),
+	    h->site ? ", the host is away" : "");
+	if (l != NULL)
+		l->messages++;
+	send_result(w, number, h);
+	l = line_find(s, h->conn);
+	if (l == NULL || !world_alive(w))
+		return;
+	if (number == MDA)
+		*l = s->line[--s->n_line];
+	else if (h->site || h->broken || l->messages >= h->conn_messages)
+		line_close(w, number, l);
+}
+
+/* ---- a turn of a worker ------------------------------------------------------------------- */
+
+static void take_frame(struct world *w, unsigned number, const struct worker_frame *f)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+	struct held *h = held_find(s, f->job);
+
+	s->octets -= f->octets;
+	if (h == NULL)
+		return;
+	if (f->kind == FRAME_JOB) {
+		h->state = HELD_RUNNING;
+		if (line_find(s, h->conn) == NULL)
+			(void)!line_open(s, h->conn);
+	} else if (f->kind == FRAME_BODY && h->state == HELD_RUNNING) {
+		h->got += f->octets;
+		h->used += f->octets;
+		h->last = h->last || f->last;
+	} else if (f->kind == FRAME_CONFIRM && h->state == HELD_DONE) {
+		held_forget(w, s, h);
+	}
+}
+
+static void read_frames(struct world *w, unsigned number, size_t n)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	for (size_t i = 0; i < n; i++)
+		take_frame(w, number, &s->frame[i]);
+	s->n_frame -= n;
+	s->sent -= n;
+	memmove(s->frame, s->frame + n, s->n_frame * sizeof(*s->frame));
+	if (s->blocked && s->octets < MAILBOX_LOW && s->connected) {
+		s->blocked = false;
+		broker_worker_blocked(w->broker, number, false, w->now);
+		world_run(w);
+	}
+}
+
+static void work(struct world *w, unsigned number, struct held *h)
+{
+	if (h->state == HELD_DONE) {
+		if (sim_once_in(&w->rng, 10)) /* said once more */
+			send_result(w, number, h);
+		return;
+	}
+	if (h->state == HELD_COMING)
+		return;
+	if (h->used >= CREDIT_STEP && w->peers->worker[number].connected) {
+		h->granted += h->used;
+		if (broker_body_credit(w->broker, number, h->job, (uint32_t)h->used) < 0)
+			sim_fail("credit is not allowed");
+		h->used = 0;
+		world_run(w);
+		return;
+	}
+	if (h->last || h->broken || (!w->peers->calm && sim_once_in(&w->rng, 25)))
+		finish(w, number, h);
+}
+
+static void name_all(struct world *w, unsigned number)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	for (size_t i = 0; i < s->n_held && w->sabotage != SABOTAGE_HOLDING; i++) {
+		const struct held *h = s->held[i];
+
+		if (broker_holding(w->broker, number, h->job, h->conn, &h->mail->id, h->index,
+			h->n) < 0)
+			sim_fail("worker %u may not say what it holds", number);
+	}
+	s->named = true;
+	sim_note("worker %u has named %zu jobs", number, s->n_held);
+	broker_holding_done(w->broker, number, w->now);
+	world_run(w);
+	for (size_t i = 0; i < s->n_held && world_alive(w); i++) {
+		if (s->held[i]->state == HELD_DONE)
+			send_result(w, number, s->held[i]);
+	}
+}
+
+static void come(struct world *w, unsigned number)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	sim_note("worker %u comes", number);
+	s->up = s->connected = true;
+	s->named = s->blocked = false;
+	broker_worker_up(w->broker, number, number == MDA ? WORKER_MDA : WORKER_SENDER);
+}
+
+void worker_meet(struct world *w, unsigned number)
+{
+	if (w->peers->worker[number].up)
+		come(w, number);
+}
+
+void worker_die(struct world *w, unsigned number)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	sim_note("worker %u dies", number);
+	while (s->n_held > 0)
+		held_forget(w, s, s->held[0]);
+	s->n_line = s->n_frame = s->sent = s->octets = 0;
+	s->up = false;
+	if (s->connected && world_alive(w)) {
+		s->connected = false;
+		broker_worker_down(w->broker, number, w->now);
+		world_run(w);
+	}
+	s->connected = false;
+}
+
+/* Jobs whose content is not all here can never be finished; the others go on. */
+void worker_queue_gone(struct world *w, struct sim_worker *s)
+{
+	unsigned number = (unsigned)(s - w->peers->worker);
+
+	if (!s->connected)
+		return;
+	s->connected = false;
+	s->n_frame = s->sent;
+	read_frames(w, number, s->n_frame);
+	s->octets = 0;
+	for (size_t i = s->n_held; i > 0; i--) {
+		struct held *h = s->held[i - 1];
+
+		h->old = true;
+		if (h->state == HELD_COMING || (h->state == HELD_RUNNING && !h->last))
+			held_forget(w, s, h);
+	}
+	for (size_t i = s->n_line; i > 0; i--) {
+		if (!line_busy(s, s->line[i - 1].number))
+			s->line[i - 1] = s->line[--s->n_line];
+	}
+}
+
+void worker_step(struct world *w, unsigned number)
+{
+	struct sim_worker *s = &w->peers->worker[number];
+
+	if (!s->up) {
+		if (w->peers->calm || sim_once_in(&w->rng, 20))
+			come(w, number);
+		return;
+	}
+	if (!sim_once_in(&w->rng, 8))
+		s->sent = s->n_frame;
+	if (!w->peers->calm && sim_once_in(&w->rng, 300)) {
+		worker_die(w, number);
+		return;
+	}
+	if (!s->named && sim_once_in(&w->rng, 4)) {
+		name_all(w, number);
+		return;
+	}
+	if (s->sent > 0 && !sim_once_in(&w->rng, 3)) {
+		read_frames(w, number, 1 + (size_t)sim_below(&w->rng, s->sent));
+		return;
+	}
+	if (s->n_held > 0)
+		work(w, number, s->held[sim_below(&w->rng, s->n_held)]);
+	if (world_alive(w) && s->n_line > 0 && sim_once_in(&w->rng, 40)) {
+		struct line *l = &s->line[sim_below(&w->rng, s->n_line)];
+
+		if (number != MDA && !line_busy(s, l->number))
+			line_close(w, number, l);
+	}
+}
