@@ -27,7 +27,9 @@
 enum {
 	LINE_MAX_BYTES = 32 << 10,
 	OUT_MAX = 4 << 20,
-	ASK_PATIENCE = 1000000, /* microseconds for the last question to the queue */
+	ASK_PATIENCE = 1000000, /* microseconds for a question to the queue */
+	GATHER = 5,             /* milliseconds */
+	PIPE_SIZE = 1 << 20,
 };
 
 struct dev {
@@ -40,7 +42,7 @@ struct dev {
 	struct buf line, out;
 	bool skipping; /* the rest of a line that is too long */
 	bool ready, stopping;
-	int64_t queued; /* messages left when it was stopped; -1: not known */
+	int64_t found, queued; /* messages in the queue at start and end; -1: not known */
 	int status;
 };
 
@@ -97,6 +99,8 @@ static bool start_server(struct dev *d, struct span bundle)
 	d->log_fd = log_pipe[0];
 	d->ready_fd = ready_pipe[0];
 	fcntl(d->log_fd, F_SETFL, O_NONBLOCK);
+	/* Room for what is logged while we draw; without it lines would be lost earlier. */
+	(void)fcntl(d->log_fd, F_SETPIPE_SZ, PIPE_SIZE);
 	d->child = fork();
 	if (d->child == 0)
 		in_child(d, bundle, log_pipe[1], ready_pipe[1]);
@@ -144,22 +148,21 @@ static void put_places(const struct dev *d, struct buf *out)
 				 "keep it: godwit dev --data ./mail");
 	else
 		buf_addf(out, "\n  Data      %s", s->dir);
-	if (d->show.n.recovered > 0)
-		buf_addf(out, " (%llu queued messages found, going on with them)",
-		    (unsigned long long)d->show.n.recovered);
+	if (d->found > 0)
+		buf_addf(out, "     going on with %lld queued message%s", (long long)d->found,
+		    d->found == 1 ? "" : "s");
 	buf_addf(out, "\n  Control   GODWIT_CONTROL=%s/control godwit queue\n\n", s->dir);
 }
 
 static void put_hints(const struct dev *d, struct buf *out)
 {
-	const char *port = strrchr(d->setup.listen[0], ':');
-	bool usual = strcmp(port, ":2525") == 0 || strcmp(port, ":1025") == 0;
+	bool usual = strcmp(d->setup.listen[0], "127.0.0.1:2525") == 0;
 
 	if (d->setup.open)
 		buf_add_str(out, "WARNING: it listens beyond this machine: whoever reaches it can "
 				 "put mail into it.\n");
 	buf_add_str(out, "Try it:   godwit send you@example.com");
-	if (!usual || d->setup.open)
+	if (!usual)
 		buf_addf(out, " --server %s", d->setup.listen[0]);
 	buf_add_str(out, "          (in another terminal)\n"
 			 "Faults:   send to 451@any.test, 550@any.test, slow@any.test, "
@@ -208,25 +211,29 @@ static void print_banner_json(const struct dev *d)
 /* ---- the log
  * -------------------------------------------------------------------------------------- */
 
+static void print_shown(struct dev *d)
+{
+	dev_show_rest(&d->show, &d->out);
+	if (d->g.quiet)
+		buf_clear(&d->out);
+	terminal_print(&d->out);
+}
+
 static void take_line(struct dev *d, struct span line)
 {
 	bool of_log = line.n > 0 && line.p[0] == '{';
 
 	if (d->g.json && of_log) {
-		dev_show_line(&d->show, line, &d->out);
-		buf_clear(&d->out);
 		buf_add_span(&d->out, line);
 		buf_add_byte(&d->out, '\n');
 		return;
 	}
 	if (of_log) {
 		dev_show_line(&d->show, line, &d->out);
-		if (d->g.quiet)
-			buf_clear(&d->out);
 		return;
 	}
 	/* Not of the log: why it cannot start, the last words of a process. */
-	terminal_print(&d->out);
+	print_shown(d);
 	dev_show_line(&d->show, line, &d->out);
 	fprintf(stderr, "%.*s", SPAN_ARG(buf_view(&d->out)));
 	buf_clear(&d->out);
@@ -254,7 +261,7 @@ static void take_log(struct dev *d, struct span in)
 			end_line(d);
 		in = span_skip(in, part.n + 1);
 		if (buf_len(&d->out) > OUT_MAX / 2)
-			terminal_print(&d->out);
+			print_shown(d);
 	}
 }
 
@@ -269,14 +276,14 @@ static bool read_log(struct dev *d)
 		if (n > 0)
 			take_log(d, span_of(in, (size_t)n));
 	} while (n == (ssize_t)sizeof(in));
-	terminal_print(&d->out);
+	print_shown(d);
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 /* ---- the end
  * -------------------------------------------------------------------------------------- */
 
-/* How much stays in the queue, asked while somebody can still answer. */
+/* How much a queue that outlives us holds. */
 static int64_t ask_queued(const struct dev *d)
 {
 	char socket[PATH_MAX + 16];
@@ -339,8 +346,7 @@ static void become_ready(struct dev *d)
 	d->ready_fd = -1;
 	if (!d->ready)
 		return;
-	/* What the log says of the spool belongs into the banner. */
-	read_log(d);
+	d->found = ask_queued(d);
 	if (d->g.json)
 		print_banner_json(d);
 	else
@@ -369,8 +375,12 @@ static void watch(struct dev *d)
 			die("poll: %s", strerror(errno));
 		if (p[0].revents)
 			become_ready(d);
-		if (p[1].revents)
+		if (p[1].revents) {
+			/* The processes write each for itself: what belongs together comes close
+			   together. */
+			poll(NULL, 0, GATHER);
 			more = read_log(d);
+		}
 		if (p[2].revents)
 			take_signal(d);
 		if (ferror(stdout) && !d->stopping)
@@ -426,7 +436,7 @@ int cmd_dev(const struct cmd_globals *g, int argc, char **argv)
 	int code;
 
 	d.g = *g;
-	d.queued = -1;
+	d.found = d.queued = -1;
 	if (!flags_read(&f, &argc, argv, &code))
 		return code;
 	if (argc > 1)
@@ -436,9 +446,10 @@ int cmd_dev(const struct cmd_globals *g, int argc, char **argv)
 		code = dev_choose_listeners(s);
 	if (code == CMD_OK)
 		code = dev_make_dirs(s);
-	d.show.forward = s->forward != NULL;
+	dev_show_init(&d.show, s->forward != NULL);
 	if (code == CMD_OK)
 		code = run(&d);
+	dev_show_fini(&d.show);
 	dev_remove_dirs(s);
 	return code;
 }

@@ -161,8 +161,16 @@ static int make_temporary(struct dev_setup *s)
 	return CMD_OK;
 }
 
+static int bad_path(const char *path)
+{
+	return complain(
+	    path, "the path is too long, or has one of \" % $ in it; choose another with --data");
+}
+
 static int make_lasting(struct dev_setup *s)
 {
+	if (!dev_path_usable(s->data))
+		return bad_path(s->data);
 	if (mkdir(s->data, 0700) < 0 && errno != EEXIST)
 		return complain(s->data, strerror(errno));
 	if (realpath(s->data, s->dir) == NULL)
@@ -208,8 +216,7 @@ int dev_make_dirs(struct dev_setup *s)
 	if (code != CMD_OK)
 		return code;
 	if (!dev_path_usable(s->dir))
-		return complain(s->dir,
-		    "the path is too long, or has one of \" % $ in it; choose another with --data");
+		return bad_path(s->dir);
 	choose_user(s);
 	if (mailbox_owner(s, &owner) < 0)
 		return complain("nobody", "there is no such user");
@@ -243,7 +250,8 @@ void dev_config(const struct dev_setup *s, struct buf *out)
 	buf_add_str(out, "hostname localhost\nlisten mx");
 	for (size_t i = 0; i < s->n_listen; i++)
 		buf_addf(out, " %s", s->listen[i]);
-	buf_add_str(out, "\ntrust 127.0.0.0/8 ::1\n");
+	buf_add_str(out, "\ntrust 127.0.0.0/8 ::1\n"
+			 "limits { connections 1000 per-ip 1000; transactions 1000000 }\n");
 	/* Caught mail harms nobody: whoever can reach the catcher may put mail into it. */
 	if (s->open && s->forward == NULL)
 		buf_add_str(out, "trust 0.0.0.0/0 ::/0\nallow-open-relay yes\n");

@@ -13,7 +13,8 @@ enum {
 	SUBJECT_SHOWN = 50,
 	REPLY_SHOWN = 160,
 	VALUE_MAX = 4096,
-	SLUG_MAX = 64
+	SLUG_MAX = 64,
+	LATER_MAX = 1 << 20
 };
 
 /* ---- values of an event --------------------------------------------------------------------- */
@@ -237,22 +238,37 @@ static void show_event(struct dev_show *d, const json_t *e, struct buf *out)
 	} else if (is_event(e, "reject")) {
 		show_reject(d, e, out);
 	} else if (is_event(e, "delivered")) {
-		show_delivered(d, e, out);
+		show_delivered(d, e, &d->later);
 	} else if (is_event(e, "deferred")) {
 		d->n.deferred++;
-		show_outcome(e, "deferred", out);
+		show_outcome(e, "deferred", &d->later);
 	} else if (is_event(e, "bounced") || is_event(e, "expired")) {
 		d->n.bounced++;
-		show_outcome(e, is_event(e, "bounced") ? "bounced" : "expired", out);
+		show_outcome(e, is_event(e, "bounced") ? "bounced" : "expired", &d->later);
 	} else if (is_event(e, "role.died")) {
 		show_died(e, out);
 	} else if (is_event(e, "error")) {
 		show_error(e, "error: ", "text", out);
 	} else if (is_event(e, "spool.low") || is_event(e, "spool.failed")) {
 		show_error(e, "the spool is full or damaged: ", "ev", out);
-	} else if (is_event(e, "spool.recovered")) {
-		d->n.recovered = (uint64_t)get_number(e, "messages");
 	}
+}
+
+void dev_show_init(struct dev_show *d, bool forward)
+{
+	*d = (struct dev_show){.forward = forward};
+	buf_init(&d->later, LATER_MAX);
+}
+
+void dev_show_fini(struct dev_show *d)
+{
+	buf_fini(&d->later);
+}
+
+void dev_show_rest(struct dev_show *d, struct buf *out)
+{
+	buf_add_span(out, buf_view(&d->later));
+	buf_clear(&d->later);
 }
 
 void dev_show_line(struct dev_show *d, struct span line, struct buf *out)
@@ -261,6 +277,8 @@ void dev_show_line(struct dev_show *d, struct span line, struct buf *out)
 
 	if (line.n == 0)
 		return;
+	if (buf_len(&d->later) > LATER_MAX / 2)
+		dev_show_rest(d, out);
 	if (line.p[0] != '{') {
 		/* Not of the log: last words of a process. */
 		terminal_text(out, line, 0);

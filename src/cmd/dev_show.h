@@ -10,17 +10,20 @@
 
 struct dev_counts {
 	uint64_t accepted, refused, delivered, deferred, bounced, unread;
-	/* What the spool held at the start. */
-	uint64_t recovered;
 };
 
 struct dev_show {
 	bool forward; /* deliveries are worth a line of their own */
 	struct dev_counts n;
+	struct buf later; /* lines about what became of messages, behind those of their arrival */
 };
 
+void dev_show_init(struct dev_show *d, bool forward);
+void dev_show_fini(struct dev_show *d);
 /* One line of the log, without its end: appends nothing or whole lines to out. */
 void dev_show_line(struct dev_show *d, struct span line, struct buf *out);
+/* What was held back, so that a message is not seen deferred before it is seen to arrive. */
+void dev_show_rest(struct dev_show *d, struct buf *out);
 
 /* The text of RFC 2047 words in a header field, as UTF-8 octets; words in other character sets, and
  * what is damaged, stay as they are. */

@@ -166,6 +166,8 @@ static int check_flags(struct send *s)
 		return flags_usage("send", "--subject must be one line");
 	if (s->show != NULL && strcmp(s->show, "smtp") != 0)
 		return flags_usage("send", "--show knows 'smtp' only, not '%s'", s->show);
+	if (s->count == 0)
+		return flags_usage("send", "--count 0 leaves nothing to do");
 	if (s->size > MESSAGE_MAX / 2)
 		return flags_usage("send", "--size is at most 512m");
 	return CMD_OK;

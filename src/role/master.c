@@ -259,17 +259,19 @@ static void plan_slots(struct master *m)
 /* Looked up here once: what the look-up needs is then loaded in all children too. */
 static void check_users(const struct master *m)
 {
+	const char *user = m->config->run_as;
+	unsigned strangers = 0, uid, gid;
+
 	for (int role = ROLE_SMTPD; role < ROLE_COUNT; role++) {
-		unsigned uid, gid;
-		int found = sandbox_ids(m->config->run_as, (enum role)role, &uid, &gid);
+		int found = sandbox_ids(user, (enum role)role, &uid, &gid);
 
 		if (found < 0)
-			die("there is no user %s, and no nobody either", m->config->run_as);
-		if (found == 1)
-			log_error("there is no user %s-%s and no user %s: %s runs as nobody",
-			    m->config->run_as, role_names[role], m->config->run_as,
-			    role_names[role]);
+			die("there is no user %s, and no nobody either", user);
+		strangers += found == 1;
 	}
+	if (strangers > 0)
+		log_error("%u roles run as nobody: there is no user %s, nor %s-smtpd and so on",
+		    strangers, user, user);
 }
 
 /* Who may talk to the control socket besides its owner. */

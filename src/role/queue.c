@@ -13,7 +13,7 @@
 enum {
 	HOUSE_EVERY = 1000000,   /* microseconds between looks at the store */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
-	MEMORY_MAX = 256 << 20,
+	MEMORY_MAX = 64 << 20,
 };
 
 static const enum record_type record_types[] = {[BROKER_MESSAGE] = REC_MESSAGE,

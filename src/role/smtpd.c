@@ -147,6 +147,7 @@ static void orphaned(void *arg)
 static void queue_drained(void *arg, struct ipc *c)
 {
 	(void)c;
+	each_txn(arg, txn_queue_drained);
 	release_held(arg);
 }
 

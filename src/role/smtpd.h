@@ -1,7 +1,7 @@
 /*
  * What the files of the receiver share. smtpd.c: start, listeners, the channel
  * to the queue; smtpd_session.c: one client and its engine; smtpd_txn.c: one
- * message on its way to the queue.
+ * message on its way to the queue; smtpd_content.c: its header and body.
  */
 #ifndef GW_ROLE_SMTPD_H
 #define GW_ROLE_SMTPD_H
@@ -22,6 +22,7 @@ enum {
 	SMTPD_PART = 64 << 10,
 	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
 	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
+	SMTPD_MEMORY_HIGH = 64 << 20, /* above it content goes ahead in parts early */
 	SMTPD_HOPS_MAX = 100,         /* Received fields; RFC 5321 section 6.3 */
 	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
 };
@@ -44,6 +45,9 @@ struct transaction {
 	uint32_t window;     /* octets of parts that may still be sent */
 	struct span subject; /* when the log is to show it */
 	bool parts_failed, committed, too_big_header;
+	bool waiting;   /* whole, but the channel to the queue is full */
+	size_t counted; /* of smtpd.in_memory */
+	struct body_facts facts;
 	bool judged, headless; /* the first line was looked at; it is no header field */
 	int status;            /* of failed parts */
 	int64_t committed_at;
@@ -74,6 +78,7 @@ struct smtpd {
 	TAILQ_HEAD(session_list, session) sessions;
 	size_t n_sessions, n_lingering;
 	uint64_t next_txn, parts_in_flight;
+	size_t in_memory; /* content of all messages that is held here */
 	struct master_link master;
 	uint8_t random[512];
 	size_t random_left;
@@ -131,7 +136,6 @@ struct transaction *txn_new(struct session *s, const struct server_event *mail);
 void txn_free(struct transaction **t);
 /* False: too many recipients or too much memory. */
 bool txn_add_rcpt(struct transaction *t, const struct address *a);
-void txn_body(struct transaction *t, struct span data);
 /* The content is whole. True: the verdict comes later (COMMIT was sent); else *r. */
 bool txn_end(
     struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason);
@@ -140,7 +144,16 @@ void txn_credit(struct transaction *t, uint32_t octets, int status);
 void txn_committed(struct transaction *t, enum commit_status status);
 /* The queue was replaced: ask what became of the COMMIT, or know that the parts are lost. */
 void txn_queue_changed(struct transaction *t);
+/* The channel to the queue has room again. */
+void txn_queue_drained(struct transaction *t);
 /* The queue is gone and its successor not there yet. */
 void txn_queue_gone(struct transaction *t);
+
+/* smtpd_content.c */
+void txn_body(struct transaction *t, struct span data);
+/* Sends what may go ahead; holds or releases the client. */
+void txn_send_parts(struct transaction *t);
+void txn_forget_content(struct transaction *t);
+bool content_starts_with_field(struct span head);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4, FIRST_LINE_MAX = 1000 };
+enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {
@@ -58,8 +58,7 @@ void txn_free(struct transaction **pt)
 	abort_parts(t);
 	map_del(&t->session->smtpd->txns, span_of(&t->number, sizeof(t->number)));
 	arena_reset(&t->arena);
-	buf_fini(&t->head);
-	buf_fini(&t->rest);
+	txn_forget_content(t);
 	free(t->rcpt);
 	free(t);
 	*pt = NULL;
@@ -77,108 +76,6 @@ bool txn_add_rcpt(struct transaction *t, const struct address *a)
 	}
 	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr};
 	return true;
-}
-
-/* ---- content ------------------------------------------------------------------------------ */
-
-static bool may_send_part(const struct transaction *t)
-{
-	struct smtpd *d = t->session->smtpd;
-
-	return d->queue != NULL && !ipc_full(d->queue) && t->window >= SMTPD_PART &&
-	       d->parts_in_flight < SMTPD_PARTS_TOTAL;
-}
-
-static void send_part(struct transaction *t)
-{
-	struct smtpd *d = t->session->smtpd;
-	struct span part[2] = {
-	    span_of(&t->number, sizeof(t->number)), span_first(buf_view(&t->rest), SMTPD_PART)};
-
-	if (ipc_send(d->queue, IPC_PART, part, 2, -1) < 0) {
-		t->parts_failed = true;
-		return;
-	}
-	t->in_parts += part[1].n;
-	t->window -= (uint32_t)part[1].n;
-	d->parts_in_flight += part[1].n;
-	buf_drop(&t->rest, part[1].n);
-}
-
-static void send_parts(struct transaction *t)
-{
-	while (!t->parts_failed && buf_len(&t->rest) > SMTPD_WHOLE_MAX && may_send_part(t))
-		send_part(t);
-	if (t->parts_failed) /* it will be refused: what still comes is not kept */
-		buf_clear(&t->rest);
-	session_hold(t->session, buf_len(&t->rest) > SMTPD_WHOLE_MAX);
-}
-
-/* Content whose first line is no header field has no header: it must not run into ours. */
-static bool starts_with_field(struct span head)
-{
-	struct header_walk w = header_walk_of(head);
-	struct header_field f;
-
-	return span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
-}
-
-/* Judged when the first line is there: without a header all of it is body. */
-static void judge_first_line(struct transaction *t)
-{
-	struct span head = buf_view(&t->head);
-
-	if (t->judged || (span_find(head, '\n') < 0 && head.n < FIRST_LINE_MAX))
-		return;
-	t->judged = true;
-	if (starts_with_field(head))
-		return;
-	t->scan.done = true;
-	buf_add_span(&t->rest, head);
-	buf_clear(&t->head);
-	t->headless = true;
-}
-
-static void take_header(struct transaction *t, struct span *data)
-{
-	size_t n = header_scan_feed(&t->scan, *data);
-
-	if (buf_len(&t->head) + n > SMTPD_HEADER_MAX && t->judged)
-		t->too_big_header = true;
-	if (!t->too_big_header)
-		buf_add(&t->head, data->p, n);
-	*data = span_skip(*data, n);
-	judge_first_line(t);
-}
-
-void txn_body(struct transaction *t, struct span data)
-{
-	if (!t->scan.done)
-		take_header(t, &data);
-	if (t->parts_failed || t->too_big_header)
-		return;
-	if (data.n > 0 && buf_add_span(&t->rest, data) < 0) {
-		t->parts_failed = true;
-		t->status = GW_EFULL;
-	}
-	if (buf_len(&t->rest) > SMTPD_WHOLE_MAX)
-		send_parts(t);
-}
-
-void txn_credit(struct transaction *t, uint32_t octets, int status)
-{
-	struct smtpd *d = t->session->smtpd;
-	uint32_t most = SMTPD_PART_WINDOW - t->window;
-
-	if (octets > most)
-		octets = most;
-	t->window += octets;
-	d->parts_in_flight -= octets;
-	if (status != COMMIT_OK && !t->committed) {
-		t->parts_failed = true;
-		t->status = status == COMMIT_FULL ? GW_ENOSPC : GW_EIO;
-	}
-	send_parts(t);
 }
 
 /* ---- the end of data ----------------------------------------------------------------------- */
@@ -278,7 +175,7 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	buf_init(&head, SMTPD_HEADER_MAX + 8192);
 	put_received(t, &head);
 	if (t->headless ||
-	    (!t->judged && buf_len(&t->head) > 0 && !starts_with_field(buf_view(&t->head))))
+	    (!t->judged && buf_len(&t->head) > 0 && !content_starts_with_field(buf_view(&t->head))))
 		buf_add_str(&head, "\r\n");
 	buf_add_span(&head, buf_view(&t->head));
 	sent = !buf_failed(&head) && send_commit(t, facts, buf_view(&head));
@@ -297,10 +194,31 @@ static void keep_subject(struct transaction *t)
 	buf_fini(&b);
 }
 
+static void commit_unavailable(struct reply *r, const char **reason)
+{
+	*r = REPLY(451, 4, 3, 0, "The queue is not available; please try again");
+	*reason = "queue_away";
+}
+
+/* Hands it over. False: it cannot be. */
+static bool hand_over(struct transaction *t)
+{
+	if (t->session->smtpd->queue == NULL || !commit(t, &t->facts))
+		return false;
+	if (t->session->smtpd->config->log_subject)
+		keep_subject(t);
+	t->waiting = false;
+	t->committed = true;
+	t->committed_at = loop_now(t->session->smtpd->loop);
+	txn_forget_content(t);
+	return true;
+}
+
 bool txn_end(
     struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason)
 {
-	const struct reply *refusal = smtpd_refusal(t->session->smtpd);
+	struct smtpd *d = t->session->smtpd;
+	const struct reply *refusal = smtpd_refusal(d);
 
 	if (check_content(t, r, reason) < 0)
 		return false;
@@ -309,18 +227,31 @@ bool txn_end(
 		*reason = "not_accepting";
 		return false;
 	}
-	if (t->session->smtpd->queue == NULL || !commit(t, facts)) {
-		*r = REPLY(451, 4, 3, 0, "The queue is not available; please try again");
-		*reason = "queue_away";
-		return false;
-	}
-	if (t->session->smtpd->config->log_subject)
-		keep_subject(t);
-	t->committed = true;
-	t->committed_at = loop_now(t->session->smtpd->loop);
-	buf_fini(&t->head);
-	buf_fini(&t->rest);
-	return true;
+	t->facts = *facts;
+	t->waiting = d->queue != NULL && ipc_full(d->queue);
+	if (t->waiting || hand_over(t))
+		return true;
+	commit_unavailable(r, reason);
+	return false;
+}
+
+/* It waited for the queue in vain. */
+static void give_up(struct transaction *t)
+{
+	struct session *s = t->session;
+	struct reply r;
+	const char *reason;
+
+	t->waiting = false;
+	commit_unavailable(&r, &reason);
+	session_log_reject(s, "eom", &r, reason, (struct place){0}, SPAN_NONE);
+	session_answer(s, &r);
+}
+
+void txn_queue_drained(struct transaction *t)
+{
+	if (t->waiting && !ipc_full(t->session->smtpd->queue) && !hand_over(t))
+		give_up(t);
 }
 
 /* ---- what the queue says ------------------------------------------------------------------- */
@@ -390,9 +321,13 @@ void txn_queue_changed(struct transaction *t)
 
 void txn_queue_gone(struct transaction *t)
 {
+	if (t->waiting) {
+		give_up(t);
+		return;
+	}
 	if (t->in_parts > 0 && !t->committed) {
 		t->parts_failed = true;
 		t->status = GW_EIO;
-		send_parts(t);
+		txn_send_parts(t);
 	}
 }

@@ -172,6 +172,8 @@ static int flush_chunk(struct store *s)
 static void activate(struct store *s, struct segment *seg, uint64_t at, uint32_t pad)
 {
 	pthread_mutex_lock(&s->lock);
+	if (s->active)
+		s->active->proven = s->active->left = true;
 	store_append(s, seg);
 	s->active = seg;
 	s->active_at = at;

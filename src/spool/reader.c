@@ -13,7 +13,8 @@ void segment_reader_fini(struct reader *r)
 {
 	free(r->mem);
 	free(r->meta);
-	free(r->holes);
+	free(r->holes.v);
+	free(r->damage.v);
 	*r = (struct reader){0};
 }
 
@@ -22,8 +23,7 @@ void segment_reader_start(struct reader *r, const struct segment *seg)
 	r->seg = seg;
 	r->at = SEGMENT_START;
 	r->window_n = 0;
-	r->n_holes = 0;
-	r->damaged = r->damaged_at = 0;
+	r->holes.n = r->damage.n = 0;
 	r->sealed = false;
 	r->last_flush = 0;
 	r->last_end = SEGMENT_START;
@@ -83,19 +83,25 @@ static int look(struct reader *r, uint64_t at, size_t want, struct span *out)
 	return 0;
 }
 
-static void add_hole(struct reader *r, uint64_t at, uint64_t bytes)
+static void push_hole(struct hole_list *l, const struct hole *h)
 {
-	if (r->n_holes == r->cap_holes) {
-		r->cap_holes = r->cap_holes ? 2 * r->cap_holes : 16;
-		r->holes = gw_realloc(r->holes, r->cap_holes * sizeof(*r->holes));
+	if (l->n == l->cap) {
+		l->cap = l->cap ? 2 * l->cap : 16;
+		l->v = gw_realloc(l->v, l->cap * sizeof(*l->v));
 	}
-	r->holes[r->n_holes++] = (struct hole){at, bytes};
+	l->v[l->n++] = *h;
 }
 
-static void note_damage(struct reader *r, uint64_t at)
+static void add_hole(struct reader *r, uint64_t at, uint64_t bytes)
 {
-	r->damaged++;
-	r->damaged_at = at;
+	push_hole(&r->holes, &(struct hole){.at = at, .bytes = bytes, .kind = HOLE_HEAD});
+}
+
+/* The record at r->at: its head is good. */
+static void add_record(
+    struct reader *r, enum hole_kind kind, uint64_t bytes, const struct record_head *h)
+{
+	push_hole(&r->holes, &(struct hole){r->at, bytes, kind, *h});
 }
 
 /* Everything before this offset was flushed: holes in it are damage. */
@@ -103,13 +109,13 @@ static void prove(struct reader *r, uint64_t offset)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < r->n_holes; i++) {
-		if (r->holes[i].at < offset)
-			note_damage(r, r->holes[i].at);
+	for (size_t i = 0; i < r->holes.n; i++) {
+		if (r->holes.v[i].at < offset)
+			push_hole(&r->damage, &r->holes.v[i]);
 		else
-			r->holes[kept++] = r->holes[i];
+			r->holes.v[kept++] = r->holes.v[i];
 	}
-	r->n_holes = kept;
+	r->holes.n = kept;
 }
 
 /* Where the records of the flush before this one's ended, this one's head says. */
@@ -166,8 +172,8 @@ void segment_reader_skip(struct reader *r, const struct record_head *h)
 		r->at += RECORD_HEADER;
 }
 
-/* Copies to `to` unless it is NULL. */
-static int sum_range(struct reader *r, uint64_t at, uint64_t n, uint8_t *to, uint64_t *sum)
+/* Over more octets than one look gives. */
+static int sum_pieces(struct reader *r, uint64_t at, uint64_t n, uint8_t *to, uint64_t *sum)
 {
 	struct store_read *state = NULL;
 	struct span s;
@@ -187,6 +193,23 @@ static int sum_range(struct reader *r, uint64_t at, uint64_t n, uint8_t *to, uin
 	return err;
 }
 
+/* Copies to `to` unless it is NULL. */
+static int sum_range(struct reader *r, uint64_t at, uint64_t n, uint8_t *to, uint64_t *sum)
+{
+	struct span s = SPAN_NONE;
+	int err = n > 0 ? look(r, at, 1, &s) : 0;
+
+	if (err != 0)
+		return err;
+	if (s.n < n)
+		return sum_pieces(r, at, n, to, sum);
+	s = span_first(s, (size_t)n);
+	if (to && s.n > 0)
+		memcpy(to, s.p, s.n);
+	*sum = spool_sum(s);
+	return 0;
+}
+
 static void meta_room(struct reader *r, size_t n)
 {
 	if (n <= r->meta_cap)
@@ -199,23 +222,25 @@ int segment_reader_take(struct reader *r, const struct record_head *h, struct sp
 {
 	uint64_t at = r->at + RECORD_HEADER, sum = 0;
 
+	*meta = SPAN_NONE;
 	if (r->at + record_size(h) > r->seg->end) {
-		add_hole(r, r->at, r->seg->end - r->at);
+		add_record(r, HOLE_SHORT, r->seg->end - r->at, h);
 		r->at += RECORD_HEADER;
 		return GW_ECORRUPT;
 	}
 	meta_room(r, h->meta_len);
 	int err = sum_range(r, at, h->meta_len, r->meta, &sum);
-	bool good = sum == h->meta_sum;
-	if (err == 0 && good) {
+	enum hole_kind bad = HOLE_META;
+	if (err == 0 && sum == h->meta_sum) {
+		bad = HOLE_BODY;
+		*meta = span_of(r->meta, h->meta_len);
 		err = sum_range(r, at + h->meta_len, h->body_len, NULL, &sum);
-		good = sum == h->body_sum;
 	}
 	if (err != 0)
 		return err;
+	bool good = bad == HOLE_BODY && sum == h->body_sum;
 	if (!good)
-		add_hole(r, r->at, record_size(h));
-	*meta = span_of(r->meta, h->meta_len);
+		add_record(r, bad, record_size(h), h);
 	pass(r, h);
 	return good ? 0 : GW_ECORRUPT;
 }
@@ -236,10 +261,11 @@ uint64_t segment_reader_settle(struct reader *r)
 
 	if (r->seg->proven)
 		prove(r, r->seg->end);
-	for (size_t i = 0; i < r->n_holes; i++)
-		torn += r->holes[i].bytes;
-	r->n_holes = 0;
+	for (size_t i = 0; i < r->holes.n; i++)
+		torn += r->holes.v[i].bytes;
 	if (tail_missing(r))
-		note_damage(r, r->last_end);
+		push_hole(&r->damage,
+		    &(struct hole){
+			.at = r->last_end, .bytes = r->seg->end - r->last_end, .kind = HOLE_TAIL});
 	return torn;
 }

@@ -9,8 +9,23 @@
 
 #include "spool/store-private.h"
 
+enum hole_kind {
+	HOLE_HEAD,  /* no header where one should be, or a damaged one: may be several records */
+	HOLE_META,  /* the head is good */
+	HOLE_BODY,  /* head and meta are good */
+	HOLE_SHORT, /* the head is good, the record ends behind its segment */
+	HOLE_TAIL,  /* the records end before the segment does */
+};
+
 struct hole {
 	uint64_t at, bytes;
+	enum hole_kind kind;
+	struct record_head head; /* unless HOLE_HEAD, HOLE_TAIL */
+};
+
+struct hole_list {
+	struct hole *v;
+	size_t n, cap;
 };
 
 struct reader {
@@ -24,9 +39,8 @@ struct reader {
 	uint8_t *meta;
 	size_t meta_cap;
 
-	struct hole *holes; /* not known yet to be damage */
-	size_t n_holes, cap_holes;
-	uint64_t damaged, damaged_at; /* holes known to be damage, the place of the last */
+	struct hole_list holes;  /* not known yet to be damage */
+	struct hole_list damage; /* known to be */
 
 	uint64_t last_flush, last_end; /* octets: begin of the last flush, end of the last record */
 	bool sealed;
@@ -42,10 +56,10 @@ int segment_reader_next(struct reader *r, struct record_head *h) gw_checked;
 /* Goes on behind this record without looking at it. */
 void segment_reader_skip(struct reader *r, const struct record_head *h);
 /* Checks meta and body and goes on behind the record: 0 and *meta (borrowed until the next call);
- * GW_ECORRUPT: noted as a hole; GW_EIO. */
+ * GW_ECORRUPT: noted as a hole, *meta is empty unless only the body is bad; GW_EIO. */
 int segment_reader_take(
     struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
-/* At the end of a segment: holes become damage or torn octets (the result). */
+/* At the end of a segment: holes become damage, or remain holes: torn octets (the result). */
 uint64_t segment_reader_settle(struct reader *r) gw_checked;
 
 #endif

@@ -163,10 +163,10 @@ static void end_segment(struct recovery *rec)
 	struct reader *rd = &rec->reader;
 
 	rec->damage.truncated += segment_reader_settle(rd);
-	rec->damage.records += rd->damaged;
-	if (rd->damaged > 0) {
+	rec->damage.records += rd->damage.n;
+	if (rd->damage.n > 0) {
 		rec->damage.segment = rd->seg->generation;
-		rec->damage.offset = rd->damaged_at;
+		rec->damage.offset = rd->damage.v[rd->damage.n - 1].at;
 	}
 	rec->in_segment = false;
 	rec->index++;

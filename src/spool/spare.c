@@ -19,7 +19,7 @@ void unused_fini(struct store *s, struct unused_list *l)
 	*l = (struct unused_list){0};
 }
 
-static uint64_t take_number(struct store *s)
+uint64_t store_take_number(struct store *s)
 {
 	pthread_mutex_lock(&s->lock);
 	uint64_t number = s->next_number++;
@@ -46,7 +46,7 @@ static void push_spare(struct store *s, const struct unused *u)
 
 static int make_new(struct store *s, struct unused *out)
 {
-	uint64_t number = take_number(s);
+	uint64_t number = store_take_number(s);
 
 	segment_format(out->name, SEGMENT_NEW, number);
 	out->handle = segment_create(s->disk, number, s->p.segment_size);
@@ -132,6 +132,16 @@ static void retired_renamed(struct store *s, const char *name)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Before the segment: an index never outlives it but by a crash, and then a start removes it. */
+static int remove_index(struct store *s, uint64_t generation)
+{
+	char name[DISK_NAME_MAX];
+
+	segment_format(name, SEGMENT_INDEX, generation);
+	int err = s->disk->ops->remove(s->disk, name);
+	return err == GW_ENOENT ? 0 : err;
+}
+
 /*
  * The first retired segment leaves the log on disk, and this is durable before the next one does:
  * a RESULT must outlive the message it ends. After a failed flush of the directory the name is
@@ -141,10 +151,12 @@ static int recycle(struct store *s, struct unused u, bool keep)
 {
 	struct disk *d = s->disk;
 	char name[DISK_NAME_MAX];
-	int err = 0;
+	int err = remove_index(s, u.generation);
 
+	if (err != 0)
+		return err;
 	if (keep) {
-		segment_format(name, SEGMENT_SPARE, take_number(s));
+		segment_format(name, SEGMENT_SPARE, store_take_number(s));
 		err = d->ops->rename(d, u.name, name);
 		/* Not there: a rename that was reported as failed took place. Then it is no spare.
 		 */
@@ -177,7 +189,7 @@ static int make_spare(struct store *s)
 
 	if (err != 0)
 		return err;
-	segment_format(name, SEGMENT_SPARE, take_number(s));
+	segment_format(name, SEGMENT_SPARE, store_take_number(s));
 	err = segment_write_once(d, u.handle, s->p.segment_size);
 	if (err == 0)
 		err = d->ops->rename(d, u.name, name);
@@ -191,30 +203,53 @@ static int make_spare(struct store *s)
 	return 0;
 }
 
-int store_prepare(struct store *s)
+static int prepare_retired(struct store *s)
 {
-	struct unused u;
-	uint64_t free_bytes, total;
+	struct unused u = {.handle = -1};
 
-	gw_check_magic(s, (uint32_t)STORE_MAGIC);
 	pthread_mutex_lock(&s->lock);
-	bool retired = s->retired.n > 0, few = s->spares.n < s->p.spares;
+	bool retired = s->retired.n > 0;
 	bool keep = s->spares.n < 2 * (size_t)s->p.spares;
 	if (retired)
 		u = s->retired.item[0];
 	pthread_mutex_unlock(&s->lock);
-
-	int err = 0;
-	if (retired) {
-		err = recycle(s, u, keep && u.good);
-	} else if (few) {
-		if (s->disk->ops->space(s->disk, &free_bytes, &total) != 0)
-			return GW_EIO;
-		if (free_bytes < s->p.reserve + s->p.segment_size)
-			return GW_ENOSPC;
-		err = make_spare(s);
-	} else {
+	if (!retired)
 		return 0;
-	}
+	int err = recycle(s, u, keep && u.good);
 	return err == 0 ? 1 : err;
+}
+
+static int prepare_spare(struct store *s)
+{
+	uint64_t free_bytes, total;
+
+	pthread_mutex_lock(&s->lock);
+	bool few = s->retired.n == 0 && s->spares.n < s->p.spares;
+	pthread_mutex_unlock(&s->lock);
+	if (!few)
+		return 0;
+	if (s->disk->ops->space(s->disk, &free_bytes, &total) != 0)
+		return GW_EIO;
+	if (free_bytes < s->p.reserve + s->p.segment_size)
+		return GW_ENOSPC;
+	int err = make_spare(s);
+	return err == 0 ? 1 : err;
+}
+
+int store_prepare(struct store *s)
+{
+	static int (*const work[])(struct store *) = {
+	    prepare_retired, prepare_spare, store_write_index};
+	int first = 0;
+
+	gw_check_magic(s, (uint32_t)STORE_MAGIC);
+	for (size_t i = 0; i < GW_ARRAY_LEN(work); i++) {
+		int rc = work[i](s);
+
+		if (rc > 0)
+			return rc;
+		if (first == 0)
+			first = rc;
+	}
+	return first;
 }

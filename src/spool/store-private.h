@@ -17,17 +17,21 @@ struct segment {
 	unsigned holds;
 	bool failed;   /* a write or flush failed: the file is never used again */
 	bool own_only; /* taken from the reserve: no mail until there is room again */
-	/* Recovery: where it ends (a TRUNCATE, or its size), and whether everything before that is
-	 * known to have been flushed. */
+	bool has_index; /* a file idx-G lies there; recovery found it good, or we wrote it */
+	unsigned index_tries;
+	/* Where it ends (a TRUNCATE, an index, or its size), and whether everything before that is
+	 * known to have been flushed; left: by a SEAL, or full. */
 	uint64_t end;
 	bool proven, left;
+	bool headless; /* the tools': its header page is damaged */
 };
 
 /* A file that is not in the log: ready for use, or retired and still under its old name. */
 struct unused {
 	char name[DISK_NAME_MAX];
 	int handle;
-	bool good; /* right size, no failure: may become a segment */
+	bool good;           /* right size, no failure: may become a segment */
+	uint64_t generation; /* retired: whose index goes with it */
 };
 
 struct unused_list {
@@ -81,6 +85,9 @@ enum { STORE_MAGIC = (int)GW_MAGIC('s', 't', 'o', 'r') };
 struct segment *store_find(struct store *s, uint64_t generation) gw_checked;
 /* Puts a segment at the end of the list. The lock is held. */
 void store_append(struct store *s, struct segment *seg);
+/* Puts a segment with this header into the list; the file, of this size, is its own from now on. */
+struct segment *store_adopt(
+    struct store *s, int handle, const struct segment_head *h, int64_t size);
 /* Octets that new segments may take: free space and spares. 0 or GW_EIO. */
 int store_room(struct store *s, uint64_t *room) gw_checked;
 
@@ -94,5 +101,12 @@ void unused_fini(struct store *s, struct unused_list *l);
 void chunk_fini(struct chunk *c);
 struct recovery *recovery_new(void);
 void recovery_free(struct recovery **r);
+/* What the first record of a segment says: where another one ends, or that it was left in order. 0
+ * or GW_EIO. */
+int recovery_first_record(struct store *s, const struct segment *seg, uint64_t *truncates) gw_checked;
+
+/* Writes the index of one segment that has none. As store_prepare. */
+int store_write_index(struct store *s) gw_checked;
+uint64_t store_take_number(struct store *s);
 
 #endif

@@ -90,7 +90,8 @@ static int read_header(struct store *s, int handle, struct segment_head *h)
 	return segment_decode(span_of(page, (size_t)got), h);
 }
 
-static void adopt_segment(struct store *s, int handle, const struct segment_head *h, int64_t size)
+struct segment *store_adopt(
+    struct store *s, int handle, const struct segment_head *h, int64_t size)
 {
 	struct segment *seg = gw_calloc(1, sizeof(*seg));
 
@@ -101,6 +102,7 @@ static void adopt_segment(struct store *s, int handle, const struct segment_head
 	/* A file cut short is read as far as it goes. */
 	seg->size = seg->end = (uint64_t)size < h->size ? page_down((uint64_t)size) : h->size;
 	insert_segment(s, seg);
+	return seg;
 }
 
 static int found_segment(struct store *s, const char *name, uint64_t generation)
@@ -119,7 +121,7 @@ static int found_segment(struct store *s, const char *name, uint64_t generation)
 	if (err == 0 && (h.generation != generation || h.size % SPOOL_PAGE != 0))
 		err = GW_EFORMAT;
 	if (err == 0) {
-		adopt_segment(s, handle, &h, size);
+		(void)store_adopt(s, handle, &h, size);
 		return 0;
 	}
 	s->disk->ops->close(s->disk, handle);
@@ -153,9 +155,10 @@ static int found_file(struct store *s, const char *name)
 
 	if (segment_parse(name, &kind, &number) != 0)
 		return 0;
-	if (kind != SEGMENT_LOG && number >= s->next_number)
+	if ((kind == SEGMENT_NEW || kind == SEGMENT_SPARE) && number >= s->next_number)
 		s->next_number = number + 1;
 	switch (kind) {
+	case SEGMENT_INDEX: return 0; /* when all segments are known */
 	case SEGMENT_LOG: return found_segment(s, name, number);
 	case SEGMENT_SPARE: return found_spare(s, name);
 	case SEGMENT_NEW: (void)s->disk->ops->remove(s->disk, name); return 0;
@@ -185,6 +188,35 @@ static int list_names(struct store *s, struct name **names, size_t *n)
 	return rc;
 }
 
+static bool has_name(const struct name *names, size_t n, const char *text)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(names[i].text, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* An index goes with its segment. That of a stranger stays: a tool may want it. */
+static void found_indexes(struct store *s, const struct name *names, size_t n)
+{
+	enum segment_name kind;
+	uint64_t number;
+	char of[DISK_NAME_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		if (segment_parse(names[i].text, &kind, &number) != 0 || kind != SEGMENT_INDEX)
+			continue;
+		struct segment *seg = store_find(s, number);
+
+		segment_format(of, SEGMENT_LOG, number);
+		if (seg)
+			seg->has_index = true;
+		else if (!has_name(names, n, of))
+			(void)s->disk->ops->remove(s->disk, names[i].text);
+	}
+}
+
 static int scan_directory(struct store *s, char *why, size_t why_size)
 {
 	struct name *names = NULL;
@@ -200,6 +232,8 @@ static int scan_directory(struct store *s, char *why, size_t why_size)
 		else if (err != 0)
 			snprintf(why, why_size, "%s: cannot be read", names[i].text);
 	}
+	if (err == 0)
+		found_indexes(s, names, n);
 	free(names);
 	return err == 0 || err == GW_EVERSION ? err : GW_EIO;
 }
@@ -312,7 +346,7 @@ void store_release(struct store *s, uint64_t segment)
 static void retire_oldest(struct store *s)
 {
 	struct segment *seg = s->segments[0];
-	struct unused u = {.handle = seg->handle};
+	struct unused u = {.handle = seg->handle, .generation = seg->generation};
 
 	u.good = !seg->failed && seg->size == s->p.segment_size;
 	segment_format(u.name, SEGMENT_LOG, seg->generation);
@@ -357,5 +391,7 @@ void store_stat(struct store *s, struct store_stat *out)
 	out->records = s->records;
 	out->segments = (unsigned)s->n_segments;
 	out->spares = (unsigned)s->spares.n;
+	for (size_t i = 0; i < s->n_segments; i++)
+		out->indexes += s->segments[i]->has_index;
 	pthread_mutex_unlock(&s->lock);
 }

@@ -57,6 +57,7 @@ struct store_params {
 	uint64_t reserve;      /* octets of free space that only "own" records may use */
 	unsigned spares;       /* written-once segments kept ready; up to twice as many are kept */
 	void (*random)(void *to, size_t n); /* unpredictable bytes: segment keys */
+	bool ignore_indexes; /* recovery reads the segments themselves, and gives all records out */
 };
 
 struct store;
@@ -79,6 +80,11 @@ void store_close(struct store **s);
  * read or flushed, the store can only be closed. Damaged records are skipped and reported in
  * *damage, which is settled segment by segment. The caller takes holds (store_hold) as it goes.
  * Types this program does not know are given out like all others.
+ *
+ * Of a segment with a good index, the index is read instead (docs/spool.md). It leaves PARTs out, and
+ * messages that were finished within the segment together with the changes that did it. Of those, what
+ * ended other messages comes as a RESULT; and while a receiver may still ask for the nonce, the
+ * message comes without content, with an envelope whose "ends" finishes its own only recipient.
  */
 struct store_damage {
 	uint64_t records;         /* so far */
@@ -86,6 +92,8 @@ struct store_damage {
 	uint64_t truncated; /* bytes of torn, never flushed records (as far as seen): not damage */
 	uint64_t truncates; /* segments that a TRUNCATE ended */
 	uint64_t strangers; /* segment files without a good header: left alone, never read */
+	uint64_t indexed;   /* segments of which the index was read */
+	uint64_t bad_indexes; /* damaged or of another segment: not used, written anew later */
 };
 int store_recover(struct store *s, struct store_record *r, struct store_damage *damage) gw_checked;
 
@@ -128,15 +136,16 @@ void store_release(struct store *s, uint64_t segment);
  * never the newest. Returns how many. Quick: store_prepare does the renaming and flushing. */
 unsigned store_retire(struct store *s);
 
-/* The index thread's work: makes a spare of one retired segment (or removes it if there are
- * enough), else makes a new spare if there are too few. 1: did something, 0: nothing to do,
- * GW_ENOSPC/GW_EIO: try again in a while. */
+/* The index thread's work, one piece at a time: makes a spare of a retired segment (or removes it if
+ * there are enough), else makes a new spare if there are too few, else writes the index of a segment
+ * that was left. What cannot be done does not keep the others from being done. 1: did something, 0:
+ * nothing to do, GW_ENOSPC/GW_EIO: try again in a while. */
 int store_prepare(struct store *s) gw_checked;
 
 struct store_stat {
 	uint64_t free_bytes, total_bytes; /* of the file system */
 	uint64_t bytes_written, commits, records;
-	unsigned segments, spares;
+	unsigned segments, spares, indexes;
 	bool accepting; /* room for new mail above the reserve, and not undecided */
 };
 void store_stat(struct store *s, struct store_stat *out);

@@ -11,6 +11,7 @@ struct txn {
 	uint64_t number;
 	size_t parts, sent; /* octets of the body to go in parts, and gone */
 	uint32_t window;
+	int64_t committed_at;
 	bool failed, committed, wants_ask;
 };
 
@@ -25,6 +26,7 @@ struct receiver_frame {
 struct receiver {
 	bool up, connected;
 	unsigned number; /* of its channel */
+	unsigned stalled; /* turns in which it does nothing */
 	uint64_t next_txn;
 	struct txn txn[TXNS];
 	size_t n;

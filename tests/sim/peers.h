@@ -29,7 +29,7 @@ void peers_recovered(struct world *w);
 /* The queue is gone; with the power everything is. */
 void peers_queue_gone(struct world *w);
 void peers_power_gone(struct world *w);
-/* No answer waits in the queue's memory, and every receiver that lives has asked what it had to. */
+/* No answer waits in the queue's memory. */
 bool peers_told(const struct world *w) gw_checked;
 
 void peers_committed(struct world *w, const struct broker_effect *e);

@@ -187,6 +187,8 @@ static void last_life(void)
 		peers_step(&w, false);
 	}
 	ledger_final(&w.ledger);
+	if (w.now < w.retire_from)
+		w.now = w.retire_from;
 	w.now += 2000000;
 	world_turn(&w);
 	store_stat(w.store, &st);

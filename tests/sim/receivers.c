@@ -7,6 +7,9 @@
 
 enum { WINDOW = 1 << 20, PART = 16 << 10, WHOLE = 40 << 10, STORED_MAX = 1 << 20 };
 
+/* Without an answer for so long a client is cut off (role/smtpd.h). */
+#define VERDICT_MAX INT64_C(60000000)
+
 static struct txn *txn_find(struct receiver *r, uint64_t number)
 {
 	for (size_t i = 0; i < r->n; i++) {
@@ -180,6 +183,7 @@ static void commit(struct world *w, struct receiver *r, struct txn *t)
 	buf_init(&envelope, STORED_MAX);
 	encode(w, m, sim_random(&w->rng), &envelope);
 	t->committed = true;
+	t->committed_at = w->now;
 	t->mail->state = MAIL_SENT;
 	sim_note("receiver %u: commit of mail %d", r->number, m->index);
 	err = broker_commit(w->broker, r->number, t->number, buf_view(&envelope),
@@ -203,7 +207,10 @@ static void give_up(struct world *w, struct receiver *r, struct txn *t)
 
 static void progress(struct world *w, struct receiver *r, struct txn *t)
 {
-	if (t->wants_ask) {
+	if (t->committed && w->now - t->committed_at > VERDICT_MAX) {
+		t->mail->state = MAIL_UNKNOWN;
+		txn_end(r, t);
+	} else if (t->wants_ask) {
 		t->wants_ask = false;
 		sim_note("receiver %u: asks for mail %d", r->number, t->mail->index);
 		broker_ask(w->broker, r->number, t->number, &t->mail->nonce);
@@ -249,6 +256,7 @@ void receiver_queue_gone(struct world *w, struct receiver *r)
 			answer(r, t, false);
 		} else if (t->parts == 0 && sim_once_in(&w->rng, 4)) {
 			t->committed = true; /* into the socket, and nobody read it */
+			t->committed_at = w->now;
 			t->mail->state = MAIL_SENT;
 		}
 	}
@@ -280,6 +288,12 @@ void receiver_step(struct world *w, struct receiver *r, bool new_mail)
 			receiver_connect(w, r);
 		return;
 	}
+	if (r->stalled > 0) {
+		r->stalled--;
+		return;
+	}
+	if (!w->peers->calm && sim_once_in(&w->rng, 60))
+		r->stalled = (unsigned)sim_below(&w->rng, 200);
 	if (!sim_once_in(&w->rng, 8))
 		r->sent = r->n_frame;
 	if (!w->peers->calm && sim_once_in(&w->rng, 250)) {

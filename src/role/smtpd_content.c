@@ -1,0 +1,133 @@
+/* Content on its way in: the header stays here until COMMIT, what is large goes ahead in parts. */
+#include "role/smtpd.h"
+
+enum { FIRST_LINE_MAX = 1000 };
+
+static bool may_send_part(const struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+
+	return d->queue != NULL && !ipc_full(d->queue) && t->window >= SMTPD_PART &&
+	       d->parts_in_flight < SMTPD_PARTS_TOTAL;
+}
+
+static void send_part(struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+	struct span part[2] = {
+	    span_of(&t->number, sizeof(t->number)), span_first(buf_view(&t->rest), SMTPD_PART)};
+
+	if (ipc_send(d->queue, IPC_PART, part, 2, -1) < 0) {
+		t->parts_failed = true;
+		return;
+	}
+	t->in_parts += part[1].n;
+	t->window -= (uint32_t)part[1].n;
+	d->parts_in_flight += part[1].n;
+	buf_drop(&t->rest, part[1].n);
+}
+
+/* What this message holds in memory, as part of what all hold. */
+static void count_memory(struct transaction *t)
+{
+	struct smtpd *d = t->session->smtpd;
+	size_t n = buf_len(&t->head) + buf_len(&t->rest);
+
+	d->in_memory += n;
+	d->in_memory -= t->counted;
+	t->counted = n;
+}
+
+/* Large content goes ahead in parts; when much is in memory already, smaller content too. */
+static size_t whole_max(const struct transaction *t)
+{
+	return t->session->smtpd->in_memory > SMTPD_MEMORY_HIGH ? SMTPD_PART : SMTPD_WHOLE_MAX;
+}
+
+void txn_send_parts(struct transaction *t)
+{
+	size_t most = whole_max(t);
+
+	while (!t->parts_failed && buf_len(&t->rest) > most && may_send_part(t))
+		send_part(t);
+	if (t->parts_failed) /* it will be refused: what still comes is not kept */
+		buf_fini(&t->rest);
+	count_memory(t);
+	session_hold(t->session, buf_len(&t->rest) > most);
+}
+
+void txn_forget_content(struct transaction *t)
+{
+	buf_fini(&t->head);
+	buf_fini(&t->rest);
+	count_memory(t);
+}
+
+/* Content whose first line is no header field has no header: it must not run into ours. */
+bool content_starts_with_field(struct span head)
+{
+	struct header_walk w = header_walk_of(head);
+	struct header_field f;
+
+	return span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
+}
+
+/* Judged when the first line is there: without a header all of it is body. */
+static void judge_first_line(struct transaction *t)
+{
+	struct span head = buf_view(&t->head);
+
+	if (t->judged || (span_find(head, '\n') < 0 && head.n < FIRST_LINE_MAX))
+		return;
+	t->judged = true;
+	if (content_starts_with_field(head))
+		return;
+	t->scan.done = true;
+	buf_add_span(&t->rest, head);
+	buf_clear(&t->head);
+	t->headless = true;
+}
+
+static void take_header(struct transaction *t, struct span *data)
+{
+	size_t n = header_scan_feed(&t->scan, *data);
+
+	if (buf_len(&t->head) + n > SMTPD_HEADER_MAX && t->judged)
+		t->too_big_header = true;
+	if (!t->too_big_header)
+		buf_add(&t->head, data->p, n);
+	*data = span_skip(*data, n);
+	judge_first_line(t);
+}
+
+void txn_body(struct transaction *t, struct span data)
+{
+	if (!t->scan.done)
+		take_header(t, &data);
+	if (t->parts_failed || t->too_big_header)
+		return;
+	if (data.n > 0 && buf_add_span(&t->rest, data) < 0) {
+		t->parts_failed = true;
+		t->status = GW_EFULL;
+	}
+	if (buf_len(&t->rest) > whole_max(t))
+		txn_send_parts(t);
+	else
+		count_memory(t);
+}
+
+void txn_credit(struct transaction *t, uint32_t octets, int status)
+{
+	struct smtpd *d = t->session->smtpd;
+	uint32_t most = SMTPD_PART_WINDOW - t->window;
+
+	if (octets > most)
+		octets = most;
+	t->window += octets;
+	d->parts_in_flight -= octets;
+	if (status != COMMIT_OK && !t->committed) {
+		t->parts_failed = true;
+		t->status = status == COMMIT_FULL ? GW_ENOSPC : GW_EIO;
+	}
+	txn_send_parts(t);
+}
