@@ -180,11 +180,11 @@ asan: deps peers
 
 export BUILD SEEDS FUZZ_SECONDS
 
-# ---- fuzzers: libFuzzer with ASan and UBSan, the rooms without processes --------------------
+# ---- fuzzers: libFuzzer with ASan and UBSan -------------------------------------------------
 FUZZ_SRCS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_DIRS = base mail smtp config flow spool
+FUZZ_DIRS = base mail smtp config flow spool net role
 FUZZ_LIB = $(BUILD)/fuzz/librooms.a
 
 $(BUILD)/fuzz/obj/%.o: src/%.c
@@ -197,8 +197,8 @@ $(FUZZ_LIB): $(foreach d,$(FUZZ_DIRS),$(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
-	$(Q)$(FUZZ_CC) $(BASE_FLAGS) -Itests $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZ_LIB) \
-		$(LDLIBS_base)
+	$(Q)$(FUZZ_CC) $(BASE_FLAGS) -Wno-missing-prototypes -Itests $(FUZZ_FLAGS) -fsanitize=fuzzer \
+		-o $@ $< $(FUZZ_LIB) $(LDLIBS_all)
 
 .PHONY: fuzz fuzz-programs
 fuzz-programs: $(FUZZ_BINS)
@@ -227,7 +227,8 @@ lint: lint-deps
 .PHONY: bench
 bench: bench-deps peers
 	$(Q)$(MAKE_ALL) all
-	$(Q)$(PYTHON) tests/bench/run.py $(BENCH_OPTIONS)
+	$(Q)GODWIT=$(abspath $(PROGRAM)) GODWIT_PEERS=$(abspath $(PEERS)) \
+		$(PYTHON) tests/bench/run.py $(BENCH_OPTIONS)
 
 # ---- installing ----------------------------------------------------------------------------------
 BINDIR = $(DESTDIR)$(PREFIX)/bin

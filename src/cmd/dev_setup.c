@@ -1,9 +1,8 @@
 #include "cmd/dev_setup.h"
 
 #include "cmd/send_session.h"
-#include "role/dirs.h"
 #include "role/port_owner.h"
-#include "role/sandbox.h"
+#include "role/role.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -182,19 +181,27 @@ static int make_lasting(struct dev_setup *s)
  * Started as root, deliveries run as whoever owns the data directory, and as the run-as user if
  * that is root.
  */
-static int mailbox_owner(const struct dev_setup *s, struct dir_owner *owner)
+static bool give_mailbox(const struct dev_setup *s, const char *mailbox)
 {
 	struct stat st;
+	unsigned uid, gid;
 
-	owner->set = geteuid() == 0;
-	if (!owner->set)
-		return 0;
-	if (stat(s->dir, &st) == 0 && st.st_uid != 0) {
-		owner->uid = st.st_uid;
-		owner->gid = st.st_gid;
-		return 0;
-	}
-	return sandbox_ids(s->run_as, ROLE_MDA, &owner->uid, &owner->gid) < 0 ? GW_ENOENT : 0;
+	if (geteuid() != 0)
+		return true;
+	if (stat(s->dir, &st) == 0 && st.st_uid != 0)
+		return chown(mailbox, st.st_uid, st.st_gid) == 0;
+	errno = ESRCH;
+	return sandbox_ids(s->run_as, ROLE_MDA, &uid, &gid) >= 0 && chown(mailbox, uid, gid) == 0;
+}
+
+static int make_mailbox(const struct dev_setup *s)
+{
+	char mailbox[PATH_MAX + 16];
+
+	snprintf(mailbox, sizeof(mailbox), "%s/Maildir", s->dir);
+	if (mkdir(mailbox, 0700) < 0)
+		return errno == EEXIST ? CMD_OK : complain(mailbox, strerror(errno));
+	return give_mailbox(s, mailbox) ? CMD_OK : complain(mailbox, strerror(errno));
 }
 
 /* A developer's machine need not have our users; nobody is good enough for caught mail. */
@@ -209,8 +216,6 @@ static void choose_user(struct dev_setup *s)
 
 int dev_make_dirs(struct dev_setup *s)
 {
-	char mailbox[PATH_MAX + 16];
-	struct dir_owner owner;
 	int code = s->data != NULL ? make_lasting(s) : make_temporary(s);
 
 	if (code != CMD_OK)
@@ -218,12 +223,7 @@ int dev_make_dirs(struct dev_setup *s)
 	if (!dev_path_usable(s->dir))
 		return bad_path(s->dir);
 	choose_user(s);
-	if (mailbox_owner(s, &owner) < 0)
-		return complain("nobody", "there is no such user");
-	snprintf(mailbox, sizeof(mailbox), "%s/Maildir", s->dir);
-	if (dir_make(mailbox, 0700, &owner) < 0)
-		return complain(mailbox, strerror(errno));
-	return CMD_OK;
+	return make_mailbox(s);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)

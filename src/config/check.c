@@ -1,5 +1,6 @@
 #include "config/build.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -166,10 +167,32 @@ static void check_shapes(struct builder *b)
 	}
 }
 
+/* The sender connects to addresses: a name would wait until it expires. */
+static void check_host(struct builder *b, const struct target *t)
+{
+	const char *host = t->at.host;
+	struct in6_addr six;
+	struct in_addr four;
+
+	if ((t->kind != TARGET_RELAY && t->kind != TARGET_LMTP) || host == NULL ||
+	    inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1)
+		return;
+	report_at(b->r, CE_HOST_NAME, &t->place, 5, NULL, host);
+}
+
+static void check_hosts(struct builder *b)
+{
+	for (size_t i = 0; i < b->c->n_domain; i++)
+		check_host(b, &b->c->domain[i].deliver);
+	for (size_t i = 0; i < b->c->n_route; i++)
+		check_host(b, &b->c->route[i].target);
+}
+
 void check_whole(struct builder *b)
 {
 	check_required(b);
 	check_trust(b);
 	check_routes(b);
 	check_shapes(b);
+	check_hosts(b);
 }

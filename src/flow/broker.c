@@ -277,6 +277,19 @@ static void expire_ready(struct broker *b, struct task *t, int64_t now)
 	task_settle_all(b, t, NULL, OUTCOME_EXPIRED, &r, now);
 }
 
+/* Routed anew: the configuration may have changed since it was filed. */
+static void file_again(struct broker *b, struct task *t, int64_t now)
+{
+	struct queued *m = t->msg;
+	struct site *s = t->site;
+
+	s->n_waiting++; /* the site keeps its failures and its last words meanwhile */
+	task_free(b, t);
+	queued_file(b, m, now);
+	s->n_waiting--;
+	site_release(b, s);
+}
+
 static void wake_tasks(struct broker *b, int64_t now)
 {
 	struct heap_node *n;
@@ -289,9 +302,7 @@ static void wake_tasks(struct broker *b, int64_t now)
 			expire_ready(b, t, now);
 			continue;
 		}
-		/* Routed anew: the configuration may have changed since it was filed. */
-		task_free(b, t);
-		queued_file(b, m, now);
+		file_again(b, t, now);
 	}
 }
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LIST_MAX = 1000 };
+enum { LIST_MAX = 1000, RCPT_ROOM = 256, MESSAGE_ROOM = 1024 };
 
 #define MINUTE (INT64_C(60) * 1000000)
 #define HOUR (60 * MINUTE)
@@ -161,9 +161,30 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 	json_close(out, '}');
 }
 
+/* What it takes at most: JSON makes six octets of one. */
+static size_t rcpt_room(const struct queued_rcpt *r)
+{
+	size_t text = r->addr.n + strlen(r->said);
+
+	if (r->task != NULL)
+		text += strlen(r->task->site->key);
+	return RCPT_ROOM + 6 * text;
+}
+
+static size_t message_room(const struct queued *m)
+{
+	size_t n = MESSAGE_ROOM + 6 * m->from.n;
+
+	for (size_t i = 0; i < m->n_rcpt; i++)
+		n += rcpt_room(&m->rcpt[i]);
+	return n;
+}
+
+/* The last recipients are left out, and counted, where the answer has no room for all. */
 static void put_message(const struct queued *m, struct buf *out)
 {
 	char id[MSGID_TEXT + 1];
+	size_t i;
 
 	msgid_format(&m->id, id);
 	json_open(out, NULL, '{');
@@ -172,9 +193,11 @@ static void put_message(const struct queued *m, struct buf *out)
 	json_number(out, "size", (int64_t)m->size);
 	json_time(out, "accepted", m->accepted);
 	json_open(out, "recipients", '[');
-	for (size_t i = 0; i < m->n_rcpt; i++)
+	for (i = 0; i < m->n_rcpt && buf_space(out) > rcpt_room(&m->rcpt[i]) + MESSAGE_ROOM; i++)
 		put_rcpt(&m->rcpt[i], out);
 	json_close(out, ']');
+	if (i < m->n_rcpt)
+		json_number(out, "recipients_omitted", (int64_t)(m->n_rcpt - i));
 	json_close(out, '}');
 }
 
@@ -308,8 +331,10 @@ static const struct queued *put_page(
 	const struct queued *last = NULL;
 
 	for (; m != NULL && limit > 0; m = TAILQ_NEXT(m, link)) {
-		if (!m->durable || !matches(m, f) || buf_space(out) < 256 * m->n_rcpt + (64 << 10))
+		if (!m->durable || !matches(m, f))
 			continue;
+		if (last != NULL && buf_space(out) < message_room(m) + MESSAGE_ROOM)
+			break; /* the next page begins with it */
 		put_message(m, out);
 		last = m;
 		limit--;

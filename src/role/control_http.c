@@ -24,37 +24,39 @@ static const char problem_type[] = "application/problem+json";
 
 /* ---- replies ------------------------------------------------------------------------------ */
 
-static void request_free(struct request *r)
+/* The connection is evhttp's again; the request as we know it ends. */
+static struct evhttp_request *let_go(struct request *r)
 {
+	struct evhttp_request *http = r->http;
+
 	control_forget(r);
-	if (r->http != NULL)
-		evhttp_connection_set_closecb(evhttp_request_get_connection(r->http), NULL, NULL);
+	if (http != NULL)
+		evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
 	free(r);
+	return http;
 }
 
-static void set_header(struct request *r, const char *name, const char *value)
+static void set_header(struct evhttp_request *http, const char *name, const char *value)
 {
-	evhttp_add_header(evhttp_request_get_output_headers(r->http), name, value);
+	evhttp_add_header(evhttp_request_get_output_headers(http), name, value);
 }
 
 void request_reply(struct request *r, int status, const char *type, struct span body)
 {
+	struct evhttp_request *http = let_go(r);
 	struct evbuffer *out;
 
-	if (r->http == NULL) {
-		request_free(r);
+	if (http == NULL)
 		return;
-	}
-	if (evhttp_request_get_command(r->http) == EVHTTP_REQ_HEAD)
+	if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD)
 		body = SPAN_NONE; /* libevent would send it */
 	out = evbuffer_new();
 	if (out == NULL || evbuffer_add(out, body.p, body.n) < 0)
 		die("control: no memory for a reply");
-	set_header(r, "Content-Type", type);
-	set_header(r, "Cache-Control", "no-store");
-	evhttp_send_reply(r->http, status, NULL, out);
+	set_header(http, "Content-Type", type);
+	set_header(http, "Cache-Control", "no-store");
+	evhttp_send_reply(http, status, NULL, out);
 	evbuffer_free(out);
-	request_free(r);
 }
 
 void request_json(struct request *r, int status, struct span json)
@@ -67,9 +69,9 @@ void request_problem(struct request *r, const struct control_problem *p)
 	struct buf out;
 
 	if (r->http != NULL && p->allow != NULL)
-		set_header(r, "Allow", p->allow);
+		set_header(r->http, "Allow", p->allow);
 	if (r->http != NULL && p->status == 503)
-		set_header(r, "Retry-After", "1");
+		set_header(r->http, "Retry-After", "1");
 	buf_init(&out, 8192);
 	control_problem_json(p, &out);
 	request_reply(r, p->status, problem_type, buf_view(&out));

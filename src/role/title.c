@@ -10,6 +10,7 @@
 static struct {
 	char *begin;
 	size_t size;
+	char **moved; /* the environment's new place, also when setenv() leaves it for a third one */
 } area;
 
 static size_t count(char **list)
@@ -35,6 +36,7 @@ static void move_environment(char **envp, size_t n)
 		copy[i] = gw_calloc(1, strlen(envp[i]) + 1);
 		strcpy(copy[i], envp[i]);
 	}
+	area.moved = copy;
 	environ = copy;
 }
 

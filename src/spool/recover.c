@@ -1,16 +1,21 @@
+#include "spool/index.h"
 #include "spool/reader.h"
 
 #include <stdlib.h>
 
 /*
- * First pass (begin): find TRUNCATEs and which segments were left in order, write the last flush of
- * every other segment once more and flush it. Second pass: give the records out.
+ * First pass (begin): the heads of indexes; TRUNCATEs and which segments were left in order; write
+ * the last flush of every segment of which nothing says that it was flushed once more, and flush it.
+ * Second pass: give the records out, from the index where there is a good one.
  */
 struct recovery {
 	bool begun;
 	size_t index; /* of the segment being read */
-	bool in_segment;
+	bool in_segment, by_index;
 	struct reader reader;
+	struct index_reader index_reader;
+	struct index_head *heads; /* beside the list of segments; generation 0: no index to be used */
+	int64_t asked_since;      /* nonces of older messages are not asked for any more */
 	struct store_damage damage;
 };
 
@@ -23,16 +28,22 @@ void recovery_free(struct recovery **r)
 {
 	if (!*r)
 		return;
-	segment_reader_fini(&(*r)->reader);
+	if ((*r)->begun) {
+		segment_reader_fini(&(*r)->reader);
+		index_reader_fini(&(*r)->index_reader);
+	}
+	free((*r)->heads);
 	free(*r);
 	*r = NULL;
 }
 
-static void apply_truncate(struct store *s, const struct truncate *t, struct store_damage *damage)
+/* ---- the first pass ------------------------------------------------------------------------- */
+
+static void apply_truncate(struct store *s, const struct truncate *t, uint64_t *truncates)
 {
 	struct segment *seg = store_find(s, t->segment);
 
-	damage->truncates++;
+	++*truncates;
 	if (!seg || t->offset < SEGMENT_START || t->offset % SPOOL_PAGE != 0)
 		return;
 	if (t->offset < seg->end)
@@ -41,11 +52,17 @@ static void apply_truncate(struct store *s, const struct truncate *t, struct sto
 	seg->left = false;
 }
 
-/* A TRUNCATE is the first record of its segment; any first record speaks for the previous segment.
- */
-static int read_first(struct store *s, struct segment *seg)
+/* Any record but a TRUNCATE shows that the segment before was left after its last flush. */
+static void previous_was_left(struct store *s, uint64_t generation)
 {
-	struct recovery *rec = s->recovery;
+	struct segment *previous = generation ? store_find(s, generation) : NULL;
+
+	if (previous)
+		previous->proven = previous->left = true;
+}
+
+int recovery_first_record(struct store *s, const struct segment *seg, uint64_t *truncates)
+{
 	struct record_head h;
 	struct truncate t;
 	struct span meta;
@@ -60,17 +77,74 @@ static int read_first(struct store *s, struct segment *seg)
 	if (record_decode(first, &seg->key, SEGMENT_START, &h) != 0)
 		return 0;
 	if (h.type != REC_TRUNCATE) {
-		struct segment *previous = seg->previous ? store_find(s, seg->previous) : NULL;
-
-		if (previous)
-			previous->proven = previous->left = true;
+		previous_was_left(s, seg->previous);
 		return 0;
 	}
 	meta = span_first(span_skip(first, RECORD_HEADER), h.meta_len);
 	if (meta.n != h.meta_len || spool_sum(meta) != h.meta_sum || truncate_decode(meta, &t) != 0)
 		return 0;
-	apply_truncate(s, &t, &rec->damage);
+	apply_truncate(s, &t, truncates);
 	return 0;
+}
+
+static void drop_index(struct recovery *rec, size_t i)
+{
+	rec->heads[i].generation = 0;
+	rec->damage.bad_indexes++;
+}
+
+static void read_index_heads(struct store *s)
+{
+	struct recovery *rec = s->recovery;
+
+	rec->heads = gw_calloc(s->n_segments + 1, sizeof(*rec->heads));
+	for (size_t i = 0; i < s->n_segments && !s->p.ignore_indexes; i++) {
+		struct segment *seg = s->segments[i];
+
+		if (seg->has_index &&
+		    (index_read_head(s->disk, seg->generation, &rec->heads[i]) != 0 ||
+			!index_fits(&rec->heads[i], seg)))
+			drop_index(rec, i);
+	}
+}
+
+static int read_first_records(struct store *s)
+{
+	struct recovery *rec = s->recovery;
+	int err = 0;
+
+	for (size_t i = 0; i < s->n_segments && err == 0; i++) {
+		const struct index_head *h = &rec->heads[i];
+
+		if (h->generation == 0)
+			err = recovery_first_record(s, s->segments[i], &rec->damage.truncates);
+		else if (h->truncate.segment != 0)
+			apply_truncate(s, &h->truncate, &rec->damage.truncates);
+		else
+			previous_was_left(s, h->previous);
+	}
+	return err;
+}
+
+/* An index is made from flushed records only: it proves its segment up to the last of them. */
+static void apply_index_heads(struct store *s)
+{
+	struct recovery *rec = s->recovery;
+
+	for (size_t i = 0; i < s->n_segments; i++) {
+		const struct index_head *h = &rec->heads[i];
+		struct segment *seg = s->segments[i];
+
+		if (h->generation != 0 && h->end > seg->end)
+			drop_index(rec, i); /* a TRUNCATE knows better */
+		if (h->generation == 0)
+			continue;
+		seg->end = h->end;
+		seg->proven = true;
+		seg->left = false;
+		if (h->newest != 0)
+			rec->asked_since = h->newest - INDEX_NONCES_KEPT;
+	}
 }
 
 /*
@@ -112,19 +186,23 @@ static int make_durable(struct store *s, const struct segment *seg)
 
 static int begin(struct store *s)
 {
-	int err = 0;
+	struct recovery *rec = s->recovery;
 
-	segment_reader_init(&s->recovery->reader, s->disk);
-	s->recovery->begun = true;
-	s->recovery->damage.strangers = s->strangers;
-	for (size_t i = 0; i < s->n_segments && err == 0; i++)
-		err = read_first(s, s->segments[i]);
+	segment_reader_init(&rec->reader, s->disk);
+	index_reader_init(&rec->index_reader);
+	rec->begun = true;
+	rec->damage.strangers = s->strangers;
+	read_index_heads(s);
+	int err = read_first_records(s);
+	apply_index_heads(s);
 	for (size_t i = 0; i < s->n_segments && err == 0; i++) {
 		if (!s->segments[i]->proven)
 			err = make_durable(s, s->segments[i]);
 	}
 	return err == 0 ? s->disk->ops->sync_dir(s->disk) : err;
 }
+
+/* ---- the second pass ------------------------------------------------------------------------ */
 
 static void fill_record(struct store_record *r, const struct segment *seg, uint64_t at,
     const struct record_head *h, struct span meta)
@@ -162,14 +240,34 @@ static void end_segment(struct recovery *rec)
 {
 	struct reader *rd = &rec->reader;
 
+	rec->in_segment = false;
+	rec->index++;
+	if (rec->by_index) {
+		rec->damage.indexed++;
+		return;
+	}
 	rec->damage.truncated += segment_reader_settle(rd);
 	rec->damage.records += rd->damage.n;
 	if (rd->damage.n > 0) {
 		rec->damage.segment = rd->seg->generation;
 		rec->damage.offset = rd->damage.v[rd->damage.n - 1].at;
 	}
-	rec->in_segment = false;
-	rec->index++;
+}
+
+/* What is wrong with an index costs time and nothing else. */
+static void start_segment(struct store *s)
+{
+	struct recovery *rec = s->recovery;
+	const struct index_head *h = &rec->heads[rec->index];
+
+	rec->in_segment = true;
+	rec->by_index = h->generation != 0 &&
+			index_reader_start(&rec->index_reader, s->disk, h,
+			    h->newest > rec->asked_since) == 0;
+	if (h->generation != 0 && !rec->by_index)
+		drop_index(rec, rec->index);
+	if (!rec->by_index)
+		segment_reader_start(&rec->reader, s->segments[rec->index]);
 }
 
 static int next_record(struct store *s, struct store_record *r)
@@ -179,14 +277,25 @@ static int next_record(struct store *s, struct store_record *r)
 
 	while (rec->index < s->n_segments) {
 		if (!rec->in_segment)
-			segment_reader_start(&rec->reader, s->segments[rec->index]);
-		rec->in_segment = true;
-		rc = next_in_segment(&rec->reader, r);
+			start_segment(s);
+		rc = rec->by_index ? index_reader_next(&rec->index_reader, r)
+				   : next_in_segment(&rec->reader, r);
 		if (rc != 0)
 			return rc;
 		end_segment(rec);
 	}
 	return 0;
+}
+
+/* The index thread may be at work from now on: it writes what is missing. */
+static void finish(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->n_segments && !s->p.ignore_indexes; i++)
+		s->segments[i]->has_index = s->recovery->heads[i].generation != 0;
+	s->ready = true;
+	pthread_mutex_unlock(&s->lock);
+	recovery_free(&s->recovery);
 }
 
 int store_recover(struct store *s, struct store_record *r, struct store_damage *damage)
@@ -198,9 +307,7 @@ int store_recover(struct store *s, struct store_record *r, struct store_damage *
 	if (rc == 0)
 		rc = next_record(s, r);
 	*damage = s->recovery->damage;
-	if (rc == 0) {
-		recovery_free(&s->recovery);
-		s->ready = true;
-	}
+	if (rc == 0)
+		finish(s);
 	return rc < 0 ? GW_EIO : rc;
 }

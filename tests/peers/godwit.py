@@ -119,7 +119,7 @@ class Godwit:
         self.process = subprocess.Popen(
             self.command(), env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
             stdout=open(self.folder / "stdout", "ab"), stderr=open(self.stderr_path, "ab"),
-            start_new_session=True,
+            start_new_session=True, preexec_fn=ports.end_with_parent,
         )
         if wait:
             self.wait_ready(timeout)
@@ -239,8 +239,10 @@ class Godwit:
         connection.sock.settimeout(10)
         with contextlib.closing(connection):
             connection.sock.connect(str(self.control))
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            text, headers = None, {}
+            if body is not None:
+                text, headers = json.dumps(body), {"Content-Type": "application/json"}
+            connection.request(method, path, text, headers)
             answer = connection.getresponse()
             text = answer.read().decode()
             is_json = "json" in answer.getheader("Content-Type", "")
@@ -330,7 +332,7 @@ class Dev:
         self.process = subprocess.Popen(
             command, env=env, cwd=self.folder, stdin=subprocess.DEVNULL,
             stdout=open(self.folder / "stdout", "ab"), stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=ports.end_with_parent,
         )
         if wait:
             ports.wait_for(self._ready, 10, what="greeting of godwit dev")

@@ -1,14 +1,25 @@
 """Free ports, waiting, and scratch folders that other users can enter."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import tempfile
 import time
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent():
+    """preexec_fn: when the tests are killed, what they started gets SIGTERM."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port(host="127.0.0.1"):

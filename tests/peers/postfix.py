@@ -205,7 +205,7 @@ class Postfix:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=open(self.folder / "log" / "master.err", "wb"),
-            start_new_session=True,
+            start_new_session=True, preexec_fn=ports.end_with_parent,
         )
         try:
             ports.wait_greeting(self.port, timeout=15)
@@ -280,7 +280,8 @@ class Sink:
             command[1:1] = ["-u", "nobody"]
         self.process = subprocess.Popen(
             command, env=environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True, preexec_fn=ports.end_with_parent,
         )
         ports.wait_greeting(self.port)
         return self

@@ -55,6 +55,8 @@ struct disk_sim {
 	uint8_t *grave; /* what removed files held */
 	uint64_t grave_n;
 	const char *violation;
+	void (*watch)(void *arg, const struct disk_sim_event *e);
+	void *watch_arg;
 };
 
 uint64_t sim_random(uint64_t *state)
@@ -304,6 +306,28 @@ static void settle_size(struct disk_sim *s, struct file *f)
 	f->durable_size = f->size;
 }
 
+static const char *name_of(const struct disk_sim *s, const struct file *f)
+{
+	for (size_t i = 0; i < s->seen.n; i++) {
+		if (s->seen.e[i].file == f)
+			return s->seen.e[i].name;
+	}
+	return "";
+}
+
+static void tell(struct disk_sim *s, struct disk_sim_event e)
+{
+	if (!s->watch || s->dead)
+		return;
+	e.crash = s->crash_at != 0 && s->ops + 1 >= s->crash_at;
+	s->watch(s->watch_arg, &e);
+}
+
+static void tell_file(struct disk_sim *s, enum disk_sim_op op, int h, uint64_t at)
+{
+	tell(s, (struct disk_sim_event){.op = op, .name = name_of(s, s->handle[h]), .at = at});
+}
+
 enum begin { BEGIN_OK, BEGIN_CUT, BEGIN_FAIL };
 
 static enum begin begin_op(struct disk_sim *s, enum disk_sim_op op, int *err)
@@ -333,6 +357,8 @@ static int sim_open(struct disk *d, const char *name, bool create)
 {
 	struct disk_sim *s = self(d);
 	int err, h = 0;
+
+	tell(s, (struct disk_sim_event){.op = SIM_OPEN, .name = name, .create = create});
 	enum begin b = begin_op(s, SIM_OPEN, &err);
 	struct entry *e = dir_find(&s->seen, name);
 
@@ -371,6 +397,8 @@ static int sim_allocate(struct disk *d, int h, uint64_t size)
 	struct disk_sim *s = self(d);
 	struct file *f = s->handle[h];
 	int err;
+
+	tell_file(s, SIM_ALLOCATE, h, size);
 	enum begin b = begin_op(s, SIM_ALLOCATE, &err);
 
 	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
@@ -391,11 +419,17 @@ static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint
 	struct disk_sim *s = self(d);
 	struct file *f = s->handle[h];
 	int err;
+
+	tell(s, (struct disk_sim_event){
+		    .op = SIM_WRITE, .name = name_of(s, f), .data = v, .n_data = n, .at = at});
 	enum begin b = begin_op(s, SIM_WRITE, &err);
 	size_t total = 0, some;
 
 	if (b == BEGIN_FAIL && s->dead)
 		return err;
+	if (b == BEGIN_FAIL)
+		tell(s, (struct disk_sim_event){
+			    .op = SIM_WRITE, .name = name_of(s, f), .failed = true});
 	for (size_t i = 0; i < n; i++)
 		total += v[i].n;
 	if (f->sync_failed)
@@ -415,6 +449,7 @@ static int64_t sim_read(struct disk *d, int h, void *to, size_t n, uint64_t at)
 	struct file *f = s->handle[h];
 	int err;
 
+	tell_file(s, SIM_READ, h, at);
 	if (begin_op(s, SIM_READ, &err) != BEGIN_OK)
 		return err;
 	if (at >= f->size)
@@ -433,6 +468,8 @@ static int sim_sync(struct disk *d, int h)
 	struct disk_sim *s = self(d);
 	struct file *f = s->handle[h];
 	int err;
+
+	tell_file(s, SIM_SYNC, h, 0);
 	enum begin b = begin_op(s, SIM_SYNC, &err);
 
 	if (b == BEGIN_CUT || (b == BEGIN_FAIL && s->dead))
@@ -440,6 +477,8 @@ static int sim_sync(struct disk *d, int h)
 	if (f->sync_failed)
 		s->violation = "synced a file whose sync had failed";
 	if (b == BEGIN_FAIL) {
+		tell(s, (struct disk_sim_event){
+			    .op = SIM_SYNC, .name = name_of(s, f), .failed = true});
 		keep_some(s, f);
 		f->sync_failed = s->p.mutant != MUTANT_HIDE_ERROR;
 		return s->p.mutant == MUTANT_HIDE_ERROR ? 0 : err;
@@ -456,6 +495,8 @@ static int sim_rename(struct disk *d, const char *from, const char *to)
 	struct disk_sim *s = self(d);
 	struct entry *e = dir_find(&s->seen, from);
 	int err;
+
+	tell(s, (struct disk_sim_event){.op = SIM_RENAME, .name = from, .to = to});
 	enum begin b = begin_op(s, SIM_RENAME, &err);
 
 	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
@@ -471,6 +512,8 @@ static int sim_remove(struct disk *d, const char *name)
 	struct disk_sim *s = self(d);
 	struct entry *e = dir_find(&s->seen, name);
 	int err;
+
+	tell(s, (struct disk_sim_event){.op = SIM_REMOVE, .name = name});
 	enum begin b = begin_op(s, SIM_REMOVE, &err);
 
 	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
@@ -487,6 +530,7 @@ static int sim_sync_dir(struct disk *d)
 	int err;
 	size_t n = s->n_change;
 
+	tell(s, (struct disk_sim_event){.op = SIM_SYNC_DIR, .name = ""});
 	if (begin_op(s, SIM_SYNC_DIR, &err) != BEGIN_OK)
 		return err;
 	if (s->p.mutant == MUTANT_NO_SYNC_DIR)
@@ -670,6 +714,28 @@ int disk_sim_bad_page(struct disk_sim *s, const char *name, uint64_t at)
 		return GW_ENOENT;
 	e->file->bad_page = (int64_t)(at - at % 4096);
 	return 0;
+}
+
+struct span disk_sim_peek(const struct disk_sim *s, const char *name)
+{
+	struct entry *e = dir_find((struct dir *)(uintptr_t)&s->seen, name);
+
+	return e ? span_of(e->file->seen, (size_t)e->file->size) : SPAN_NONE;
+}
+
+int disk_sim_name(const struct disk_sim *s, size_t i, char name[DISK_NAME_MAX])
+{
+	if (i >= s->seen.n)
+		return 0;
+	memcpy(name, s->seen.e[i].name, DISK_NAME_MAX);
+	return 1;
+}
+
+void disk_sim_watch(
+    struct disk_sim *s, void (*fn)(void *arg, const struct disk_sim_event *e), void *arg)
+{
+	s->watch = fn;
+	s->watch_arg = arg;
 }
 
 const char *disk_sim_violation(const struct disk_sim *s)

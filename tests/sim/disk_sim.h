@@ -86,6 +86,24 @@ void disk_sim_others(struct disk_sim *s, uint64_t octets);
 int disk_sim_flip(struct disk_sim *s, const char *name, uint64_t at);
 /* Reading of octets around this place fails from now on; GW_ENOENT. */
 int disk_sim_bad_page(struct disk_sim *s, const char *name, uint64_t at);
+/* What programs see of a file; borrowed until something is done to it. Empty if there is none. */
+struct span disk_sim_peek(const struct disk_sim *s, const char *name);
+/* The names that programs see: 1: name filled, 0: no more. Takes no notice of a dead disk. */
+int disk_sim_name(const struct disk_sim *s, size_t i, char name[DISK_NAME_MAX]);
+
+/* Tells of each operation before it is carried out, for tests that count where crashes fall. */
+struct disk_sim_event {
+	enum disk_sim_op op;
+	bool create, crash; /* it opens a new file; it will be interrupted */
+	bool failed;        /* told once more, after it failed: a write or a flush of a file */
+	const char *name, *to;  /* to: of a rename */
+	const struct span *data; /* of a write */
+	size_t n_data;
+	uint64_t at; /* place, or size of an allocation */
+};
+void disk_sim_watch(
+    struct disk_sim *s, void (*fn)(void *arg, const struct disk_sim_event *e), void *arg);
+
 /* What the program under test did wrong, or NULL. */
 const char *disk_sim_violation(const struct disk_sim *s);
 

@@ -25,7 +25,7 @@ struct receiver_frame {
 /* Frames [0, sent) are in the socket, the others in the memory of the queue. */
 struct receiver {
 	bool up, connected;
-	unsigned number; /* of its channel */
+	unsigned number;  /* of its channel */
 	unsigned stalled; /* turns in which it does nothing */
 	uint64_t next_txn;
 	struct txn txn[TXNS];
@@ -41,11 +41,11 @@ struct held {
 	uint32_t conn_messages;
 	struct mail *mail;
 	uint32_t index[MAIL_RCPTS];
-	bool holding[MAIL_RCPTS]; /* counted in the ledger */
+	bool holding[MAIL_RCPTS]; /* counted in the book */
 	size_t n;
 	enum held_state state;
 	uint64_t sent, got, granted, used; /* octets of content */
-	bool last, broken, site, old; /* old: of a queue that is gone */
+	bool last, broken, site, old;      /* old: of a queue that is gone */
 	struct change_rcpt said[MAIL_RCPTS];
 	size_t n_said;
 };

@@ -105,7 +105,7 @@ static void drop(struct world *w, const struct msgid *id, struct buf *out)
 
 static void operate(struct world *w)
 {
-	const struct mail *m = w->ledger.mail[sim_below(&w->rng, w->ledger.n)];
+	const struct mail *m = w->book.mail[sim_below(&w->rng, w->book.n)];
 	static const struct msgid none;
 	struct buf out;
 
@@ -139,7 +139,7 @@ void peers_step(struct world *w, bool new_mail)
 {
 	uint64_t dice = sim_below(&w->rng, 100);
 
-	if (dice < 2 && !w->peers->calm && w->ledger.n > 0)
+	if (dice < 2 && !w->peers->calm && w->book.n > 0)
 		operate(w);
 	else if (dice < 40)
 		receiver_step(w, &w->peers->receiver[dice % RECEIVERS], new_mail);

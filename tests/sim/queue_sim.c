@@ -2,7 +2,7 @@
  * Random histories of a whole queue: the real broker on the real store on a disk
  * that forgets, with receivers and workers that come, die and repeat themselves,
  * failing writes and flushes, a full disk, kills and power cuts at any operation.
- * What is checked stands in ledger.h.
+ * What is checked stands in book.h.
  *
  *   queue_sim [histories] [first seed]     one seed is one history
  *   queue_sim --sabotage=NAME [...]        with a planted bug: succeeds when it is found
@@ -153,7 +153,7 @@ static void live(void)
 	if (!sim_once_in(&w.rng, 4))
 		disk_sim_crash_after(w.disk, 1 + sim_below(&w.rng, 150));
 	for (unsigned i = 0; i < steps && world_alive(&w); i++)
-		step(w.ledger.n < MAILS && !sim_once_in(&w.rng, 3));
+		step(w.book.n < MAILS && !sim_once_in(&w.rng, 3));
 	end_life();
 }
 
@@ -186,7 +186,7 @@ static void last_life(void)
 		world_turn(&w);
 		peers_step(&w, false);
 	}
-	ledger_final(&w.ledger);
+	book_final(&w.book);
 	if (w.now < w.retire_from)
 		w.now = w.retire_from;
 	w.now += 2000000;

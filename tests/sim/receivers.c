@@ -27,7 +27,7 @@ static void txn_end(struct receiver *r, struct txn *t)
 static void answer(struct receiver *r, struct txn *t, bool ok)
 {
 	sim_note("receiver %u: mail %d is %s", r->number, t->mail->index, ok ? "taken" : "refused");
-	ledger_answered(t->mail, ok);
+	book_answered(t->mail, ok);
 	txn_end(r, t);
 }
 
@@ -110,7 +110,8 @@ static void read_frames(struct receiver *r, size_t n)
 		take_frame(r, r->frame[i]);
 	r->n_frame -= n;
 	r->sent -= n;
-	memmove(r->frame, r->frame + n, r->n_frame * sizeof(*r->frame));
+	if (r->n_frame > 0)
+		memmove(r->frame, r->frame + n, r->n_frame * sizeof(*r->frame));
 }
 
 bool peers_told(const struct world *w)
@@ -128,7 +129,7 @@ bool peers_told(const struct world *w)
 
 static void begin(struct world *w, struct receiver *r)
 {
-	struct mail *m = ledger_new(&w->ledger, &w->rng, w->now);
+	struct mail *m = book_new(&w->book, &w->rng, w->now);
 	struct txn *t = &r->txn[r->n++];
 	size_t body = m->size - m->head_n;
 
@@ -169,8 +170,8 @@ static void encode(const struct world *w, const struct mail *m, uint64_t dice, s
 	    .head_length = (uint32_t)m->head_n};
 
 	for (size_t i = 0; i < m->n_rcpt; i++)
-		rcpt[i] = (struct rcpt){.addr = span_str(m->rcpt[i].addr),
-		    .notify = m->rcpt[i].notify};
+		rcpt[i] =
+		    (struct rcpt){.addr = span_str(m->rcpt[i].addr), .notify = m->rcpt[i].notify};
 	envelope_encode(&e, out);
 }
 

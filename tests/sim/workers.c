@@ -40,7 +40,7 @@ static void let_go(struct world *w, struct held *h, size_t i)
 	if (!h->holding[i])
 		return;
 	h->holding[i] = false;
-	ledger_worker_lost(h->mail, h->index[i], said_final(h, h->index[i]),
+	book_worker_lost(h->mail, h->index[i], said_final(h, h->index[i]),
 	    w->broker != NULL ? w->life : UINT_MAX);
 }
 
@@ -137,7 +137,7 @@ static void take_rcpts(struct world *w, struct held *h, const struct broker_effe
 		    !span_eq(e->rcpt[i].addr, span_str(h->mail->rcpt[index].addr)))
 			sim_fail("mail %d: a wrong recipient", h->mail->index);
 		check_target(e, h->mail->rcpt[index].addr);
-		ledger_handed(h->mail, index, w->life);
+		book_handed(h->mail, index, w->life);
 		h->index[i] = index;
 		h->holding[i] = true;
 		h->n++;
@@ -173,7 +173,7 @@ void peers_job(struct world *w, const struct broker_effect *e)
 	h->conn = e->conn;
 	h->conn_messages = e->conn_messages;
 	h->granted = WINDOW;
-	h->mail = ledger_find(&w->ledger, &e->id);
+	h->mail = book_find(&w->book, &e->id);
 	if (h->mail == NULL)
 		sim_fail("a job for a message that was never made");
 	held_add(s, h);
@@ -199,7 +199,7 @@ void peers_body(struct world *w, const struct broker_effect *e, struct span data
 	if (h == NULL) /* it ended before all its content was here */
 		return;
 	if (!h->broken && !broken)
-		ledger_content(h->mail, h->sent, data);
+		book_content(h->mail, h->sent, data);
 	h->sent += e->octets;
 	h->broken = h->broken || broken;
 	if (h->sent > h->granted)
@@ -220,7 +220,7 @@ void peers_confirm(struct world *w, const struct broker_effect *e)
 	if (h->state != HELD_DONE)
 		sim_fail("job %llu is confirmed and was not ended", (unsigned long long)h->job);
 	c = (struct change){.id = h->mail->id, .rcpt = h->said, .n_rcpt = h->n_said};
-	if (!ledger_ended(h->mail, &c))
+	if (!book_ended(h->mail, &c))
 		sim_fail("mail %d: its result is confirmed and not durable", h->mail->index);
 	push(w, e->peer, (struct worker_frame){.kind = FRAME_CONFIRM, .job = h->job});
 }
@@ -230,13 +230,12 @@ void peers_confirm(struct world *w, const struct broker_effect *e)
 static void send_result(struct world *w, unsigned number, struct held *h)
 {
 	struct sim_worker *s = &w->peers->worker[number];
-	struct change c = {
-	    .id = h->mail->id, .when = w->now, .rcpt = h->said, .n_rcpt = h->n_said};
+	struct change c = {.id = h->mail->id, .when = w->now, .rcpt = h->said, .n_rcpt = h->n_said};
 	struct broker_effect e = {.peer = number, .number = h->job};
 
 	if (!s->connected || !s->named)
 		return;
-	ledger_result(h->mail, &c, w->life);
+	book_result(h->mail, &c, w->life);
 	if (broker_result(w->broker, number, h->job, h->site, &c, w->now) < 0)
 		sim_fail("the result of job %llu is not allowed", (unsigned long long)h->job);
 	if (w->sabotage == SABOTAGE_CONFIRM)
@@ -246,9 +245,8 @@ static void send_result(struct world *w, unsigned number, struct held *h)
 
 static void say(struct world *w, struct held *h, size_t i, enum outcome o)
 {
-	static const uint16_t codes[] = {[OUTCOME_DELIVERED] = 250,
-	    [OUTCOME_DEFERRED] = 451,
-	    [OUTCOME_FAILED] = 550};
+	static const uint16_t codes[] = {
+	    [OUTCOME_DELIVERED] = 250, [OUTCOME_DEFERRED] = 451, [OUTCOME_FAILED] = 550};
 	struct change_rcpt *c = &h->said[h->n_said++];
 
 	*c = (struct change_rcpt){.index = h->index[i],
@@ -266,9 +264,7 @@ static enum outcome roll_outcome(struct world *w)
 {
 	uint64_t dice = sim_below(&w->rng, w->peers->calm ? 85 : 100);
 
-	return dice < 75   ? OUTCOME_DELIVERED
-	       : dice < 85 ? OUTCOME_FAILED
-			   : OUTCOME_DEFERRED;
+	return dice < 75 ? OUTCOME_DELIVERED : dice < 85 ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
 /* The host has spoken about all recipients, or does not speak at all. */
@@ -337,7 +333,8 @@ static void read_frames(struct world *w, unsigned number, size_t n)
 		take_frame(w, number, &s->frame[i]);
 	s->n_frame -= n;
 	s->sent -= n;
-	memmove(s->frame, s->frame + n, s->n_frame * sizeof(*s->frame));
+	if (s->n_frame > 0)
+		memmove(s->frame, s->frame + n, s->n_frame * sizeof(*s->frame));
 	if (s->blocked && s->octets < MAILBOX_LOW && s->connected) {
 		s->blocked = false;
 		broker_worker_blocked(w->broker, number, false, w->now);
@@ -373,8 +370,8 @@ static void name_all(struct world *w, unsigned number)
 	for (size_t i = 0; i < s->n_held && w->sabotage != SABOTAGE_HOLDING; i++) {
 		const struct held *h = s->held[i];
 
-		if (broker_holding(w->broker, number, h->job, h->conn, &h->mail->id, h->index,
-			h->n) < 0)
+		if (broker_holding(
+			w->broker, number, h->job, h->conn, &h->mail->id, h->index, h->n) < 0)
 			sim_fail("worker %u may not say what it holds", number);
 	}
 	s->named = true;

@@ -51,7 +51,7 @@ void world_init(struct world *w, uint64_t seed, const struct config *c, enum sab
 	p.capacity = w->params.segment_size * DISK_SEGMENTS;
 	p.mutant = s == SABOTAGE_FLUSH ? MUTANT_NO_SYNC : MUTANT_NONE;
 	w->disk = disk_sim_new(seed, &p);
-	ledger_init(&w->ledger);
+	book_init(&w->book);
 	w->buffer = gw_calloc(1, CHUNK);
 	w->peers = peers_new(w);
 }
@@ -67,7 +67,7 @@ void world_bury(struct world *w)
 {
 	sim_note("the queue of life %u ends", w->life);
 	if (w->broker != NULL)
-		ledger_queue_lost(&w->ledger, w->life);
+		book_queue_lost(&w->book, w->life);
 	broker_free(&w->broker);
 	store_close(&w->store);
 	batch_fini(&w->filling);
@@ -82,7 +82,7 @@ void world_fini(struct world *w)
 	batch_fini(&w->filling);
 	batch_fini(&w->at_disk);
 	peers_free(&w->peers);
-	ledger_fini(&w->ledger);
+	book_fini(&w->book);
 	disk_sim_free(&w->disk);
 	free(w->buffer);
 }
@@ -126,9 +126,9 @@ static void take_append(struct world *w, const struct broker_effect *e)
 {
 	static const struct part nowhere;
 
-	ledger_asked(&w->ledger, e->record, e->own, &e->id, e->meta, e->body);
+	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
 	if (w->sabotage == SABOTAGE_FORGET && e->record == BROKER_RESULT) {
-		ledger_durable(&w->ledger, e->record, &e->id, e->meta);
+		book_durable(&w->book, e->record, &e->id, e->meta);
 		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
 		return;
 	}
@@ -181,8 +181,8 @@ static void give_head(struct world *w, const struct broker_effect *e)
 
 	if (disk_sim_dead(w->disk))
 		return;
-	broker_head(w->broker, e->token,
-	    got > 0 ? span_of(w->buffer, (size_t)got) : SPAN_NONE, w->now);
+	broker_head(
+	    w->broker, e->token, got > 0 ? span_of(w->buffer, (size_t)got) : SPAN_NONE, w->now);
 }
 
 static void carry_out(struct world *w, const struct broker_effect *e)
@@ -267,7 +267,7 @@ static void book_batch(struct world *w)
 		const struct store_record *r = &w->at_disk.record[i];
 
 		if (r->status == 0)
-			ledger_durable(&w->ledger, broker_type(r->type), &r->id, r->meta);
+			book_durable(&w->book, broker_type(r->type), &r->id, r->meta);
 	}
 }
 
@@ -434,7 +434,7 @@ static int recover(struct world *w)
 	while ((more = store_recover(w->store, &r, &damage)) == 1)
 		give_record(w, &r, &list);
 	for (struct given *g = list; more == 0 && g != NULL; g = g->next)
-		ledger_durable(&w->ledger, g->type, &g->id, buf_view(&g->meta));
+		book_durable(&w->book, g->type, &g->id, buf_view(&g->meta));
 	free_given(list);
 	if (more == 0 && (damage.records > 0 || damage.strangers > 0))
 		sim_fail("recovery reports damage");
@@ -470,7 +470,7 @@ bool world_start(struct world *w)
 	world_run(w);
 	if (!world_alive(w))
 		return false;
-	ledger_after_recovery(&w->ledger, w->broker, w->now);
+	book_after_recovery(&w->book, w->broker, w->now);
 	peers_recovered(w);
 	return world_alive(w);
 }

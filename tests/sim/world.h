@@ -11,7 +11,7 @@
 #define GW_TESTS_SIM_WORLD_H
 
 #include "sim/disk_sim.h"
-#include "sim/ledger.h"
+#include "sim/book.h"
 #include "spool/store.h"
 
 /* Planted bugs, to prove that the simulation would notice them. */
@@ -46,7 +46,7 @@ struct world {
 	const struct config *config;
 	struct disk_sim *disk;
 	struct store_params params;
-	struct ledger ledger;
+	struct book book;
 	struct peers *peers;
 
 	struct broker *broker; /* NULL: the queue is down */

@@ -14,13 +14,16 @@
  *	M: text              a line of the content of the message to be sent; M~ as with S~
  *	send: from <a> to <b> <c> [8bit] [binary] [size N]
  *	                     when the engine is ready; the content follows when it asks
- *	hold body            give no content when asked: "we abort", "we end" or the end come
- *instead hold output          what the engine says does not leave until the next C: R: 0 250 2.1.5
- *...   the fate of recipient 0, in the order told; then any of us, a stage ("mail", "eom" ...),
- *site, past-dot; the last two are untrue when they are not there E: closed 421 4.3.2  the
- *connection ends, with the same words behind it E: ready             the engine is free for the
- *next message E: none              nothing was told yet T: +300              seconds pass peer
- *closes          we quit, we abort, we end
+ *	hold body            give no content when asked: "we abort" or "we end" come instead
+ *	hold output          what the engine says does not leave until the next C:
+ *	R: 0 250 2.1.5 ...   the fate of recipient 0, in the order told; then any of: us, a stage
+ *	                     ("mail", "eom" ...), site, past-dot; site and past-dot are untrue when
+ *	                     they are not there
+ *	E: closed 421 4.3.2  the connection ends, with the same words behind it
+ *	E: ready             the engine is free for the next message
+ *	E: none              nothing was told yet
+ *	T: +300              seconds pass
+ *	peer closes, we quit, we abort, we end
  */
 #include "smtp/client.h"
 
@@ -48,8 +51,11 @@ struct run {
 
 static void wrong(struct run *r, const char *what, struct span got)
 {
-	fprintf(stderr, "%s:%u:%s %s%s%.*s\n", r->file, r->line,
-	    r->bytewise ? " octet by octet:" : "", what, got.n ? ": " : "", SPAN_ARG(got));
+	fprintf(
+	    stderr, "%s:%u:%s %s", r->file, r->line, r->bytewise ? " octet by octet:" : "", what);
+	if (got.n > 0)
+		fprintf(stderr, ": %.*s", SPAN_ARG(got));
+	fputc('\n', stderr);
 	r->errors++;
 }
 

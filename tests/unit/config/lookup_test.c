@@ -21,7 +21,7 @@ static const struct cidr *trusts(const struct config *c, const char *ip)
 static void test_trust(void **state)
 {
 	struct sockaddr_storage other = {.ss_family = AF_UNIX};
-	struct config *c = parse_good(BASE "route to any via relay a.example:25\n"
+	struct config *c = parse_good(BASE "route to any via relay 192.0.2.1:25\n"
 					   "trust 10.1.0.0/16 192.0.2.7 198.51.100.128/25 "
 					   "2001:db8:1::/48 ::1\ntrust ::ffff:203.0.113.0/120\n");
 
@@ -200,8 +200,8 @@ static void test_shadow_warnings_are_true(void **state)
 
 		snprintf(text, sizeof(text),
 		    BASE
-		    "domain z.z { deliver maildir /z }\nroute to domain %s via relay a.example:25\n"
-		    "route to domain %s via relay b.example:25\n",
+		    "domain z.z { deliver maildir /z }\nroute to domain %s via relay 192.0.2.1:25\n"
+		    "route to domain %s via relay 192.0.2.2:25\n",
 		    t[i].first, t[i].second);
 		config_diags_init(&d);
 		c = parse_text(text, &d);

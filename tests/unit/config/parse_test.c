@@ -281,7 +281,7 @@ static void test_open_relay(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < GW_ARRAY_LEN(open); i++) {
-		snprintf(text, sizeof(text), BASE "route to any via relay a.example:25\ntrust %s\n",
+		snprintf(text, sizeof(text), BASE "route to any via relay 192.0.2.1:25\ntrust %s\n",
 		    open[i]);
 		assert_int_equal(refused_with(text), 205);
 	}
@@ -289,7 +289,7 @@ static void test_open_relay(void **state)
 		struct config_diags d;
 		struct config *c;
 
-		snprintf(text, sizeof(text), BASE "route to any via relay a.example:25\ntrust %s\n",
+		snprintf(text, sizeof(text), BASE "route to any via relay 192.0.2.1:25\ntrust %s\n",
 		    closed[i]);
 		config_diags_init(&d);
 		c = parse_text(text, &d);

@@ -12,8 +12,8 @@
  *     the recipients it ends;
  *   - in the end every acknowledged recipient has ended.
  */
-#ifndef GW_TESTS_SIM_LEDGER_H
-#define GW_TESTS_SIM_LEDGER_H
+#ifndef GW_TESTS_SIM_BOOK_H
+#define GW_TESTS_SIM_BOOK_H
 
 #include "flow/broker.h"
 
@@ -47,7 +47,8 @@ struct mail {
 	bool is_report, durable, handed;
 	char from[64], head[256];
 	size_t head_n, size;
-	uint8_t *bytes; /* the content of a report; NULL: head, then octets of the pool from salt on */
+	uint8_t
+	    *bytes; /* the content of a report; NULL: head, then octets of the pool from salt on */
 	size_t salt;
 	struct mail_rcpt rcpt[MAIL_RCPTS];
 	size_t n_rcpt;
@@ -57,45 +58,46 @@ struct mail {
 	size_t n_ended;
 };
 
-struct ledger {
+struct book {
 	struct mail **mail;
 	size_t n, cap;
 	struct map by_id;
 	struct arena scratch;
 };
 
-void ledger_init(struct ledger *l);
-void ledger_fini(struct ledger *l);
+void book_init(struct book *l);
+void book_fini(struct book *l);
 
 /* A message of a client: content and recipients by dice. */
-struct mail *ledger_new(struct ledger *l, uint64_t *rng, int64_t now) gw_checked;
+struct mail *book_new(struct book *l, uint64_t *rng, int64_t now) gw_checked;
 /* Up to n octets of the content from there on: as many as lie in one piece. */
 struct span mail_content(const struct mail *m, uint64_t from, size_t n) gw_checked;
 /* NULL: never made. */
-struct mail *ledger_find(const struct ledger *l, const struct msgid *id) gw_checked;
+struct mail *book_find(const struct book *l, const struct msgid *id) gw_checked;
 
 /* A record is to be written: reports enter the book. */
-void ledger_asked(struct ledger *l, enum broker_record type, bool own, const struct msgid *id,
+void book_asked(struct book *l, enum broker_record type, bool own, const struct msgid *id,
     struct span meta, const struct span *body);
 /* The store says that it is durable, or a finished recovery gave it out. */
-void ledger_durable(struct ledger *l, enum broker_record type, const struct msgid *id, struct span meta);
+void book_durable(
+    struct book *l, enum broker_record type, const struct msgid *id, struct span meta);
 /* Is the end of every recipient that this RESULT ends durable? */
-bool ledger_ended(const struct mail *m, const struct change *c) gw_checked;
+bool book_ended(const struct mail *m, const struct change *c) gw_checked;
 
 /* The client was told. */
-void ledger_answered(struct mail *m, bool ok);
+void book_answered(struct mail *m, bool ok);
 /* A worker is given this recipient. */
-void ledger_handed(struct mail *m, uint32_t index, unsigned life);
+void book_handed(struct mail *m, uint32_t index, unsigned life);
 /* A queue took a final result; the worker that had it is gone; the queue is gone. */
-void ledger_result(struct mail *m, const struct change *c, unsigned life);
-void ledger_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life);
-void ledger_queue_lost(struct ledger *l, unsigned life);
+void book_result(struct mail *m, const struct change *c, unsigned life);
+void book_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life);
+void book_queue_lost(struct book *l, unsigned life);
 /* Octets that go to a worker. */
-void ledger_content(const struct mail *m, uint64_t from, struct span data);
+void book_content(const struct mail *m, uint64_t from, struct span data);
 
 /* All that was acknowledged is in this queue or has ended. */
-void ledger_after_recovery(struct ledger *l, struct broker *b, int64_t now);
+void book_after_recovery(struct book *l, struct broker *b, int64_t now);
 /* The queue is empty. */
-void ledger_final(const struct ledger *l);
+void book_final(const struct book *l);
 
 #endif

@@ -1,4 +1,4 @@
-#include "sim/ledger.h"
+#include "sim/book.h"
 
 #include "sim/disk_sim.h"
 #include "sim/trace.h"
@@ -10,7 +10,7 @@ enum { SCRATCH = 8 << 20, POOL = 1 << 20, TEXT = 1 << 20 };
 
 static uint8_t pool[POOL];
 
-void ledger_init(struct ledger *l)
+void book_init(struct book *l)
 {
 	uint64_t seed = 42;
 
@@ -21,7 +21,7 @@ void ledger_init(struct ledger *l)
 		pool[i] = (uint8_t)(sim_random(&seed) | 1);
 }
 
-void ledger_fini(struct ledger *l)
+void book_fini(struct book *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		free(l->mail[i]->bytes);
@@ -32,7 +32,7 @@ void ledger_fini(struct ledger *l)
 	arena_reset(&l->scratch);
 }
 
-static struct mail *add(struct ledger *l, const struct msgid *id)
+static struct mail *add(struct book *l, const struct msgid *id)
 {
 	struct mail *m = gw_calloc(1, sizeof(*m));
 
@@ -48,7 +48,7 @@ static struct mail *add(struct ledger *l, const struct msgid *id)
 	return m;
 }
 
-struct mail *ledger_find(const struct ledger *l, const struct msgid *id)
+struct mail *book_find(const struct book *l, const struct msgid *id)
 {
 	return map_get(&l->by_id, msgid_span(id));
 }
@@ -73,8 +73,7 @@ static void make_rcpts(struct mail *m, uint64_t *rng)
 		struct mail_rcpt *r = &m->rcpt[i];
 
 		*r = (struct mail_rcpt){.report = NO_REPORT};
-		snprintf(
-		    r->addr, sizeof(r->addr), "u%d-%zu@%s", m->index, i, pick_domain(rng));
+		snprintf(r->addr, sizeof(r->addr), "u%d-%zu@%s", m->index, i, pick_domain(rng));
 		if (sim_once_in(rng, 20))
 			r->notify = NOTIFY_NEVER;
 		else if (sim_once_in(rng, 20))
@@ -97,7 +96,7 @@ static size_t make_size(uint64_t *rng)
 	}
 }
 
-struct mail *ledger_new(struct ledger *l, uint64_t *rng, int64_t now)
+struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 {
 	uint8_t random[MSGID_RANDOM] = {0};
 	struct msgid id;
@@ -131,7 +130,7 @@ struct span mail_content(const struct mail *m, uint64_t from, size_t n)
 	return span_of(pool + m->salt + (from - m->head_n), n);
 }
 
-void ledger_content(const struct mail *m, uint64_t from, struct span data)
+void book_content(const struct mail *m, uint64_t from, struct span data)
 {
 	while (data.n > 0) {
 		struct span want = mail_content(m, from, data.n);
@@ -139,8 +138,8 @@ void ledger_content(const struct mail *m, uint64_t from, struct span data)
 		if (want.n == 0)
 			sim_fail("mail %d: %zu octets more than it has", m->index, data.n);
 		if (memcmp(want.p, data.p, want.n) != 0)
-			sim_fail("mail %d: other content than was accepted, near octet %llu", m->index,
-			    (unsigned long long)from);
+			sim_fail("mail %d: other content than was accepted, near octet %llu",
+			    m->index, (unsigned long long)from);
 		from += want.n;
 		data = span_skip(data, want.n);
 	}
@@ -149,7 +148,7 @@ void ledger_content(const struct mail *m, uint64_t from, struct span data)
 /* ---- records ------------------------------------------------------------------------------ */
 
 /* The recipients that the text of a report names. */
-static void read_report(struct ledger *l, struct mail *m)
+static void read_report(struct book *l, struct mail *m)
 {
 	static const char field[] = "\r\nFinal-Recipient: rfc822;";
 	const char *at = (const char *)m->bytes;
@@ -169,7 +168,7 @@ static void read_report(struct ledger *l, struct mail *m)
 		sim_fail("report %d: about nobody", m->index);
 }
 
-static void enter_report(struct ledger *l, const struct msgid *id, const struct envelope *e,
+static void enter_report(struct book *l, const struct msgid *id, const struct envelope *e,
     const struct span body[BROKER_APPEND_SPANS])
 {
 	struct mail *m = add(l, id);
@@ -191,12 +190,12 @@ static void enter_report(struct ledger *l, const struct msgid *id, const struct 
 		sim_fail("report %d: to %s", m->index, m->rcpt[0].addr);
 }
 
-void ledger_asked(struct ledger *l, enum broker_record type, bool own, const struct msgid *id,
+void book_asked(struct book *l, enum broker_record type, bool own, const struct msgid *id,
     struct span meta, const struct span *body)
 {
 	struct envelope e;
 
-	if (type != BROKER_MESSAGE || !own || ledger_find(l, id) != NULL)
+	if (type != BROKER_MESSAGE || !own || book_find(l, id) != NULL)
 		return;
 	arena_reset(&l->scratch);
 	if (envelope_decode(&e, meta, &l->scratch) != 0)
@@ -204,9 +203,9 @@ void ledger_asked(struct ledger *l, enum broker_record type, bool own, const str
 	enter_report(l, id, &e, body);
 }
 
-static void ended(struct ledger *l, const struct mail *report, const struct change *c)
+static void ended(struct book *l, const struct mail *report, const struct change *c)
 {
-	struct mail *m = ledger_find(l, &c->id);
+	struct mail *m = book_find(l, &c->id);
 
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		const struct change_rcpt *s = &c->rcpt[i];
@@ -226,9 +225,9 @@ static void ended(struct ledger *l, const struct mail *report, const struct chan
 	}
 }
 
-static void check_report(struct ledger *l, const struct mail *report, const struct change *c)
+static void check_report(struct book *l, const struct mail *report, const struct change *c)
 {
-	if (ledger_find(l, &c->id) != l->mail[report->about] || c->n_rcpt != report->n_ended)
+	if (book_find(l, &c->id) != l->mail[report->about] || c->n_rcpt != report->n_ended)
 		sim_fail("report %d: its record ends others than it names", report->index);
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (c->rcpt[i].index != report->ended[i])
@@ -236,9 +235,9 @@ static void check_report(struct ledger *l, const struct mail *report, const stru
 	}
 }
 
-static void durable_message(struct ledger *l, const struct msgid *id, struct span meta)
+static void durable_message(struct book *l, const struct msgid *id, struct span meta)
 {
-	struct mail *m = ledger_find(l, id);
+	struct mail *m = book_find(l, id);
 	struct envelope e;
 	struct change c;
 
@@ -264,7 +263,7 @@ static bool wants_report(const struct mail *m, uint32_t index)
 	return m->from[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
 }
 
-static void durable_change(struct ledger *l, struct span meta)
+static void durable_change(struct book *l, struct span meta)
 {
 	struct change c;
 	const struct mail *m;
@@ -272,7 +271,7 @@ static void durable_change(struct ledger *l, struct span meta)
 	if (change_decode(&c, meta, &l->scratch) != 0)
 		sim_fail("a result that cannot be read");
 	ended(l, NULL, &c);
-	m = ledger_find(l, &c.id);
+	m = book_find(l, &c.id);
 	for (size_t i = 0; i < c.n_rcpt; i++) {
 		enum outcome o = c.rcpt[i].outcome;
 
@@ -283,7 +282,7 @@ static void durable_change(struct ledger *l, struct span meta)
 	}
 }
 
-void ledger_durable(struct ledger *l, enum broker_record type, const struct msgid *id, struct span meta)
+void book_durable(struct book *l, enum broker_record type, const struct msgid *id, struct span meta)
 {
 	arena_reset(&l->scratch);
 	if (type == BROKER_MESSAGE)
@@ -294,7 +293,7 @@ void ledger_durable(struct ledger *l, enum broker_record type, const struct msgi
 
 /* ---- events ------------------------------------------------------------------------------- */
 
-void ledger_answered(struct mail *m, bool ok)
+void book_answered(struct mail *m, bool ok)
 {
 	if (!ok && m->handed)
 		sim_fail("mail %d is refused and was handed to a worker", m->index);
@@ -303,7 +302,7 @@ void ledger_answered(struct mail *m, bool ok)
 	m->state = ok ? MAIL_OK : MAIL_REFUSED;
 }
 
-void ledger_handed(struct mail *m, uint32_t index, unsigned life)
+void book_handed(struct mail *m, uint32_t index, unsigned life)
 {
 	struct mail_rcpt *r = &m->rcpt[index];
 
@@ -318,13 +317,13 @@ void ledger_handed(struct mail *m, uint32_t index, unsigned life)
 		sim_fail("mail %d recipient %u is handed out by a queue that knows its end",
 		    m->index, index);
 	if (r->holders > 0)
-		sim_fail("mail %d recipient %u is handed out while a worker has it", m->index,
-		    index);
+		sim_fail(
+		    "mail %d recipient %u is handed out while a worker has it", m->index, index);
 	m->handed = true;
 	r->holders++;
 }
 
-void ledger_result(struct mail *m, const struct change *c, unsigned life)
+void book_result(struct mail *m, const struct change *c, unsigned life)
 {
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (outcome_final(c->rcpt[i].outcome))
@@ -333,7 +332,7 @@ void ledger_result(struct mail *m, const struct change *c, unsigned life)
 }
 
 /* The result is lost if neither log nor queue nor another worker knows it. */
-void ledger_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life)
+void book_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life)
 {
 	struct mail_rcpt *r = &m->rcpt[index];
 
@@ -342,7 +341,7 @@ void ledger_worker_lost(struct mail *m, uint32_t index, bool final, unsigned lif
 		r->excuses++;
 }
 
-void ledger_queue_lost(struct ledger *l, unsigned life)
+void book_queue_lost(struct book *l, unsigned life)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		struct mail *m = l->mail[i];
@@ -357,7 +356,7 @@ void ledger_queue_lost(struct ledger *l, unsigned life)
 	}
 }
 
-bool ledger_ended(const struct mail *m, const struct change *c)
+bool book_ended(const struct mail *m, const struct change *c)
 {
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (outcome_final(c->rcpt[i].outcome) &&
@@ -378,7 +377,7 @@ static bool has_open(const struct mail *m)
 	return false;
 }
 
-void ledger_after_recovery(struct ledger *l, struct broker *b, int64_t now)
+void book_after_recovery(struct book *l, struct broker *b, int64_t now)
 {
 	struct buf out;
 
@@ -397,7 +396,7 @@ void ledger_after_recovery(struct ledger *l, struct broker *b, int64_t now)
 	buf_fini(&out);
 }
 
-static void check_rcpt(const struct ledger *l, const struct mail *m, uint32_t index)
+static void check_rcpt(const struct book *l, const struct mail *m, uint32_t index)
 {
 	const struct mail_rcpt *r = &m->rcpt[index];
 	unsigned once = r->final == OUTCOME_DELIVERED;
@@ -416,7 +415,7 @@ static void check_rcpt(const struct ledger *l, const struct mail *m, uint32_t in
 		sim_fail("mail %d recipient %u: its report is nowhere", m->index, index);
 }
 
-void ledger_final(const struct ledger *l)
+void book_final(const struct book *l)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		const struct mail *m = l->mail[i];

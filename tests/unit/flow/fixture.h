@@ -1,0 +1,379 @@
+/*
+ * A broker with a store and peers of paper: every effect is written down (with
+ * copies of its bytes), appends wait until the test says what became of them, and
+ * what was stored can be read back.
+ */
+#ifndef GW_TEST_FLOW_FIXTURE_H
+#define GW_TEST_FLOW_FIXTURE_H
+
+#include "unit/config/helper.h"
+
+#include "base/log.h"
+#include "flow/broker.h"
+
+#include <unistd.h>
+
+enum { RIG_EFFECTS = 20000, RIG_RCPTS = 120, RIG_STORED = 4000, RIG_TEXT = 256 };
+
+#define SEC INT64_C(1000000)
+#define MIN (60 * SEC)
+#define HOURS (60 * MIN)
+#define DAYS (24 * HOURS)
+
+struct seen {
+	struct broker_effect e;
+	struct buf meta, body;
+	char from[RIG_TEXT], addr[RIG_RCPTS][64];
+	uint32_t index[RIG_RCPTS], attempts;
+	enum target_kind kind;
+	bool answered, taken;
+};
+
+struct rig {
+	struct config *config;
+	struct broker *b;
+	int64_t now;
+	struct seen *seen[RIG_EFFECTS];
+	size_t n, next_id;
+	struct buf stored[RIG_STORED]; /* bodies: part.offset is the index */
+	size_t n_stored;
+	uint64_t segment;
+	int holds[64]; /* by segment */
+	bool recovered;
+};
+
+static const char rig_config[] =
+    "hostname mx.test\nlisten mx 127.0.0.1:25\ntrust 127.0.0.1\n"
+    "domain box.test { deliver maildir /var/mail/%u }\n"
+    "domain lmtp.test { deliver lmtp unix:/run/lmtp }\n"
+    "domain no.test { deliver reject \"550 5.1.1 nobody here\" }\n"
+    "domain later.test { deliver reject \"451 4.3.0 later\" }\n"
+    "route to any via relay 127.0.0.1:2525\n"
+    "shape one { domain one.test; connections 1; per-connection 2; retry 10s }\n"
+    "shape * { connections 2; per-connection 100; retry 5m 15m 1h 4h; expire 4d }\n";
+
+static inline struct rig *rig_start(const char *config, size_t memory_max)
+{
+	struct rig *r = gw_calloc(1, sizeof(*r));
+	struct broker_params p = {.seed = 1, .first_number = 1000, .memory_max = memory_max};
+
+	log_setup(STDERR_FILENO, LOG_NONE, "test");
+	r->config = parse_good(config);
+	p.config = r->config;
+	r->b = broker_new(&p);
+	r->now = 1000000 * SEC;
+	r->segment = 1;
+	return r;
+}
+
+static inline void rig_free(struct rig *r)
+{
+	broker_free(&r->b);
+	for (size_t i = 0; i < r->n; i++) {
+		buf_fini(&r->seen[i]->meta);
+		buf_fini(&r->seen[i]->body);
+		free(r->seen[i]);
+	}
+	for (size_t i = 0; i < r->n_stored; i++)
+		buf_fini(&r->stored[i]);
+	config_free(&r->config);
+	free(r);
+}
+
+static inline void rig_note_job(struct seen *s)
+{
+	span_to_cstr(s->e.from, s->from, sizeof(s->from));
+	s->kind = s->e.target->kind;
+	assert_in_range(s->e.n_rcpt, 1, RIG_RCPTS);
+	for (size_t i = 0; i < s->e.n_rcpt; i++) {
+		s->index[i] = s->e.rcpt[i].index;
+		s->attempts = s->e.rcpt[i].attempts;
+		span_to_cstr(s->e.rcpt[i].addr, s->addr[i], sizeof(s->addr[i]));
+	}
+}
+
+static inline void rig_note_body(struct rig *r, struct seen *s)
+{
+	struct span data = s->e.data;
+
+	if (data.p == NULL) {
+		struct span all = buf_view(&r->stored[s->e.piece.offset]);
+
+		assert_int_equal(all.n, s->e.piece.length);
+		data = span_first(span_skip(all, (size_t)s->e.from_octet), s->e.octets);
+	}
+	assert_int_equal(data.n, s->e.octets);
+	buf_add_span(&s->body, data);
+}
+
+/* Writes down what the broker asks for. */
+static inline void rig_run(struct rig *r)
+{
+	struct broker_effect e;
+
+	while (broker_next(r->b, &e) == 1) {
+		struct seen *s = gw_calloc(1, sizeof(*s));
+
+		assert_in_range(r->n, 0, RIG_EFFECTS - 1);
+		r->seen[r->n++] = s;
+		s->e = e;
+		buf_init(&s->meta, SIZE_MAX / 2);
+		buf_init(&s->body, SIZE_MAX / 2);
+		buf_add_span(&s->meta, e.meta);
+		if (e.type == EFFECT_APPEND) {
+			buf_add_span(&s->body, e.body[0]);
+			buf_add_span(&s->body, e.body[1]);
+		}
+		if (e.type == EFFECT_JOB)
+			rig_note_job(s);
+		if (e.type == EFFECT_BODY)
+			rig_note_body(r, s);
+		if (e.type == EFFECT_HOLD)
+			r->holds[e.segment]++;
+		if (e.type == EFFECT_RELEASE)
+			assert_in_range(r->holds[e.segment]--, 1, 1000000);
+	}
+}
+
+/* The first effect of this type that was not taken yet, or NULL. */
+static inline struct seen *rig_any(struct rig *r, enum broker_effect_type type)
+{
+	rig_run(r);
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->seen[i]->e.type == type && !r->seen[i]->taken) {
+			r->seen[i]->taken = true;
+			return r->seen[i];
+		}
+	}
+	return NULL;
+}
+
+static inline struct seen *rig_take(struct rig *r, enum broker_effect_type type)
+{
+	struct seen *s = rig_any(r, type);
+
+	assert_non_null(s);
+	return s;
+}
+
+static inline void rig_none(struct rig *r, enum broker_effect_type type)
+{
+	assert_null(rig_any(r, type));
+}
+
+static inline struct part rig_store(struct rig *r, struct span body)
+{
+	struct part at = {
+	    .segment = r->segment, .offset = r->n_stored, .length = (uint32_t)body.n};
+
+	assert_in_range(r->n_stored, 0, RIG_STORED - 1);
+	buf_init(&r->stored[r->n_stored], SIZE_MAX / 2);
+	buf_add_span(&r->stored[r->n_stored++], body);
+	return at;
+}
+
+/* Says what became of one append. */
+static inline void rig_appended(struct rig *r, struct seen *s, int status)
+{
+	struct part at = {0};
+
+	assert_false(s->answered);
+	s->answered = true;
+	if (status == 0)
+		at = rig_store(r, buf_view(&s->body));
+	broker_appended(r->b, s->e.token, status, &at, r->now);
+	rig_run(r);
+}
+
+/* All appends that wait, in order. How many there were. */
+static inline size_t rig_flush(struct rig *r, int status)
+{
+	struct seen *s;
+	size_t n = 0;
+
+	while ((s = rig_any(r, EFFECT_APPEND)) != NULL) {
+		rig_appended(r, s, status);
+		if (n++ > RIG_EFFECTS)
+			fail();
+		if (status != 0 && s->e.own)
+			break; /* it comes again */
+	}
+	return n;
+}
+
+/* Two senders (0, 1), one mda (16), a receiver (7); nothing to recover. */
+static inline void rig_ready(struct rig *r)
+{
+	broker_worker_up(r->b, 0, WORKER_SENDER);
+	broker_worker_up(r->b, 1, WORKER_SENDER);
+	broker_worker_up(r->b, 16, WORKER_MDA);
+	broker_recovered(r->b, r->now);
+	broker_holding_done(r->b, 0, r->now);
+	broker_holding_done(r->b, 1, r->now);
+	broker_holding_done(r->b, 16, r->now);
+	broker_receiver_up(r->b, 7);
+	assert_true(rig_take(r, EFFECT_INTAKE)->e.flag);
+}
+
+static inline struct msgid rig_id(struct rig *r)
+{
+	uint8_t random[MSGID_RANDOM] = {0};
+
+	r->next_id++;
+	memcpy(random, &r->next_id, sizeof(r->next_id));
+	return msgid_make(r->now, random);
+}
+
+struct rig_mail {
+	const char *from, *to; /* to: addresses with blanks between them */
+	const char *head, *rest;
+	struct span big; /* instead of rest */
+	uint8_t notify;
+	struct msgid id, nonce;
+	int64_t accepted;
+};
+
+static inline void rig_envelope(const struct rig *r, const struct rig_mail *m, struct buf *out)
+{
+	struct rcpt *rcpt = gw_calloc(1000, sizeof(*rcpt));
+	struct envelope e = {.id = m->id,
+	    .nonce = m->nonce,
+	    .accepted = m->accepted ? m->accepted : r->now,
+	    .from = span_str(m->from),
+	    .rcpt = rcpt,
+	    .head_length = (uint32_t)strlen(m->head)};
+	struct span to = span_str(m->to);
+
+	while (to.n > 0) {
+		ptrdiff_t end = span_find(to, ' ');
+		struct span addr = end < 0 ? to : span_first(to, (size_t)end);
+
+		assert_in_range(e.n_rcpt, 0, 999);
+		rcpt[e.n_rcpt++] = (struct rcpt){.addr = addr, .notify = m->notify};
+		to = span_skip(to, addr.n + 1);
+	}
+	buf_init(out, SIZE_MAX / 2);
+	envelope_encode(&e, out);
+	assert_false(buf_failed(out));
+	free(rcpt);
+}
+
+static inline struct rig_mail rig_mail(struct rig *r, const char *from, const char *to)
+{
+	return (struct rig_mail){.from = from,
+	    .to = to,
+	    .head = "Subject: test\r\n\r\n",
+	    .rest = "Hello\r\n",
+	    .id = rig_id(r),
+	    .nonce = rig_id(r)};
+}
+
+/* The result of broker_commit for transaction txn of the receiver. */
+static inline int rig_send(
+    struct rig *r, unsigned receiver, uint64_t txn, const struct rig_mail *m)
+{
+	struct buf envelope;
+	int err;
+
+	rig_envelope(r, m, &envelope);
+	err = broker_commit(r->b, receiver, txn, buf_view(&envelope), span_str(m->head),
+	    m->big.n ? m->big : span_str(m->rest), r->now);
+	buf_fini(&envelope);
+	return err;
+}
+
+/* Committed, flushed and acknowledged. */
+static inline struct rig_mail rig_accept(struct rig *r, const char *from, const char *to)
+{
+	static uint64_t txn = 1000;
+	struct rig_mail m = rig_mail(r, from, to);
+
+	assert_int_equal(rig_send(r, 7, ++txn, &m), 0);
+	rig_appended(r, rig_take(r, EFFECT_APPEND), 0);
+	assert_int_equal(rig_take(r, EFFECT_COMMITTED)->e.status, 0);
+	return m;
+}
+
+/* The worker of this job says the same of all its recipients. */
+static inline int rig_result_as(struct rig *r, const struct seen *job, unsigned worker,
+    enum outcome o, uint16_t code, bool site)
+{
+	struct change_rcpt said[RIG_RCPTS];
+	struct change c = {.id = job->e.id, .rcpt = said, .n_rcpt = job->e.n_rcpt};
+	int err;
+
+	for (size_t i = 0; i < job->e.n_rcpt; i++)
+		said[i] = (struct change_rcpt){.index = job->index[i],
+		    .outcome = o,
+		    .code = code,
+		    .esc = {(uint8_t)(code / 100), 0, 0},
+		    .host = SPAN("there.test"),
+		    .reply = SPAN("so they say")};
+	err = broker_result(r->b, worker, job->e.number, site, &c, r->now);
+	rig_run(r);
+	return err;
+}
+
+static inline void rig_result(struct rig *r, const struct seen *job, enum outcome o)
+{
+	uint16_t code = o == OUTCOME_DELIVERED ? 250 : o == OUTCOME_FAILED ? 550 : 450;
+
+	assert_int_equal(rig_result_as(r, job, job->e.peer, o, code, false), 0);
+}
+
+static inline void rig_pass(struct rig *r, int64_t usec)
+{
+	r->now += usec;
+	broker_tick(r->b, r->now);
+	rig_run(r);
+}
+
+static inline struct broker_counts rig_counts(const struct rig *r)
+{
+	struct broker_counts n;
+
+	broker_counts(r->b, &n);
+	return n;
+}
+
+/* Nothing is left, and nobody holds a segment. */
+static inline void rig_empty(struct rig *r)
+{
+	rig_run(r);
+	assert_int_equal(rig_counts(r).messages, 0);
+	assert_int_equal(rig_counts(r).recipients, 0);
+	assert_int_equal(rig_counts(r).active, 0);
+	assert_int_equal(rig_counts(r).memory, 0);
+	for (size_t i = 0; i < GW_ARRAY_LEN(r->holds); i++)
+		assert_int_equal(r->holds[i], 0);
+}
+
+static inline bool rig_has(struct span s, const char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t i = 0; i + n <= s.n; i++) {
+		if (memcmp(s.p + i, text, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+static inline int rig_set_up(void **state)
+{
+	struct rig *r = rig_start(rig_config, 1 << 20);
+
+	rig_ready(r);
+	*state = r;
+	return 0;
+}
+
+static inline int rig_tear_down(void **state)
+{
+	rig_free(*state);
+	return 0;
+}
+
+#define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_set_up, rig_tear_down)
+
+#endif
