@@ -28,7 +28,7 @@ LDHARDEN ?= -pie -Wl,-z,relro,-z,now
 
 DEPS = gcc libc6-dev libbsd-dev libcurl4-openssl-dev libevent-dev libjansson-dev libseccomp-dev \
 	libxxhash-dev
-TEST_DEPS = $(DEPS) libcmocka-dev python3 python3-pytest strace swaks
+TEST_DEPS = $(DEPS) clang-format libcmocka-dev python3 python3-pytest strace swaks
 LINT_DEPS = $(DEPS) libcmocka-dev python3 clang-format mandoc
 FUZZ_DEPS = $(DEPS) python3 clang libclang-rt-dev llvm
 BENCH_DEPS = $(TEST_DEPS) linux-perf

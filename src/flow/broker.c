@@ -296,13 +296,11 @@ static void wake_tasks(struct broker *b, int64_t now)
 
 	while ((n = heap_min(&b->due)) != NULL && n->key <= now) {
 		struct task *t = (struct task *)n;
-		struct queued *m = t->msg;
 
-		if (t->state == TASK_READY) {
+		if (t->state == TASK_READY)
 			expire_ready(b, t, now);
-			continue;
-		}
-		file_again(b, t, now);
+		else
+			file_again(b, t, now);
 	}
 }
 

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 2 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
+enum { ARENA_MAX = 1 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {

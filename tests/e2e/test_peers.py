@@ -70,7 +70,7 @@ def test_ledger_excuses_only_near_a_kill():
         book.note(number, "acked", ["a@example.org"])
         book.arrived(arrival(number, book, when))
         book.arrived(arrival(number, book, when + 5))
-    book.kills.append(("sender", 100.3, 100.4))
+    book.kills += [("sender", 100.3, 100.4), ("smtpd", 200.1, 200.2)]
     verdict = book.verdict()
     assert (verdict["dup_excused"], verdict["dup_unexcused"]) == (1, 1)
 

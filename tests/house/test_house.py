@@ -88,7 +88,8 @@ def tree(tmp_path, monkeypatch):
     return findings
 
 
-@pytest.mark.parametrize("rule, name, text, line", BREACHES)
+@pytest.mark.parametrize("rule, name, text, line", BREACHES,
+                         ids=[f"{rule}-{i}" for i, (rule, *_) in enumerate(BREACHES)])
 def test_a_breach_is_found(tree, capsys, rule, name, text, line):
     assert any(found.startswith(f"{name}:{line}: ") for found in tree(rule, {name: text}, capsys))
 

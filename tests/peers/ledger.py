@@ -23,8 +23,10 @@ from .client import Client, Closed, stuff
 # A delivery is recorded within 20 ms of the peer's 250; two busy cores and the way through two
 # processes are added. A sender killed just after its dot leaves a copy that the sink may take a
 # little later.
-EXCUSE_AFTER = 1.0
-EXCUSE_BEFORE = 2.0
+EXCUSE_AFTER = 0.5
+EXCUSE_BEFORE = 1.0
+# Whose death may leave a delivery unrecorded; that of a receiver never excuses a second copy.
+EXCUSES = ("queue", "sender", "all", "eio")
 
 _HEADER = re.compile(rb"^X-Ledger: (\S+) (\d+) ([0-9a-f]{64})\r$", re.M)
 
@@ -121,7 +123,7 @@ class Ledger:
         if number in self.faults:
             return True
         return any(begin <= t + EXCUSE_AFTER and end >= t - EXCUSE_BEFORE
-                   for t in times[:-1] for _, begin, end in self.kills)
+                   for t in times[:-1] for what, begin, end in self.kills if what in EXCUSES)
 
     def verdict(self):
         lost = self.missing()

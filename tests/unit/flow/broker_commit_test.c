@@ -238,7 +238,8 @@ static void test_receiver_goes(void **state)
 	broker_receiver_down(r->b, 7);
 	broker_receiver_up(r->b, 8);
 	rig_appended(r, busy, 0);
-	/* What was committed goes on: the new receiver may ask for it, the client may have its 250. */
+	/* What was committed goes on: the new receiver may ask for it, the client may have its 250.
+	 */
 	rig_appended(r, waits, 0);
 	rig_flush(r, 0);
 	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DELIVERED);
@@ -328,8 +329,8 @@ static void test_hostile_commit(void **state)
 	e = good;
 	e.id = there.id;
 	assert_int_equal(commit_with(r, &e, SPAN("\r\n"), SPAN("x")), GW_EFORMAT);
-	assert_int_equal(broker_commit(r->b, 7, 50, SPAN("junk"), SPAN("\r\n"), SPAN("x"), r->now),
-	    GW_EFORMAT);
+	assert_int_equal(
+	    broker_commit(r->b, 7, 50, SPAN("junk"), SPAN("\r\n"), SPAN("x"), r->now), GW_EFORMAT);
 	rig_none(r, EFFECT_APPEND);
 	assert_int_equal(commit_with(r, &good, SPAN("\r\n"), SPAN("x")), 0);
 	/* The same id once more, while the first is on its way to the disk. */
@@ -388,8 +389,8 @@ static void test_parts_limit(void **state)
 		}
 	}
 	assert_int_equal(err, GW_EFORMAT);
-	assert_in_range(sent, r->config->limits.message_size,
-	    r->config->limits.message_size + (2 << 20));
+	assert_in_range(
+	    sent, r->config->limits.message_size, r->config->limits.message_size + (2 << 20));
 	broker_receiver_down(r->b, 7);
 	rig_empty(r);
 }

@@ -131,8 +131,7 @@ static void test_content_order(void **state)
 		assert_int_equal(s->e.is_part, s->e.octets == 4);
 		buf_add_span(&all, buf_view(&s->body));
 	}
-	assert_true(
-	    span_eq(buf_view(&all), SPAN("Subject: test\r\n\r\none,two,tri,the rest")));
+	assert_true(span_eq(buf_view(&all), SPAN("Subject: test\r\n\r\none,two,tri,the rest")));
 	buf_fini(&all);
 }
 
@@ -155,7 +154,8 @@ static void test_broken_body(void **state)
 static void test_mixed_result(void **state)
 {
 	struct rig *r = *state;
-	struct rig_mail m = rig_accept(r, "a@src.test", "x@dst.test y@dst.test z@dst.test w@dst.test");
+	struct rig_mail m =
+	    rig_accept(r, "a@src.test", "x@dst.test y@dst.test z@dst.test w@dst.test");
 	struct seen *job = rig_take(r, EFFECT_JOB), *again;
 	struct change_rcpt said[] = {
 	    {.index = 0, .outcome = OUTCOME_DELIVERED, .code = 250},
@@ -228,10 +228,8 @@ static void test_hostile_results(void **state)
 	unsigned me = job->e.peer;
 
 	assert_int_equal(job->index[0], 0);
-	assert_int_equal(
-	    odd_result(r, job, 1 - me, 0, 1, OUTCOME_DELIVERED, &m.id), GW_EFORMAT);
-	assert_int_equal(
-	    odd_result(r, job, me, 0, 1, OUTCOME_DELIVERED, &other.id), GW_EFORMAT);
+	assert_int_equal(odd_result(r, job, 1 - me, 0, 1, OUTCOME_DELIVERED, &m.id), GW_EFORMAT);
+	assert_int_equal(odd_result(r, job, me, 0, 1, OUTCOME_DELIVERED, &other.id), GW_EFORMAT);
 	assert_int_equal(odd_result(r, job, me, 1, 0, OUTCOME_DELIVERED, &m.id), GW_EFORMAT);
 	assert_int_equal(odd_result(r, job, me, 0, 0, OUTCOME_DELIVERED, &m.id), GW_EFORMAT);
 	/* To let mail vanish without a word is not a worker's to say. */
@@ -332,7 +330,8 @@ static void test_schedule(void **state)
 		const struct seen *x = r->seen[i];
 
 		if (x->e.type == EFFECT_APPEND && x->e.record == BROKER_MESSAGE && x->e.own)
-			assert_true(rig_has(buf_view(&x->body), "Final-Recipient: rfc822;b@dst.test"));
+			assert_true(
+			    rig_has(buf_view(&x->body), "Final-Recipient: rfc822;b@dst.test"));
 	}
 	rig_result(r, s, OUTCOME_DELIVERED);
 	rig_flush(r, 0);
@@ -377,8 +376,7 @@ static void test_expiry_words(void **state)
 
 	rig_accept(r, "s@box.test", "b@dst.test c@dst.test d@dst.test");
 	s = rig_take(r, EFFECT_JOB);
-	assert_int_equal(
-	    rig_result_as(r, s, s->e.peer, OUTCOME_DEFERRED, 450, true), 0);
+	assert_int_equal(rig_result_as(r, s, s->e.peer, OUTCOME_DEFERRED, 450, true), 0);
 	rig_flush(r, 0);
 	broker_worker_down(r->b, 0, r->now);
 	broker_worker_down(r->b, 1, r->now);

@@ -163,8 +163,7 @@ static inline void rig_none(struct rig *r, enum broker_effect_type type)
 
 static inline struct part rig_store(struct rig *r, struct span body)
 {
-	struct part at = {
-	    .segment = r->segment, .offset = r->n_stored, .length = (uint32_t)body.n};
+	struct part at = {.segment = r->segment, .offset = r->n_stored, .length = (uint32_t)body.n};
 
 	assert_in_range(r->n_stored, 0, RIG_STORED - 1);
 	buf_init(&r->stored[r->n_stored], SIZE_MAX / 2);
@@ -269,8 +268,7 @@ static inline struct rig_mail rig_mail(struct rig *r, const char *from, const ch
 }
 
 /* The result of broker_commit for transaction txn of the receiver. */
-static inline int rig_send(
-    struct rig *r, unsigned receiver, uint64_t txn, const struct rig_mail *m)
+static inline int rig_send(struct rig *r, unsigned receiver, uint64_t txn, const struct rig_mail *m)
 {
 	struct buf envelope;
 	int err;
@@ -282,6 +280,22 @@ static inline int rig_send(
 	return err;
 }
 
+/* The append of this message, among others that may wait. */
+static inline struct seen *rig_append_of(struct rig *r, const struct msgid *id)
+{
+	rig_run(r);
+	for (size_t i = 0; i < r->n; i++) {
+		struct seen *s = r->seen[i];
+
+		if (s->e.type == EFFECT_APPEND && !s->taken && msgid_eq(&s->e.id, id)) {
+			s->taken = true;
+			return s;
+		}
+	}
+	fail();
+	return NULL;
+}
+
 /* Committed, flushed and acknowledged. */
 static inline struct rig_mail rig_accept(struct rig *r, const char *from, const char *to)
 {
@@ -289,7 +303,7 @@ static inline struct rig_mail rig_accept(struct rig *r, const char *from, const 
 	struct rig_mail m = rig_mail(r, from, to);
 
 	assert_int_equal(rig_send(r, 7, ++txn, &m), 0);
-	rig_appended(r, rig_take(r, EFFECT_APPEND), 0);
+	rig_appended(r, rig_append_of(r, &m.id), 0);
 	assert_int_equal(rig_take(r, EFFECT_COMMITTED)->e.status, 0);
 	return m;
 }
