@@ -3,7 +3,7 @@
 #   make          the program, build/godwit
 #   make dev      install what is missing, build, run "godwit dev"
 #   make check    all tests                 make unit, wire, sim, e2e   one layer of them
-#   make lint     the house rules           make docs                   what is generated from tables
+#   make lint     the house rules           make format, docs           what a program can mend
 #   make asan     the tests with ASan, UBSan and LeakSanitizer
 #   make fuzz     a short run of every fuzzer (FUZZ_SECONDS=10)
 #   make bench    against Postfix           make install PREFIX= DESTDIR=
@@ -223,6 +223,10 @@ lint-build: $(PROGRAM) $(TEST_BINS) $(GENDOCS)
 lint: lint-deps
 	$(Q)+$(MAKE_ALL) -k BUILD=$(BUILD)/werror CFLAGS="-O2 -Werror" lint-build && built= || built=--broken; \
 	exec $(PYTHON) tools/lint $$built --build $(BUILD)/werror
+
+.PHONY: format
+format: lint-deps
+	clang-format -i $(wildcard src/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch] tools/*.c)
 
 .PHONY: bench
 bench: bench-deps peers

@@ -231,17 +231,29 @@ static void put_message_start(struct buf *out, const json_t *message, int64_t no
 	buf_add_str(out, "  ");
 }
 
-static void put_reply(struct buf *out, const json_t *rcpt, size_t columns, size_t start)
+/* "451 4.3.0 ", as far as there are codes. */
+static void put_codes(struct buf *out, const json_t *rcpt)
 {
 	int64_t code = number_of(rcpt, "code");
+	struct span esc = text_of(rcpt, "esc");
+
+	if (code != 0)
+		buf_addf(out, "%d ", (int)code);
+	if (esc.n == 0)
+		return;
+	terminal_text(out, esc, 0);
+	buf_add_byte(out, ' ');
+}
+
+static void put_reply(struct buf *out, const json_t *rcpt, size_t columns, size_t start)
+{
 	struct span reply = text_of(rcpt, "reply");
 	struct buf b;
 
-	if (code == 0 && reply.n == 0)
+	if (number_of(rcpt, "code") == 0 && reply.n == 0)
 		return;
 	buf_init(&b, 2048);
-	if (code != 0)
-		buf_addf(&b, "%d ", (int)code);
+	put_codes(&b, rcpt);
 	buf_add_span(&b, span_first(reply, 1024));
 	put_reason(out, buf_view(&b), columns, terminal_width(span_skip(buf_view(out), start)) + 2);
 	buf_fini(&b);
@@ -290,7 +302,8 @@ static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 	buf_add_byte(out, '\n');
 	if (text_of(rcpt, "reply").n == 0)
 		return;
-	buf_addf(out, "        said  %d ", (int)number_of(rcpt, "code"));
+	buf_add_str(out, "        said  ");
+	put_codes(out, rcpt);
 	terminal_text(out, text_of(rcpt, "reply"), 0);
 	buf_add_byte(out, '\n');
 }

@@ -46,6 +46,7 @@ struct queued_rcpt {
 	uint32_t number, attempts;
 	int64_t due;
 	uint16_t code;
+	uint8_t esc[3];
 	char said[96]; /* the last reply, cut; for the operator */
 	struct task *task;
 };

@@ -138,6 +138,7 @@ bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *
 	r->attempts = c->attempts;
 	r->due = c->due;
 	r->code = c->code;
+	memcpy(r->esc, c->esc, sizeof(r->esc));
 	span_to_cstr(c->reply, r->said, sizeof(r->said));
 	return true;
 }

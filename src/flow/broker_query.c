@@ -145,6 +145,14 @@ static const char *rcpt_state(const struct queued_rcpt *r)
 	return finals[r->outcome];
 }
 
+static void put_esc(const uint8_t esc[3], struct buf *out)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u.%u.%u", esc[0], esc[1], esc[2]);
+	json_str(out, "esc", text);
+}
+
 static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 {
 	json_open(out, NULL, '{');
@@ -155,6 +163,8 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 		json_time(out, "due", r->due);
 	if (r->code)
 		json_number(out, "code", r->code);
+	if (r->esc[0])
+		put_esc(r->esc, out);
 	json_str(out, "reply", r->said);
 	if (r->task != NULL)
 		json_str(out, "site", r->task->site->key + strlen(r->task->site->shape->name) + 1);

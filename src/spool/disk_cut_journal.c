@@ -197,6 +197,11 @@ int cut_journal_open(struct cut_journal *j, int dir_fd)
 		return GW_EIO;
 	}
 	read_all(j, (uint64_t)st.st_size);
+	/* The rest is of an entry that was torn. */
+	if (j->end < (uint64_t)st.st_size && ftruncate(j->fd, (off_t)j->end) < 0) {
+		cut_journal_close(j);
+		return GW_EIO;
+	}
 	return 0;
 }
 
@@ -252,8 +257,6 @@ int cut_journal_put(struct cut_journal *j, struct cut_entry *e, const void *old)
 	e->magic = ENTRY_MAGIC;
 	e->number = j->next;
 	e->old_at = j->end + sizeof(*e);
-	/* What an earlier failure left behind the end is overwritten; a torn entry there ends the
-	 * journal for whoever reads it. */
 	err = write_whole(j->fd, iov, e->old_n > 0 ? 2 : 1, j->end);
 	if (err < 0) {
 		(void)!ftruncate(j->fd, (off_t)j->end);

@@ -3,8 +3,8 @@
  * disk_cut*.c; disk_cut.c writes it, disk_cut_power.c plays it back.
  *
  * An entry is written whole before its operation begins, so that a process that is killed between
- * the two leaves an entry that undoes nothing. An entry that was torn by the kill was of an operation
- * that never began. The format is that of the machine: journals are not carried about.
+ * the two leaves an entry that undoes nothing. An entry that was torn by the kill was of an
+ * operation that never began. The format is that of the machine: journals are not carried about.
  */
 #ifndef GW_SPOOL_DISK_CUT_JOURNAL_H
 #define GW_SPOOL_DISK_CUT_JOURNAL_H

@@ -240,26 +240,24 @@ int64_t inspect_read(
 
 /* ---- indexes -------------------------------------------------------------------------------- */
 
-static bool same_content(struct inspect *p, const struct index_head *h, const struct segment *seg)
+/* A damaged segment says nothing about its index. */
+static bool same_content(struct inspect *p, const struct index_reader *r, const struct segment *seg)
 {
-	struct index_reader r;
 	struct buf made;
 	uint8_t head[INDEX_HEAD];
-	bool same;
 
-	index_reader_init(&r);
 	buf_init(&made, (size_t)seg->size + INDEX_HEAD);
-	index_head_encode(h, head);
-	same = index_reader_start(&r, p->disk, h, true) == 0 &&
-	       index_compose(p->disk, seg, &made) == 0 &&
-	       span_eq(span_first(buf_view(&made), INDEX_HEAD), span_of(head, INDEX_HEAD)) &&
-	       span_eq(span_skip(buf_view(&made), INDEX_HEAD), span_of(r.mem, (size_t)h->octets));
+	index_head_encode(&r->head, head);
+	int err = index_compose(p->disk, seg, &made);
+	struct span s = buf_view(&made);
+	bool same = err == GW_ECORRUPT || err == GW_EIO ||
+		    (err == 0 && span_eq(span_first(s, INDEX_HEAD), span_of(head, INDEX_HEAD)) &&
+			span_eq(span_skip(s, INDEX_HEAD),
+			    span_of(r->mem, (size_t)r->head.octets)));
 	buf_fini(&made);
-	index_reader_fini(&r);
 	return same;
 }
 
-/* A segment that never was left gets its end from the index alone. */
 enum inspect_index inspect_check_index(struct inspect *p, size_t i)
 {
 	struct segment seg = *p->list.segments[i];
@@ -277,10 +275,9 @@ enum inspect_index inspect_check_index(struct inspect *p, size_t i)
 		return INDEX_OTHER;
 	index_reader_init(&r);
 	err = index_reader_start(&r, p->disk, &h, true);
+	bool same = err == 0 && same_content(p, &r, &seg);
 	index_reader_fini(&r);
-	if (err != 0)
-		return INDEX_BAD;
-	return same_content(p, &h, &seg) ? INDEX_GOOD : INDEX_OTHER;
+	return err != 0 ? INDEX_BAD : same ? INDEX_GOOD : INDEX_OTHER;
 }
 
 unsigned inspect_lone_indexes(const struct inspect *p)

@@ -44,7 +44,7 @@ static int fill_by_page(struct reader *r, uint64_t at, size_t n)
 		else
 			memset(r->mem + i, 0, want);
 	}
-	return good > 0 ? 0 : GW_EIO;
+	return good > 0 || r->patient ? 0 : GW_EIO;
 }
 
 /* Makes the window cover this octet and whatever follows that fits. */

@@ -44,6 +44,7 @@ struct reader {
 
 	uint64_t last_flush, last_end; /* octets: begin of the last flush, end of the last record */
 	bool sealed;
+	bool patient; /* pages that cannot be read are zeros, however many they are */
 };
 
 void segment_reader_init(struct reader *r, struct disk *d);

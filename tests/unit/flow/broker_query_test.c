@@ -253,12 +253,12 @@ static void test_page_full(void **state)
 	assert_int_equal(seen, 6);
 	buf_fini(&out);
 	/* One message that is larger than an answer may be: cut, and said so. */
-	buf_init(&out, 32 << 10);
+	buf_init(&out, 16 << 10);
 	show(r, &m[0], 200, &out);
 	assert_true(holds(&out, "\"recipients_omitted\":"));
 	assert_in_range(count(&out, "\"to\":"), 1, 299);
 	buf_fini(&out);
-	buf_init(&out, 32 << 10);
+	buf_init(&out, 16 << 10);
 	assert_int_equal(list(r, "", NULL, 100, &out), 1);
 	assert_false(holds(&out, "\"next\":null"));
 	buf_fini(&out);
