@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+enum { CLOCK_AHEAD = 1000000, CLOCK_BEHIND = 60000000 }; /* microseconds */
+
 static struct span txn_key(struct txn *t)
 {
 	memcpy(t->key, &t->number, sizeof(t->number));
@@ -240,12 +242,19 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 	append_send(b, a, true);
 }
 
+/* A receiver's clock makes mail neither older nor younger, nor a stranger in its time in the log. */
+static bool clock_agrees(int64_t accepted, int64_t now)
+{
+	return accepted <= now + CLOCK_AHEAD && accepted >= now - CLOCK_BEHIND;
+}
+
 int broker_commit(struct broker *b, unsigned receiver, uint64_t number, struct span envelope,
     struct span head, struct span rest, int64_t now)
 {
 	struct txn *t = txn_find(b, receiver, number);
 	struct envelope e;
 	struct append *a;
+	bool trusted;
 
 	arena_reset(&b->scratch);
 	if (envelope_decode(&e, envelope, &b->scratch) < 0 || !commit_allowed(b, &e, head))
@@ -256,10 +265,14 @@ int broker_commit(struct broker *b, unsigned receiver, uint64_t number, struct s
 		refuse_commit(b, receiver, number, GW_ENOSPC);
 		return 0;
 	}
-	if (e.accepted > now) /* a receiver's clock is not to make mail older or younger */
+	trusted = clock_agrees(e.accepted, now);
+	if (!trusted || e.accepted > now)
 		e.accepted = now;
 	a = new_accept(b, receiver, number, &e, head, rest);
-	buf_add_span(&a->meta, envelope);
+	if (trusted)
+		buf_add_span(&a->meta, envelope);
+	else
+		envelope_encode(&e, &a->meta);
 	if (t == NULL) {
 		append_send(b, a, true);
 		return 0;

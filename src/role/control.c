@@ -58,12 +58,12 @@ bool control_ask_queue(
 	struct buf b;
 	int err;
 
-	if (c->queue == NULL)
+	if (c->queue.ipc == NULL)
 		return false;
 	buf_init(&b, QUERY_BYTES);
 	proto_put_query(&b, &q);
 	part = buf_view(&b);
-	err = buf_failed(&b) ? GW_EFULL : ipc_send(c->queue, IPC_QUERY, &part, 1, -1);
+	err = buf_failed(&b) ? GW_EFULL : ipc_send(c->queue.ipc, IPC_QUERY, &part, 1, -1);
 	buf_fini(&b);
 	if (err < 0)
 		return false;
@@ -102,10 +102,9 @@ static int take_answer(struct control *c, struct span in)
 
 /* ---- the queue's channel ------------------------------------------------------------------- */
 
-static void from_queue(void *arg, struct ipc *ipc, struct ipc_frame *f)
+static int from_queue(void *arg, const struct ipc_frame *f)
 {
-	if (f->type == IPC_ANSWER && take_answer(arg, f->payload) < 0)
-		ipc_end(ipc, "bad_payload");
+	return f->type == IPC_ANSWER ? take_answer(arg, f->payload) : 0;
 }
 
 static void fail_waiting(struct control *c)
@@ -118,36 +117,19 @@ static void fail_waiting(struct control *c)
 	}
 }
 
-static void queue_gone(void *arg, struct ipc *ipc, const char *why)
+static void queue_gone(void *arg)
 {
-	struct control *c = arg;
-
-	(void)ipc;
-	(void)why;
-	ipc_free(&c->queue);
-	fail_waiting(c);
-}
-
-static void connect_queue(struct control *c, int fd)
-{
-	struct ipc_owner owner = {.frame = from_queue, .closed = queue_gone, .arg = c};
-
-	if (c->queue != NULL) {
-		ipc_free(&c->queue);
-		fail_waiting(c);
-	}
-	c->queue = ipc_new(c->loop, fd, ROLE_CONTROL, ROLE_QUEUE, 0, &owner);
+	fail_waiting(arg);
 }
 
 /* ---- master -------------------------------------------------------------------------------- */
 
 static void new_peer(void *arg, enum role role, unsigned index, int fd)
 {
+	struct control *c = arg;
+
 	(void)index;
-	if (role == ROLE_QUEUE)
-		connect_queue(arg, fd);
-	else
-		close(fd);
+	queue_link_peer(&c->queue, role, fd);
 }
 
 static void take_roles(void *arg, struct span payload)
@@ -193,6 +175,7 @@ static void seed_jansson(void)
 int role_control(struct loop *l, struct boot *b)
 {
 	struct control *c = gw_calloc(1, sizeof(*c));
+	struct queue_link_owner owner = {.frame = from_queue, .gone = queue_gone, .arg = c};
 	struct sandbox box;
 
 	c->loop = l;
@@ -204,8 +187,7 @@ int role_control(struct loop *l, struct boot *b)
 	boot_sandbox(b, c->config, &box);
 	sandbox_confine(&box);
 	sandbox_seal(&box);
-	for (size_t i = 0; i < b->n_peer; i++)
-		new_peer(c, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	queue_link_start(&c->queue, l, b, &owner);
 	control_listen(c);
 	c->master =
 	    (struct master_link){.peer = new_peer, .stop = stop, .roles = take_roles, .arg = c};

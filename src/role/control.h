@@ -11,6 +11,7 @@
 
 #include "role/control_route.h"
 #include "role/proto.h"
+#include "role/queue_link.h"
 #include "role/role.h"
 
 #include <event2/http.h>
@@ -29,7 +30,7 @@ struct control {
 	struct evhttp *http;
 	struct evconnlistener *listener;
 	struct timer resume; /* taking connections again when descriptors were short */
-	struct ipc *queue;   /* NULL while the queue is being replaced */
+	struct queue_link queue;
 	struct master_link master;
 	struct request_list waiting; /* for the queue */
 	uint64_t next_request;

@@ -190,7 +190,7 @@ static bool all_up(const struct control *c)
 		if (c->role[i].pid == 0)
 			return false;
 	}
-	return c->n_role > 0 && c->queue != NULL;
+	return c->n_role > 0 && c->queue.ipc != NULL;
 }
 
 static void act_ready(struct request *r)

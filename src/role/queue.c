@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "spool/disk_cut.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -369,7 +370,11 @@ static void open_store(struct queue *q)
 	    .random = random_bytes};
 	char why[256] = "";
 
-	q->disk = disk_posix_new(q->boot->spool_dir);
+	q->disk = disk_choose(q->boot->spool_dir);
+	if (q->disk == NULL)
+		die("the spool %s is no scratch spool of \"godwit prove\", and " DISK_CUT_ENV
+		    " is set",
+		    q->config->spool);
 	if (store_open(&q->store, q->disk, &p, why, sizeof(why)) < 0)
 		die("the spool %s cannot be opened: %s", q->config->spool, why);
 }

@@ -11,6 +11,7 @@
 
 #include "base/map.h"
 #include "role/proto.h"
+#include "role/queue_link.h"
 #include "role/role.h"
 #include "smtp/client.h"
 
@@ -68,8 +69,7 @@ struct sender {
 	struct boot *boot;
 	struct config *config;
 	struct client_config smtp, lmtp;
-	struct ipc *queue; /* NULL while it is being replaced */
-	struct timer orphaned;
+	struct queue_link queue;
 	struct map jobs;      /* by number: under way and unconfirmed */
 	struct map by_number; /* connections that have a slot */
 	TAILQ_HEAD(, conn) conns;

@@ -181,8 +181,8 @@ static void tell_result(struct job *j)
 	proto_put_result(&b, &r);
 	part = buf_view(&b);
 	gw_assert(!buf_failed(&b));
-	if (j->sender->queue != NULL)
-		ipc_send(j->sender->queue, IPC_RESULT, &part, 1, -1);
+	if (j->sender->queue.ipc != NULL)
+		ipc_send(j->sender->queue.ipc, IPC_RESULT, &part, 1, -1);
 	buf_fini(&b);
 	free(said);
 }
@@ -224,7 +224,7 @@ static void send_holding(struct sender *s, const struct proto_held *held, size_t
 	proto_put_holding(&b, &h);
 	part = buf_view(&b);
 	gw_assert(!buf_failed(&b));
-	ipc_send(s->queue, IPC_HOLDING, &part, 1, -1);
+	ipc_send(s->queue.ipc, IPC_HOLDING, &part, 1, -1);
 	buf_fini(&b);
 }
 

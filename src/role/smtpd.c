@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 enum {
-	ACCEPT_TURN = 64,               /* connections taken from one listener in one turn */
-	ORPHAN_PATIENCE = 10 * 1000000, /* microseconds without a queue */
-	DATA_RATE = 100,                /* octets a second, on average, behind data_timeout */
+	ACCEPT_TURN = 64, /* connections taken from one listener in one turn */
+	DATA_RATE = 100,  /* octets a second, on average, behind data_timeout */
 };
 
 struct msgid smtpd_new_id(struct smtpd *s)
@@ -37,7 +36,7 @@ const struct reply *smtpd_refusal(const struct smtpd *s)
 	static const struct reply full = {452, {4, 3, 1},
 	    {(const uint8_t *)"No room for new mail now; please try again later", 48}};
 
-	if (s->queue == NULL)
+	if (s->queue.ipc == NULL)
 		return &away;
 	return s->intake ? NULL : &full;
 }
@@ -99,17 +98,17 @@ static void take_intake(struct smtpd *s, bool open)
 	greet(s, true);
 }
 
-static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
+static int from_queue(void *arg, const struct ipc_frame *f)
 {
 	struct smtpd *s = arg;
 
-	(void)c;
 	if (f->type == IPC_COMMITTED)
 		take_committed(s, f->payload);
 	else if (f->type == IPC_PART_CREDIT)
 		take_credit(s, f->payload);
 	else if (f->type == IPC_INTAKE)
 		take_intake(s, f->payload.p[0] != 0);
+	return 0;
 }
 
 static void each_txn(struct smtpd *s, void (*fn)(struct transaction *))
@@ -123,42 +122,24 @@ static void each_txn(struct smtpd *s, void (*fn)(struct transaction *))
 	}
 }
 
-static void queue_gone(void *arg, struct ipc *c, const char *why)
+static void queue_gone(void *arg)
 {
 	struct smtpd *s = arg;
 
-	(void)c;
-	(void)why;
-	ipc_free(&s->queue);
 	s->intake = false;
 	greet(s, false);
 	each_txn(s, txn_queue_gone);
-	timer_set(&s->orphaned, loop_now(s->loop) + ORPHAN_PATIENCE);
 }
 
-static void orphaned(void *arg)
+static void queue_came(void *arg)
 {
-	struct smtpd *s = arg;
-
-	log_error("smtpd: no queue for %d s, starting again", ORPHAN_PATIENCE / 1000000);
-	loop_stop(s->loop, 1);
+	each_txn(arg, txn_queue_changed);
 }
 
-static void queue_drained(void *arg, struct ipc *c)
+static void queue_drained(void *arg)
 {
-	(void)c;
 	each_txn(arg, txn_queue_drained);
 	release_held(arg);
-}
-
-static void connect_queue(struct smtpd *s, int fd)
-{
-	struct ipc_owner owner = {
-	    .frame = from_queue, .closed = queue_gone, .drained = queue_drained, .arg = s};
-
-	ipc_free(&s->queue);
-	s->queue = ipc_new(s->loop, fd, ROLE_SMTPD, ROLE_QUEUE, 0, &owner);
-	timer_set(&s->orphaned, INT64_MAX);
 }
 
 static void new_peer(void *arg, enum role role, unsigned index, int fd)
@@ -166,12 +147,7 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	struct smtpd *s = arg;
 
 	(void)index;
-	if (role != ROLE_QUEUE) {
-		close(fd);
-		return;
-	}
-	connect_queue(s, fd);
-	each_txn(s, txn_queue_changed);
+	queue_link_peer(&s->queue, role, fd);
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -256,6 +232,11 @@ static void enter_jail(struct smtpd *s)
 int role_smtpd(struct loop *l, struct boot *b)
 {
 	struct smtpd *s = gw_calloc(1, sizeof(*s));
+	struct queue_link_owner owner = {.frame = from_queue,
+	    .gone = queue_gone,
+	    .come = queue_came,
+	    .drained = queue_drained,
+	    .arg = s};
 	uint64_t seed;
 
 	s->loop = l;
@@ -269,10 +250,8 @@ int role_smtpd(struct loop *l, struct boot *b)
 	s->next_txn = (uint64_t)clock_now() << 8;
 	set_engine(s);
 	enter_jail(s);
-	timer_start(&s->orphaned, l, orphaned, s);
-	if (b->n_peer > 0)
-		connect_queue(s, b->peer[0].fd);
 	open_listeners(s);
+	queue_link_start(&s->queue, l, b, &owner);
 	s->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;

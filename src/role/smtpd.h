@@ -10,6 +10,7 @@
 #include "mail/envelope.h"
 #include "mail/header.h"
 #include "role/proto.h"
+#include "role/queue_link.h"
 #include "role/role.h"
 #include "smtp/server.h"
 
@@ -71,9 +72,8 @@ struct smtpd {
 	struct server_config engine;
 	struct listener listener[BOOT_LISTEN_MAX];
 	size_t n_listener;
-	struct ipc *queue; /* NULL while the queue is being replaced */
+	struct queue_link queue;
 	bool intake, stopping;
-	struct timer orphaned; /* no queue for too long: start again with new channels */
 	struct map txns, clients;
 	TAILQ_HEAD(session_list, session) sessions;
 	size_t n_sessions, n_lingering;

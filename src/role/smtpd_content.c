@@ -7,7 +7,7 @@ static bool may_send_part(const struct transaction *t)
 {
 	struct smtpd *d = t->session->smtpd;
 
-	return d->queue != NULL && !ipc_full(d->queue) && t->window >= SMTPD_PART &&
+	return d->queue.ipc != NULL && !ipc_full(d->queue.ipc) && t->window >= SMTPD_PART &&
 	       d->parts_in_flight < SMTPD_PARTS_TOTAL;
 }
 
@@ -17,7 +17,7 @@ static void send_part(struct transaction *t)
 	struct span part[2] = {
 	    span_of(&t->number, sizeof(t->number)), span_first(buf_view(&t->rest), SMTPD_PART)};
 
-	if (ipc_send(d->queue, IPC_PART, part, 2, -1) < 0) {
+	if (ipc_send(d->queue.ipc, IPC_PART, part, 2, -1) < 0) {
 		t->parts_failed = true;
 		return;
 	}

@@ -45,8 +45,8 @@ static void abort_parts(struct transaction *t)
 	struct span part = span_of(&t->number, sizeof(t->number));
 
 	d->parts_in_flight -= SMTPD_PART_WINDOW - t->window;
-	if (t->in_parts > 0 && !t->committed && d->queue != NULL)
-		ipc_send(d->queue, IPC_ABORT, &part, 1, -1);
+	if (t->in_parts > 0 && !t->committed && d->queue.ipc != NULL)
+		ipc_send(d->queue.ipc, IPC_ABORT, &part, 1, -1);
 }
 
 void txn_free(struct transaction **pt)
@@ -161,7 +161,7 @@ static bool send_commit(struct transaction *t, const struct body_facts *facts, s
 	part[1] = buf_view(&t->rest);
 	sent = !buf_failed(&envelope) && !buf_failed(&frame) &&
 	       part[0].n + part[1].n <= IPC_COMMIT_MAX &&
-	       ipc_send(d->queue, IPC_COMMIT, part, 2, -1) == 0;
+	       ipc_send(d->queue.ipc, IPC_COMMIT, part, 2, -1) == 0;
 	buf_fini(&envelope);
 	buf_fini(&frame);
 	return sent;
@@ -203,7 +203,7 @@ static void commit_unavailable(struct reply *r, const char **reason)
 /* Hands it over. False: it cannot be. */
 static bool hand_over(struct transaction *t)
 {
-	if (t->session->smtpd->queue == NULL || !commit(t, &t->facts))
+	if (t->session->smtpd->queue.ipc == NULL || !commit(t, &t->facts))
 		return false;
 	if (t->session->smtpd->config->log_subject)
 		keep_subject(t);
@@ -228,7 +228,7 @@ bool txn_end(
 		return false;
 	}
 	t->facts = *facts;
-	t->waiting = d->queue != NULL && ipc_full(d->queue);
+	t->waiting = d->queue.ipc != NULL && ipc_full(d->queue.ipc);
 	if (t->waiting || hand_over(t))
 		return true;
 	commit_unavailable(r, reason);
@@ -250,7 +250,7 @@ static void give_up(struct transaction *t)
 
 void txn_queue_drained(struct transaction *t)
 {
-	if (t->waiting && !ipc_full(t->session->smtpd->queue) && !hand_over(t))
+	if (t->waiting && !ipc_full(t->session->smtpd->queue.ipc) && !hand_over(t))
 		give_up(t);
 }
 
@@ -308,7 +308,7 @@ void txn_queue_changed(struct transaction *t)
 	struct span part[2] = {span_of(&t->number, sizeof(t->number)), msgid_span(&t->id)};
 
 	if (t->committed) {
-		if (ipc_send(d->queue, IPC_ASK, part, 2, -1) < 0)
+		if (ipc_send(d->queue.ipc, IPC_ASK, part, 2, -1) < 0)
 			session_abandon(t->session);
 		return;
 	}

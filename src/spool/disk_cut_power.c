@@ -305,28 +305,57 @@ static void redo_name(struct cut_names *l, const struct cut_entry *e)
 	cut_names_set(l, e->to, e->file);
 }
 
-/* Un-flushed changes survive up to one of them, or each for itself. */
-static void redo_names(struct power *p, struct cut_names *l)
+static bool shares_name(const struct cut_entry *a, const struct cut_entry *b)
 {
-	bool prefix = below(p, 2) == 0;
-	size_t n = 0, upto;
+	const char *const of_a[] = {a->from, a->to}, *const of_b[] = {b->from, b->to};
+
+	for (int i = 0; i < 4; i++) {
+		if (of_a[i / 2][0] != '\0' && strcmp(of_a[i / 2], of_b[i % 2]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A change that stands on a lost one is lost too: no kernel gives a name to a second file and
+ * forgets that the first one had left it. */
+static bool stands_on_lost(const struct power *p, const bool *lost, size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (lost[i] && shares_name(&p->journal.live[i], &p->journal.live[at]))
+			return true;
+	}
+	return false;
+}
+
+static size_t count_names(const struct power *p)
+{
+	size_t n = 0;
 
 	for (size_t i = 0; i < p->journal.n; i++)
 		n += cut_is_name(&p->journal.live[i]);
-	upto = p->mood == ALL_LOST ? 0 : p->mood == ALL_KEPT ? n : (size_t)below(p, n + 1);
-	n = 0;
-	for (size_t i = 0; i < p->journal.n; i++) {
-		const struct cut_entry *e = &p->journal.live[i];
+	return n;
+}
 
-		if (!cut_is_name(e))
+/* Un-flushed changes survive up to one of them, or each for itself. */
+static void redo_names(struct power *p, struct cut_names *l)
+{
+	bool prefix = below(p, 2) == 0, *lost = gw_calloc(p->journal.n + 1, sizeof(*lost));
+	size_t left = p->mood == BY_CHANCE ? (size_t)below(p, count_names(p) + 1) : 0;
+
+	for (size_t i = 0; i < p->journal.n; i++) {
+		if (!cut_is_name(&p->journal.live[i]))
 			continue;
-		if (prefix ? n++ < upto : survives(p)) {
-			p->tally->names_kept++;
-			redo_name(l, e);
-		} else {
+		lost[i] = prefix && p->mood == BY_CHANCE ? left == 0 : !survives(p);
+		lost[i] = lost[i] || stands_on_lost(p, lost, i);
+		left -= left > 0;
+		if (lost[i]) {
 			p->tally->names_lost++;
+		} else {
+			p->tally->names_kept++;
+			redo_name(l, &p->journal.live[i]);
 		}
 	}
+	free(lost);
 }
 
 /* The names that survive: what is durable, and some of what is not. */

@@ -158,6 +158,7 @@ int inspect_open(struct inspect **out, struct disk *d, bool live, char *why, siz
 	p->disk = p->list.disk = d;
 	p->live = live;
 	segment_reader_init(&p->reader, d);
+	p->reader.patient = true;
 	int err = scan_names(p, why, why_size);
 	if (err == 0) {
 		err = read_first_records(p);

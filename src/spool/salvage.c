@@ -10,6 +10,22 @@ enum { STEP = 1 << 20, META_MAX = 32 << 20 };
 
 /* ---- looking for headers --------------------------------------------------------------------- */
 
+/* What can be read from here on: all that fits, else up to a header behind the end of the page, else
+ * the rest of the page; 0: nothing. */
+static size_t read_some(struct disk *d, int handle, uint8_t *mem, uint64_t from, uint64_t to)
+{
+	uint64_t page = page_down(from) + SPOOL_PAGE;
+	const uint64_t ends[] = {from + STEP, page + RECORD_HEADER, page};
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(ends); i++) {
+		size_t n = (size_t)((ends[i] < to ? ends[i] : to) - from);
+
+		if (d->ops->read(d, handle, mem, n, from) == (int64_t)n)
+			return n;
+	}
+	return 0;
+}
+
 /* Calls `found` for each place in the file, eight octets apart, with a header's length of octets
  * behind it; until it says false. What cannot be read is passed over. */
 static void each_place(struct disk *d, int handle, uint64_t from, uint64_t to,
@@ -19,17 +35,11 @@ static void each_place(struct disk *d, int handle, uint64_t from, uint64_t to,
 	bool more = true;
 
 	while (more && from + RECORD_HEADER <= to) {
-		size_t n = to - from < STEP ? (size_t)(to - from) : STEP, at = 0;
+		size_t n = read_some(d, handle, mem, from, to), at = 0;
 
-		if (d->ops->read(d, handle, mem, n, from) != (int64_t)n) {
-			from = page_down(from) + SPOOL_PAGE;
-			n = from + SPOOL_PAGE <= to ? SPOOL_PAGE : 0;
-			if (n == 0 || d->ops->read(d, handle, mem, n, from) != (int64_t)n)
-				continue;
-		}
 		for (; more && at + RECORD_HEADER <= n; at += RECORD_ALIGN)
 			more = found(arg, span_of(mem + at, n - at), from + at);
-		from += at;
+		from = at > 0 ? from + at : page_down(from) + SPOOL_PAGE;
 	}
 	free(mem);
 }
@@ -306,7 +316,6 @@ static int start_segment(struct inspect *p)
 	if (err != 0)
 		return err;
 	segment_reader_start(&p->reader, seg);
-	p->reader.patient = true;
 	p->in_segment = true;
 	p->told_head = false;
 	return 0;

@@ -203,7 +203,23 @@ void book_asked(struct book *l, enum broker_record type, bool own, const struct 
 	enter_report(l, id, &e, body);
 }
 
-static void ended(struct book *l, const struct mail *report, const struct change *c)
+/* RFC 3461 section 4.1 */
+static bool wants_report(const struct mail *m, uint32_t index)
+{
+	uint8_t notify = m->rcpt[index].notify;
+
+	return m->from[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
+}
+
+/* The index of a segment keeps the end of a recipient when the report of it has gone its way. */
+static bool same_end(
+    const struct mail_rcpt *r, enum outcome o, const struct mail *report, bool recovered)
+{
+	return r->final == o &&
+	       (r->report == (report ? report->index : NO_REPORT) || (recovered && !report));
+}
+
+static void ended(struct book *l, const struct mail *report, const struct change *c, bool recovered)
 {
 	struct mail *m = book_find(l, &c->id);
 
@@ -216,10 +232,16 @@ static void ended(struct book *l, const struct mail *report, const struct change
 		r = &m->rcpt[s->index];
 		if (!outcome_final(s->outcome))
 			continue;
-		if (r->final != OUTCOME_NONE &&
-		    (r->final != s->outcome || r->report != (report ? report->index : NO_REPORT)))
+		if (r->final != OUTCOME_NONE) {
+			if (same_end(r, s->outcome, report, recovered))
+				continue;
 			sim_fail("mail %d recipient %u ends twice: %d and %d", m->index, s->index,
 			    r->final, s->outcome);
+		}
+		if (!report && wants_report(m, s->index) &&
+		    (s->outcome == OUTCOME_FAILED || s->outcome == OUTCOME_EXPIRED))
+			sim_fail(
+			    "mail %d recipient %u failed and nobody is told", m->index, s->index);
 		r->final = s->outcome;
 		r->report = report ? report->index : NO_REPORT;
 	}
@@ -235,7 +257,8 @@ static void check_report(struct book *l, const struct mail *report, const struct
 	}
 }
 
-static void durable_message(struct book *l, const struct msgid *id, struct span meta)
+static void durable_message(
+    struct book *l, const struct msgid *id, struct span meta, bool recovered)
 {
 	struct mail *m = book_find(l, id);
 	struct envelope e;
@@ -248,47 +271,28 @@ static void durable_message(struct book *l, const struct msgid *id, struct span 
 	m->durable = true;
 	if (!m->is_report)
 		return;
-	if (envelope_decode(&e, meta, &l->scratch) != 0 ||
+	if (envelope_decode(&e, meta, &l->scratch) != 0 || e.ends.n == 0 ||
 	    change_decode(&c, e.ends, &l->scratch) != 0)
 		sim_fail("report %d: its record cannot be read", m->index);
+	if (recovered && msgid_eq(&c.id, id))
+		return; /* its own end: all that is kept of it is the nonce */
 	check_report(l, m, &c);
-	ended(l, m, &c);
+	ended(l, m, &c, recovered);
 }
 
-/* RFC 3461 section 4.1 */
-static bool wants_report(const struct mail *m, uint32_t index)
-{
-	uint8_t notify = m->rcpt[index].notify;
-
-	return m->from[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
-}
-
-static void durable_change(struct book *l, struct span meta)
+void book_durable(struct book *l, enum broker_record type, const struct msgid *id, struct span meta,
+    bool recovered)
 {
 	struct change c;
-	const struct mail *m;
 
-	if (change_decode(&c, meta, &l->scratch) != 0)
-		sim_fail("a result that cannot be read");
-	ended(l, NULL, &c);
-	m = book_find(l, &c.id);
-	for (size_t i = 0; i < c.n_rcpt; i++) {
-		enum outcome o = c.rcpt[i].outcome;
-
-		if ((o == OUTCOME_FAILED || o == OUTCOME_EXPIRED) &&
-		    wants_report(m, c.rcpt[i].index))
-			sim_fail("mail %d recipient %u failed and nobody is told", m->index,
-			    c.rcpt[i].index);
-	}
-}
-
-void book_durable(struct book *l, enum broker_record type, const struct msgid *id, struct span meta)
-{
 	arena_reset(&l->scratch);
-	if (type == BROKER_MESSAGE)
-		durable_message(l, id, meta);
-	else if (type != BROKER_PART)
-		durable_change(l, meta);
+	if (type == BROKER_MESSAGE) {
+		durable_message(l, id, meta, recovered);
+	} else if (type != BROKER_PART) {
+		if (change_decode(&c, meta, &l->scratch) != 0)
+			sim_fail("a result that cannot be read");
+		ended(l, NULL, &c, recovered);
+	}
 }
 
 /* ---- events ------------------------------------------------------------------------------- */

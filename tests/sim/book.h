@@ -79,8 +79,8 @@ struct mail *book_find(const struct book *l, const struct msgid *id) gw_checked;
 void book_asked(struct book *l, enum broker_record type, bool own, const struct msgid *id,
     struct span meta, const struct span *body);
 /* The store says that it is durable, or a finished recovery gave it out. */
-void book_durable(
-    struct book *l, enum broker_record type, const struct msgid *id, struct span meta);
+void book_durable(struct book *l, enum broker_record type, const struct msgid *id, struct span meta,
+    bool recovered);
 /* Is the end of every recipient that this RESULT ends durable? */
 bool book_ended(const struct mail *m, const struct change *c) gw_checked;
 

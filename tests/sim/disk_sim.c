@@ -22,18 +22,18 @@ struct file {
 	bool sync_failed;
 };
 
-struct entry {
+struct dir_entry {
 	char name[DISK_NAME_MAX];
 	struct file *file;
 };
 
 struct dir {
-	struct entry *e;
+	struct dir_entry *e;
 	size_t n, cap;
 };
 
 /* An un-flushed change: `from` goes away (if it is still this file), `to` appears. */
-struct change {
+struct name_change {
 	struct file *file;
 	char from[DISK_NAME_MAX], to[DISK_NAME_MAX];
 };
@@ -46,7 +46,7 @@ struct disk_sim {
 	struct file *files;
 	struct file *handle[MAX_HANDLES];
 	struct dir seen, durable;
-	struct change *change;
+	struct name_change *change;
 	size_t n_change, cap_change;
 	struct {
 		unsigned countdown;
@@ -68,7 +68,7 @@ uint64_t sim_random(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-static uint64_t below(struct disk_sim *s, uint64_t n)
+static uint64_t sim_below(struct disk_sim *s, uint64_t n)
 {
 	return n ? sim_random(&s->rng) % n : 0;
 }
@@ -78,7 +78,7 @@ static struct disk_sim *self(struct disk *d)
 	return (struct disk_sim *)d;
 }
 
-static struct entry *dir_find(struct dir *d, const char *name)
+static struct dir_entry *dir_find(struct dir *d, const char *name)
 {
 	for (size_t i = 0; i < d->n; i++) {
 		if (strcmp(d->e[i].name, name) == 0)
@@ -89,7 +89,7 @@ static struct entry *dir_find(struct dir *d, const char *name)
 
 static void dir_set(struct dir *d, const char *name, struct file *f)
 {
-	struct entry *e = dir_find(d, name);
+	struct dir_entry *e = dir_find(d, name);
 
 	if (!e) {
 		if (d->n == d->cap) {
@@ -104,13 +104,13 @@ static void dir_set(struct dir *d, const char *name, struct file *f)
 
 static void dir_unset(struct dir *d, const char *name, const struct file *f)
 {
-	struct entry *e = dir_find(d, name);
+	struct dir_entry *e = dir_find(d, name);
 
 	if (e && e->file == f)
 		*e = d->e[--d->n];
 }
 
-static void dir_apply(struct dir *d, const struct change *c)
+static void dir_apply(struct dir *d, const struct name_change *c)
 {
 	if (c->from[0])
 		dir_unset(d, c->from, c->file);
@@ -124,7 +124,7 @@ static void dir_change(struct disk_sim *s, const char *from, const char *to, str
 		s->cap_change = s->cap_change ? 2 * s->cap_change : 16;
 		s->change = gw_realloc(s->change, s->cap_change * sizeof(*s->change));
 	}
-	struct change *c = &s->change[s->n_change++];
+	struct name_change *c = &s->change[s->n_change++];
 	c->file = f;
 	snprintf(c->from, sizeof(c->from), "%s", from);
 	snprintf(c->to, sizeof(c->to), "%s", to);
@@ -256,15 +256,15 @@ static void keep_all(struct disk_sim *s, struct file *f)
 /* One write torn: at an octet (what follows is lost), or sector by sector. */
 static void keep_torn(struct disk_sim *s, struct file *f, const struct pending *p)
 {
-	size_t cut = below(s, 2) ? (size_t)below(s, p->n + 1) : p->n;
-	unsigned chance = (unsigned)below(s, 5);
+	size_t cut = sim_below(s, 2) ? (size_t)sim_below(s, p->n + 1) : p->n;
+	unsigned chance = (unsigned)sim_below(s, 5);
 
 	for (size_t from = 0; from < cut;) {
 		size_t to = from + SECTOR - (size_t)((p->at + from) % SECTOR);
 
 		if (to > cut)
 			to = cut;
-		if (below(s, 4) < chance)
+		if (sim_below(s, 4) < chance)
 			keep_range(s, f, p, from, to);
 		from = to;
 	}
@@ -274,10 +274,10 @@ enum fate { FATE_DROP, FATE_KEEP, FATE_MIXED, FATES };
 
 static void keep_some(struct disk_sim *s, struct file *f)
 {
-	enum fate all = (enum fate)below(s, FATES);
+	enum fate all = (enum fate)sim_below(s, FATES);
 
 	for (size_t i = 0; i < f->n_pending; i++) {
-		enum fate one = all == FATE_MIXED ? (enum fate)below(s, FATES) : all;
+		enum fate one = all == FATE_MIXED ? (enum fate)sim_below(s, FATES) : all;
 
 		if (one == FATE_KEEP)
 			keep_range(s, f, &f->pending[i], 0, f->pending[i].n);
@@ -292,8 +292,8 @@ static void settle_size(struct disk_sim *s, struct file *f)
 {
 	if (f->durable_size == f->size)
 		return;
-	bool stale = below(s, 3) == 0;
-	if (below(s, 2)) {
+	bool stale = sim_below(s, 3) == 0;
+	if (sim_below(s, 2)) {
 		memset(f->durable + f->durable_size, 0, f->size - f->durable_size);
 		memset(f->seen + f->durable_size, 0, f->size - f->durable_size);
 		f->size = f->durable_size;
@@ -344,9 +344,9 @@ static enum begin begin_op(struct disk_sim *s, enum disk_sim_op op, int *err)
 		*err = s->script[op].err;
 		return BEGIN_FAIL;
 	}
-	if (below(s, 10000) < s->p.fail_per_10000[op])
+	if (sim_below(s, 10000) < s->p.fail_per_10000[op])
 		return BEGIN_FAIL;
-	if ((op == SIM_WRITE || op == SIM_SYNC) && below(s, 10000) < s->p.nospace_per_10000) {
+	if ((op == SIM_WRITE || op == SIM_SYNC) && sim_below(s, 10000) < s->p.nospace_per_10000) {
 		*err = GW_ENOSPC;
 		return BEGIN_FAIL;
 	}
@@ -360,9 +360,9 @@ static int sim_open(struct disk *d, const char *name, bool create)
 
 	tell(s, (struct disk_sim_event){.op = SIM_OPEN, .name = name, .create = create});
 	enum begin b = begin_op(s, SIM_OPEN, &err);
-	struct entry *e = dir_find(&s->seen, name);
+	struct dir_entry *e = dir_find(&s->seen, name);
 
-	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && sim_below(s, 2)))
 		return err;
 	if (create ? e != NULL : e == NULL)
 		return create ? GW_EIO : GW_ENOENT;
@@ -401,7 +401,7 @@ static int sim_allocate(struct disk *d, int h, uint64_t size)
 	tell_file(s, SIM_ALLOCATE, h, size);
 	enum begin b = begin_op(s, SIM_ALLOCATE, &err);
 
-	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && sim_below(s, 2)))
 		return err;
 	if (used_octets(s) + size > s->p.capacity)
 		return GW_ENOSPC;
@@ -434,7 +434,7 @@ static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint
 		total += v[i].n;
 	if (f->sync_failed)
 		s->violation = "wrote to a file whose sync had failed";
-	some = b == BEGIN_OK ? total : (size_t)below(s, total + 1);
+	some = b == BEGIN_OK ? total : (size_t)sim_below(s, total + 1);
 	uint8_t *flat = gw_calloc(1, total + 1), *p = flat;
 	for (size_t i = 0; i < n; p += v[i++].n)
 		memcpy(p, v[i].n ? v[i].p : flat, v[i].n);
@@ -493,13 +493,13 @@ static int sim_sync(struct disk *d, int h)
 static int sim_rename(struct disk *d, const char *from, const char *to)
 {
 	struct disk_sim *s = self(d);
-	struct entry *e = dir_find(&s->seen, from);
+	struct dir_entry *e = dir_find(&s->seen, from);
 	int err;
 
 	tell(s, (struct disk_sim_event){.op = SIM_RENAME, .name = from, .to = to});
 	enum begin b = begin_op(s, SIM_RENAME, &err);
 
-	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && sim_below(s, 2)))
 		return err;
 	if (!e)
 		return GW_ENOENT;
@@ -510,13 +510,13 @@ static int sim_rename(struct disk *d, const char *from, const char *to)
 static int sim_remove(struct disk *d, const char *name)
 {
 	struct disk_sim *s = self(d);
-	struct entry *e = dir_find(&s->seen, name);
+	struct dir_entry *e = dir_find(&s->seen, name);
 	int err;
 
 	tell(s, (struct disk_sim_event){.op = SIM_REMOVE, .name = name});
 	enum begin b = begin_op(s, SIM_REMOVE, &err);
 
-	if (b == BEGIN_FAIL || (b == BEGIN_CUT && below(s, 2)))
+	if (b == BEGIN_FAIL || (b == BEGIN_CUT && sim_below(s, 2)))
 		return err;
 	if (!e)
 		return GW_ENOENT;
@@ -647,11 +647,11 @@ bool disk_sim_dead(const struct disk_sim *s)
 
 static void cut_directory(struct disk_sim *s)
 {
-	bool prefix = below(s, 2);
-	size_t n = prefix ? (size_t)below(s, s->n_change + 1) : s->n_change;
+	bool prefix = sim_below(s, 2);
+	size_t n = prefix ? (size_t)sim_below(s, s->n_change + 1) : s->n_change;
 
 	for (size_t i = 0; i < n; i++) {
-		if (prefix || below(s, 2))
+		if (prefix || sim_below(s, 2))
 			dir_apply(&s->durable, &s->change[i]);
 	}
 	s->n_change = 0;
@@ -697,7 +697,7 @@ void disk_sim_others(struct disk_sim *s, uint64_t octets)
 
 int disk_sim_flip(struct disk_sim *s, const char *name, uint64_t at)
 {
-	struct entry *e = dir_find(&s->seen, name);
+	struct dir_entry *e = dir_find(&s->seen, name);
 
 	if (!e || at >= e->file->size)
 		return GW_ENOENT;
@@ -708,7 +708,7 @@ int disk_sim_flip(struct disk_sim *s, const char *name, uint64_t at)
 
 int disk_sim_bad_page(struct disk_sim *s, const char *name, uint64_t at)
 {
-	struct entry *e = dir_find(&s->seen, name);
+	struct dir_entry *e = dir_find(&s->seen, name);
 
 	if (!e)
 		return GW_ENOENT;
@@ -718,7 +718,7 @@ int disk_sim_bad_page(struct disk_sim *s, const char *name, uint64_t at)
 
 struct span disk_sim_peek(const struct disk_sim *s, const char *name)
 {
-	struct entry *e = dir_find((struct dir *)(uintptr_t)&s->seen, name);
+	struct dir_entry *e = dir_find((struct dir *)(uintptr_t)&s->seen, name);
 
 	return e ? span_of(e->file->seen, (size_t)e->file->size) : SPAN_NONE;
 }

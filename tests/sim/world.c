@@ -128,7 +128,7 @@ static void take_append(struct world *w, const struct broker_effect *e)
 
 	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
 	if (w->sabotage == SABOTAGE_FORGET && e->record == BROKER_RESULT) {
-		book_durable(&w->book, e->record, &e->id, e->meta);
+		book_durable(&w->book, e->record, &e->id, e->meta, false);
 		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
 		return;
 	}
@@ -267,7 +267,7 @@ static void book_batch(struct world *w)
 		const struct store_record *r = &w->at_disk.record[i];
 
 		if (r->status == 0)
-			book_durable(&w->book, broker_type(r->type), &r->id, r->meta);
+			book_durable(&w->book, broker_type(r->type), &r->id, r->meta, false);
 	}
 }
 
@@ -434,7 +434,7 @@ static int recover(struct world *w)
 	while ((more = store_recover(w->store, &r, &damage)) == 1)
 		give_record(w, &r, &list);
 	for (struct given *g = list; more == 0 && g != NULL; g = g->next)
-		book_durable(&w->book, g->type, &g->id, buf_view(&g->meta));
+		book_durable(&w->book, g->type, &g->id, buf_view(&g->meta), true);
 	free_given(list);
 	if (more == 0 && (damage.records > 0 || damage.strangers > 0))
 		sim_fail("recovery reports damage");
