@@ -184,14 +184,14 @@ export BUILD SEEDS FUZZ_SECONDS
 FUZZ_SRCS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_DIRS = base mail smtp config flow spool net role
+FUZZ_SRC = $(foreach d,base mail smtp config flow spool net,$(call srcs,$(d))) src/role/proto.c
 FUZZ_LIB = $(BUILD)/fuzz/librooms.a
 
 $(BUILD)/fuzz/obj/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
 	$(Q)$(FUZZ_CC) $(BASE_FLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
-$(FUZZ_LIB): $(foreach d,$(FUZZ_DIRS),$(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(call srcs,$(d))))
+$(FUZZ_LIB): $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_SRC))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)

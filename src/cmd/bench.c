@@ -1,5 +1,7 @@
 #include "cmd/bench.h"
 
+#include "cmd/flags.h"
+
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -59,20 +61,11 @@ int bench_fail(const char *tool, int code, const char *fmt, ...)
 
 int bench_number_parse(const char *text, uint64_t k, uint64_t min, uint64_t max, uint64_t *out)
 {
-	struct span s = span_str(text);
-	uint64_t unit = 1, n;
+	uint64_t n;
 
-	if (s.n > 1 && ascii_isalpha(s.p[s.n - 1])) {
-		switch (ascii_lower(s.p[--s.n])) {
-		case 'k': unit = k; break;
-		case 'm': unit = k * k; break;
-		case 'g': unit = k * k * k; break;
-		default: return GW_EFORMAT;
-		}
-	}
-	if (span_to_u64(s, &n) < 0 || n > UINT64_MAX / unit || n * unit < min || n * unit > max)
+	if (flag_number(text, k, &n) < 0 || n < min || n > max)
 		return GW_EFORMAT;
-	*out = n * unit;
+	*out = n;
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "cmd/queue_text.h"
 
+#include "cmd/answer.h"
 #include "cmd/terminal.h"
 #include "mail/msgid.h"
 
@@ -12,23 +13,6 @@ enum {
 	LINE_SPARE = 16384, /* octets one line may take, escapes included */
 	REPLY_MIN = 20,
 };
-
-static struct span text_of(const json_t *from, const char *key)
-{
-	const json_t *v = json_object_get(from, key);
-
-	return span_of(json_string_value(v), json_string_length(v));
-}
-
-static int64_t number_of(const json_t *from, const char *key)
-{
-	return json_integer_value(json_object_get(from, key));
-}
-
-static int64_t time_of(const json_t *from, const char *key)
-{
-	return terminal_time(json_string_value(json_object_get(from, key)));
-}
 
 /* ---- the table ---------------------------------------------------------------------------- */
 
@@ -64,7 +48,7 @@ static void put_oldest(struct buf *out, int64_t oldest, int64_t now)
 /* "mx google.example", and before it the group if it has a name of its own. */
 static void put_site_name(struct buf *out, const json_t *site)
 {
-	struct span group = text_of(site, "group"), name = text_of(site, "site");
+	struct span group = answer_text(site, "group"), name = answer_text(site, "site");
 	struct buf b;
 
 	buf_init(&b, 4096);
@@ -93,22 +77,22 @@ static void put_site(struct buf *out, const json_t *site, int64_t now, size_t co
 	size_t start = buf_len(out);
 
 	for (size_t i = 0; i < GW_ARRAY_LEN(age_keys); i++)
-		age[i] = number_of(site, age_keys[i]);
+		age[i] = answer_number(site, age_keys[i]);
 	put_site_name(out, site);
-	put_count(out, number_of(site, "recipients"), 7, false);
+	put_count(out, answer_number(site, "recipients"), 7, false);
 	put_ages(out, age, true);
 	buf_add_str(out, "   ");
-	terminal_left(out, text_of(site, "state"), 11);
-	put_oldest(out, time_of(site, "oldest"), now);
-	put_reason(out, text_of(site, "last_reply"), columns,
+	terminal_left(out, answer_text(site, "state"), 11);
+	put_oldest(out, answer_time(site, "oldest"), now);
+	put_reason(out, answer_text(site, "last_reply"), columns,
 	    terminal_width(span_skip(buf_view(out), start)) + 2);
 	buf_add_byte(out, '\n');
 }
 
 static int by_recipients(const void *a, const void *b)
 {
-	int64_t x = number_of(*(json_t *const *)a, "recipients");
-	int64_t y = number_of(*(json_t *const *)b, "recipients");
+	int64_t x = answer_number(*(json_t *const *)a, "recipients");
+	int64_t y = answer_number(*(json_t *const *)b, "recipients");
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -124,7 +108,7 @@ static json_t **sorted_sites(const json_t *summary, size_t *n)
 	for (size_t i = 0; i < all; i++) {
 		json_t *site = json_array_get(sites, i);
 
-		if (number_of(site, "recipients") > 0)
+		if (answer_number(site, "recipients") > 0)
 			list[(*n)++] = site;
 	}
 	qsort(list, *n, sizeof(json_t *), by_recipients);
@@ -137,27 +121,27 @@ static void put_total(
 	int64_t age[GW_ARRAY_LEN(age_keys)] = {0}, total = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		total += number_of(site[i], "recipients");
+		total += answer_number(site[i], "recipients");
 		for (size_t k = 0; k < GW_ARRAY_LEN(age_keys); k++)
-			age[k] += number_of(site[i], age_keys[k]);
+			age[k] += answer_number(site[i], age_keys[k]);
 	}
 	terminal_left(out, SPAN("TOTAL"), NAME_WIDTH);
 	put_count(out, total, 7, false);
 	put_ages(out, age, false);
 	buf_addf(out, "%14s", "");
-	put_oldest(out, time_of(summary, "oldest"), now);
+	put_oldest(out, answer_time(summary, "oldest"), now);
 	buf_add_byte(out, '\n');
 }
 
 void queue_table(const json_t *summary, size_t columns, struct buf *out)
 {
-	int64_t now = time_of(summary, "now");
+	int64_t now = answer_time(summary, "now");
 	size_t n, shown;
 	json_t **site = sorted_sites(summary, &n);
 
 	if (!json_is_true(json_object_get(summary, "accepting")))
 		buf_add_str(out, "new mail is NOT accepted now: the spool is full or undecided\n");
-	if (number_of(summary, "messages") == 0) {
+	if (answer_number(summary, "messages") == 0) {
 		buf_add_str(out, "queue is empty\n");
 		free(site);
 		return;
@@ -177,7 +161,7 @@ void queue_table(const json_t *summary, size_t columns, struct buf *out)
 
 static bool is_open(const json_t *rcpt)
 {
-	struct span state = text_of(rcpt, "state");
+	struct span state = answer_text(rcpt, "state");
 
 	return span_eq(state, SPAN("ready")) || span_eq(state, SPAN("active")) ||
 	       span_eq(state, SPAN("deferred"));
@@ -195,14 +179,14 @@ size_t queue_open_recipients(const json_t *message)
 
 static void put_from(struct buf *out, const json_t *message, size_t width)
 {
-	struct span from = text_of(message, "from");
+	struct span from = answer_text(message, "from");
 
 	terminal_left(out, from.n ? from : SPAN("<>"), width);
 }
 
 static void put_next(struct buf *out, const json_t *rcpt, int64_t now)
 {
-	int64_t due = time_of(rcpt, "due");
+	int64_t due = answer_time(rcpt, "due");
 	char text[TERMINAL_SHORT] = "-";
 
 	if (due >= 0)
@@ -224,9 +208,9 @@ static void put_message_start(struct buf *out, const json_t *message, int64_t no
 		buf_addf(out, "%26s %7s %7s  %24s  ", "", "", "", "");
 		return;
 	}
-	terminal_left(out, text_of(message, "id"), MSGID_TEXT);
-	buf_addf(out, " %7s %7s  ", terminal_age(now - time_of(message, "accepted"), age),
-	    terminal_size(number_of(message, "size"), size));
+	terminal_left(out, answer_text(message, "id"), MSGID_TEXT);
+	buf_addf(out, " %7s %7s  ", terminal_age(now - answer_time(message, "accepted"), age),
+	    terminal_size(answer_number(message, "size"), size));
 	put_from(out, message, 24);
 	buf_add_str(out, "  ");
 }
@@ -234,8 +218,8 @@ static void put_message_start(struct buf *out, const json_t *message, int64_t no
 /* "451 4.3.0 ", as far as there are codes. */
 static void put_codes(struct buf *out, const json_t *rcpt)
 {
-	int64_t code = number_of(rcpt, "code");
-	struct span esc = text_of(rcpt, "esc");
+	int64_t code = answer_number(rcpt, "code");
+	struct span esc = answer_text(rcpt, "esc");
 
 	if (code != 0)
 		buf_addf(out, "%d ", (int)code);
@@ -247,10 +231,10 @@ static void put_codes(struct buf *out, const json_t *rcpt)
 
 static void put_reply(struct buf *out, const json_t *rcpt, size_t columns, size_t start)
 {
-	struct span reply = text_of(rcpt, "reply");
+	struct span reply = answer_text(rcpt, "reply");
 	struct buf b;
 
-	if (number_of(rcpt, "code") == 0 && reply.n == 0)
+	if (answer_number(rcpt, "code") == 0 && reply.n == 0)
 		return;
 	buf_init(&b, 2048);
 	put_codes(&b, rcpt);
@@ -271,10 +255,10 @@ void queue_list_row(const json_t *message, int64_t now, size_t columns, struct b
 		if (buf_space(out) < LINE_SPARE)
 			return;
 		put_message_start(out, message, now, first);
-		terminal_left(out, text_of(rcpt, "to"), 24);
+		terminal_left(out, answer_text(rcpt, "to"), 24);
 		buf_add_str(out, "  ");
-		terminal_left(out, text_of(rcpt, "state"), 9);
-		buf_addf(out, " %5d ", (int)number_of(rcpt, "attempts"));
+		terminal_left(out, answer_text(rcpt, "state"), 9);
+		buf_addf(out, " %5d ", (int)answer_number(rcpt, "attempts"));
 		put_next(out, rcpt, now);
 		put_reply(out, rcpt, columns, start);
 		buf_add_byte(out, '\n');
@@ -284,27 +268,27 @@ void queue_list_row(const json_t *message, int64_t now, size_t columns, struct b
 
 static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 {
-	int64_t due = time_of(rcpt, "due");
+	int64_t due = answer_time(rcpt, "due");
 	char text[TERMINAL_SHORT];
 
 	buf_add_str(out, "  to    ");
-	terminal_text(out, text_of(rcpt, "to"), 0);
+	terminal_text(out, answer_text(rcpt, "to"), 0);
 	buf_add_str(out, "  ");
-	terminal_text(out, text_of(rcpt, "state"), 0);
-	if (number_of(rcpt, "attempts") > 0)
-		buf_addf(out, ", %d tries", (int)number_of(rcpt, "attempts"));
+	terminal_text(out, answer_text(rcpt, "state"), 0);
+	if (answer_number(rcpt, "attempts") > 0)
+		buf_addf(out, ", %d tries", (int)answer_number(rcpt, "attempts"));
 	if (due >= 0)
 		buf_addf(out, ", next in %s", terminal_age(due - now, text));
-	if (text_of(rcpt, "site").n > 0) {
+	if (answer_text(rcpt, "site").n > 0) {
 		buf_add_str(out, ", to ");
-		terminal_text(out, text_of(rcpt, "site"), 0);
+		terminal_text(out, answer_text(rcpt, "site"), 0);
 	}
 	buf_add_byte(out, '\n');
-	if (text_of(rcpt, "reply").n == 0)
+	if (answer_text(rcpt, "reply").n == 0)
 		return;
 	buf_add_str(out, "        said  ");
 	put_codes(out, rcpt);
-	terminal_text(out, text_of(rcpt, "reply"), 0);
+	terminal_text(out, answer_text(rcpt, "reply"), 0);
 	buf_add_byte(out, '\n');
 }
 
@@ -313,11 +297,11 @@ void queue_message(const json_t *message, int64_t now, struct buf *out)
 	const json_t *list = json_object_get(message, "recipients");
 	char age[TERMINAL_SHORT], size[TERMINAL_SHORT];
 
-	terminal_text(out, text_of(message, "id"), 0);
+	terminal_text(out, answer_text(message, "id"), 0);
 	buf_addf(out, "  %s  accepted %s ago  %zu of %zu recipients open\n  from  ",
-	    terminal_size(number_of(message, "size"), size),
-	    terminal_age(now - time_of(message, "accepted"), age), queue_open_recipients(message),
-	    json_array_size(list));
+	    terminal_size(answer_number(message, "size"), size),
+	    terminal_age(now - answer_time(message, "accepted"), age),
+	    queue_open_recipients(message), json_array_size(list));
 	put_from(out, message, 0);
 	buf_add_byte(out, '\n');
 	for (size_t i = 0; i < json_array_size(list); i++) {

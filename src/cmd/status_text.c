@@ -1,29 +1,13 @@
 #include "cmd/status_text.h"
 
+#include "cmd/answer.h"
 #include "cmd/terminal.h"
-
-static struct span text_of(const json_t *from, const char *key)
-{
-	const json_t *v = json_object_get(from, key);
-
-	return span_of(json_string_value(v), json_string_length(v));
-}
-
-static int64_t number_of(const json_t *from, const char *key)
-{
-	return json_integer_value(json_object_get(from, key));
-}
-
-static int64_t time_of(const json_t *from, const char *key)
-{
-	return terminal_time(json_string_value(json_object_get(from, key)));
-}
 
 /* "1 message", "12.3k messages" */
 static void put_count(
     struct buf *out, const json_t *from, const char *key, const char *one, const char *many)
 {
-	int64_t n = number_of(from, key);
+	int64_t n = answer_number(from, key);
 	char text[TERMINAL_SHORT];
 
 	buf_addf(out, "%s %s", terminal_count(n, text), n == 1 ? one : many);
@@ -35,12 +19,12 @@ static void put_head(const json_t *s, int64_t now, struct buf *out)
 	char age[TERMINAL_SHORT];
 
 	buf_add_str(out, "godwit ");
-	terminal_text(out, text_of(s, "version"), 40);
+	terminal_text(out, answer_text(s, "version"), 40);
 	buf_add_str(out, "  ");
-	terminal_text(out, text_of(s, "hostname"), 255);
-	if (time_of(s, "started") >= 0)
-		buf_addf(out, "  up %s", terminal_age(now - time_of(s, "started"), age));
-	buf_addf(out, "  generation %lld\n  listen    ", (long long)number_of(s, "generation"));
+	terminal_text(out, answer_text(s, "hostname"), 255);
+	if (answer_time(s, "started") >= 0)
+		buf_addf(out, "  up %s", terminal_age(now - answer_time(s, "started"), age));
+	buf_addf(out, "  generation %lld\n  listen    ", (long long)answer_number(s, "generation"));
 	for (size_t i = 0; i < json_array_size(listen); i++) {
 		const json_t *at = json_array_get(listen, i);
 
@@ -58,7 +42,7 @@ static void put_in(const json_t *c, struct buf *out)
 	put_count(out, c, "connections", "connection", "connections");
 	buf_add_str(out, ", ");
 	put_count(out, c, "messages_received_total", "message accepted", "messages accepted");
-	buf_addf(out, " (%s), ", terminal_size(number_of(c, "received_bytes_total"), size));
+	buf_addf(out, " (%s), ", terminal_size(answer_number(c, "received_bytes_total"), size));
 	put_count(out, c, "rejects_total", "refusal\n", "refusals\n");
 }
 
@@ -83,8 +67,8 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 	}
 	put_count(out, q, "messages", "message, ", "messages, ");
 	put_count(out, q, "recipients", "recipient", "recipients");
-	if (number_of(q, "messages") > 0 && time_of(q, "oldest") >= 0)
-		buf_addf(out, ", oldest %s", terminal_age(now - time_of(q, "oldest"), age));
+	if (answer_number(q, "messages") > 0 && answer_time(q, "oldest") >= 0)
+		buf_addf(out, ", oldest %s", terminal_age(now - answer_time(q, "oldest"), age));
 	buf_add_str(out,
 	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
 }
@@ -94,8 +78,8 @@ static void put_spool(const json_t *s, struct buf *out)
 	char size[TERMINAL_SHORT];
 
 	buf_add_str(out, "  spool     ");
-	terminal_text(out, text_of(s, "directory"), 200);
-	buf_addf(out, "  %s free, ", terminal_size(number_of(s, "free_bytes"), size));
+	terminal_text(out, answer_text(s, "directory"), 200);
+	buf_addf(out, "  %s free, ", terminal_size(answer_number(s, "free_bytes"), size));
 	put_count(out, s, "segments", "segment\n", "segments\n");
 }
 
@@ -104,22 +88,22 @@ static void put_process(const json_t *p, int64_t now, struct buf *out)
 	char age[TERMINAL_SHORT];
 
 	buf_add_str(out, "  ");
-	terminal_left(out, text_of(p, "role"), 8);
-	buf_addf(out, "%2lld", (long long)number_of(p, "index"));
+	terminal_left(out, answer_text(p, "role"), 8);
+	buf_addf(out, "%2lld", (long long)answer_number(p, "index"));
 	if (json_is_true(json_object_get(p, "up")))
-		buf_addf(out, "  pid %-8lld up %s", (long long)number_of(p, "pid"),
-		    terminal_age(now - time_of(p, "started"), age));
+		buf_addf(out, "  pid %-8lld up %s", (long long)answer_number(p, "pid"),
+		    terminal_age(now - answer_time(p, "started"), age));
 	else
 		buf_add_str(out, "  DOWN, is being started again");
-	if (number_of(p, "restarts") > 0)
-		buf_addf(out, "  restarts %lld", (long long)number_of(p, "restarts"));
+	if (answer_number(p, "restarts") > 0)
+		buf_addf(out, "  restarts %lld", (long long)answer_number(p, "restarts"));
 	buf_add_byte(out, '\n');
 }
 
 void status_text(const json_t *s, struct buf *out)
 {
 	const json_t *processes = json_object_get(s, "processes");
-	int64_t now = time_of(s, "now");
+	int64_t now = answer_time(s, "now");
 
 	put_head(s, now, out);
 	put_in(json_object_get(s, "counters"), out);

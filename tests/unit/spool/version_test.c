@@ -18,8 +18,16 @@ static const char *const names[] = {"seg-0000000000000001", "idx-000000000000000
 
 /* What recovery gives out: type, id, octets of meta and body, and the checksum of both together. */
 static const char *const wanted_v1[] = {
-    "1 001 112 9 ce04bdc4cbb4ab79",
-    "2 002 0 700 2d06800544db7eff",
+    "2 009 0 300 a53582391d179e37",
+    "1 001 187 900 ff29f58e80065793",
+    "3 001 78 0 f7008e3cbaa84a46",
+    "1 002 243 1000 53d76af32ca8ebb1",
+    "4 001 78 0 f6e184ec6f8eda70",
+    "11 003 78 0 120acf737f771285",
+    "1 006 127 0 1709dd29c5baba53",
+    "3 006 78 0 35face2b45a7ff62",
+    "1 004 127 7000 9d3dcc39552fb2b7",
+    "3 004 78 0 b42f996c0fa621fa",
 };
 
 static void constant_key(void *to, size_t n)
@@ -29,37 +37,60 @@ static void constant_key(void *to, size_t n)
 	memset(to, 0xA0 + next++, n);
 }
 
-static void put(struct world *w, enum record_type type, uint32_t id, struct buf meta, size_t body_n)
+struct batch {
+	struct store_record r[8];
+	struct span body[8];
+	struct buf meta[8];
+	size_t n;
+};
+
+static void add(struct batch *b, enum record_type type, uint32_t id, struct buf meta, size_t body_n)
 {
 	static uint8_t body[SMALL];
-	struct store_record r = {.type = type, .id = mail_id(id), .own = type == REC_RESULT};
-	struct span v = span_of(body, body_n);
+	size_t i = b->n++;
 
-	for (size_t i = 0; i < sizeof(body); i++)
-		body[i] = (uint8_t)(i * i + id);
-	r.meta = buf_view(&meta);
-	r.body = &v;
-	r.n_body = 1;
-	assert_int_equal(world_put(w, &r), STORE_DONE);
-	buf_fini(&meta);
+	for (size_t k = 0; k < sizeof(body); k++)
+		body[k] = (uint8_t)(k * k + 3);
+	b->meta[i] = meta;
+	b->body[i] = span_of(body, body_n);
+	b->r[i] = (struct store_record){.type = type, .id = mail_id(id), .own = type == REC_RESULT};
+	b->r[i].meta = buf_view(&meta);
+	b->r[i].body = &b->body[i];
+	b->r[i].n_body = 1;
+}
+
+static void put(struct world *w, struct batch *b)
+{
+	assert_int_equal(store_commit(w->store, b->r, b->n), STORE_DONE);
+	while (b->n > 0)
+		buf_fini(&b->meta[--b->n]);
 }
 
 static void make_records(struct world *w)
 {
-	put(w, REC_PART, 9, (struct buf){0}, 300);
-	put(w, REC_MESSAGE, 1, mail_message(1, 3, NULL), 900);
-	put(w, REC_RESULT, 1, mail_change(1, 0, 1, OUTCOME_DELIVERED), 0);
+	struct batch b = {.n = 0};
 	struct buf ends = mail_change(1, 1, 1, OUTCOME_FAILED);
 	struct part part = {1, 4096 + RECORD_HEADER, 300, 7};
 	struct mail_extra x = {.ends = buf_view(&ends), .part = &part, .n_part = 1};
-	put(w, REC_MESSAGE, 2, mail_message(2, 1, &x), 1000);
-	buf_fini(&ends);
-	put(w, REC_DEFERRED, 1, mail_change(1, 2, 1, OUTCOME_DEFERRED), 0);
-	put(w, REC_EVENT, 3, mail_change(3, 0, 1, OUTCOME_NONE), 0);
-	put(w, REC_MESSAGE, 4, mail_message(4, 1, NULL), 9000); /* the next segment */
+
+	add(&b, REC_PART, 9, (struct buf){0}, 300);
+	add(&b, REC_MESSAGE, 1, mail_message(1, 3, NULL), 900);
+	add(&b, REC_RESULT, 1, mail_change(1, 0, 1, OUTCOME_DELIVERED), 0);
+	add(&b, REC_MESSAGE, 2, mail_message(2, 1, &x), 1000);
+	put(w, &b);
+	add(&b, REC_DEFERRED, 1, mail_change(1, 2, 1, OUTCOME_DEFERRED), 0);
+	add(&b, REC_EVENT, 3, mail_change(3, 0, 1, OUTCOME_NONE), 0);
+	add(&b, REC_MESSAGE, 6, mail_message(6, 1, NULL), 0);
+	add(&b, REC_RESULT, 6, mail_change(6, 0, 1, OUTCOME_DROPPED), 0);
+	put(w, &b);
+	add(&b, REC_MESSAGE, 4, mail_message(4, 1, NULL), 7000); /* the next segment */
+	put(w, &b);
 	disk_sim_fail(w->disk, SIM_SYNC, 1, GW_EIO);
-	put(w, REC_MESSAGE, 5, mail_message(5, 1, NULL), 10); /* refused: a TRUNCATE, the third */
-	put(w, REC_RESULT, 4, mail_change(4, 0, 1, OUTCOME_DELIVERED), 0);
+	add(&b, REC_MESSAGE, 5, mail_message(5, 1, NULL), 10); /* refused: a TRUNCATE, the third */
+	put(w, &b);
+	add(&b, REC_RESULT, 4, mail_change(4, 0, 1, OUTCOME_DELIVERED), 0);
+	put(w, &b);
+	buf_fini(&ends);
 }
 
 static int write_files(const char *dir)
