@@ -97,7 +97,8 @@ void json_none(struct buf *b, const char *key)
 
 void json_time(struct buf *b, const char *key, int64_t usec)
 {
-	time_t seconds = (time_t)(usec / 1000000);
+	int64_t part = usec % 1000000 + (usec % 1000000 < 0 ? 1000000 : 0);
+	time_t seconds = (time_t)((usec - part) / 1000000);
 	struct tm tm;
 	char text[40];
 	size_t n;
@@ -105,5 +106,5 @@ void json_time(struct buf *b, const char *key, int64_t usec)
 	gmtime_r(&seconds, &tm);
 	n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 	separate(b, key);
-	buf_addf(b, "\"%.*s.%03dZ\"", (int)n, text, (int)(usec % 1000000 / 1000));
+	buf_addf(b, "\"%.*s.%03dZ\"", (int)n, text, (int)(part / 1000));
 }

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-	VALUE_MAX = 512, /* bytes of one value before it is cut */
+	VALUE_MAX = 512, /* octets of one value, as it is written, before it is cut */
 	FILE_WRITE = 64 << 10,
 	PIPE_WRITE = 4096,     /* PIPE_BUF */
 	PENDING_MAX = 1 << 20, /* lines that wait for their reader */
@@ -149,11 +149,18 @@ static void add_escaped_byte(struct logline *l, uint8_t c, bool json)
 	add(l, escape + 2, sizeof(escape) - 2);
 }
 
+/* Cut where the line would grow too long, so that nobody can make a line of his vanish. */
 static void add_escaped(struct logline *l, struct span s, bool json)
 {
+	size_t end = l->n + VALUE_MAX;
+
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
 
+		if (l->n >= end) {
+			add_str(l, "...");
+			return;
+		}
 		if (c == '"' || c == '\\')
 			add(l, "\\", 1);
 		if (c >= ' ' && c < 0x7f)
@@ -166,17 +173,15 @@ static void add_escaped(struct logline *l, struct span s, bool json)
 void log_text(struct logline *l, const char *key, struct span value)
 {
 	bool json = out.format == LOG_JSON;
-	bool cut = value.n > VALUE_MAX;
 
-	value = span_first(value, VALUE_MAX);
 	add_key(l, key);
-	if (!json && !cut && !needs_quotes(value)) {
+	if (!json && value.n <= VALUE_MAX && !needs_quotes(value)) {
 		add(l, value.p, value.n);
 		return;
 	}
 	add(l, "\"", 1);
 	add_escaped(l, value, json);
-	add_str(l, cut ? "...\"" : "\"");
+	add(l, "\"", 1);
 }
 
 void log_str(struct logline *l, const char *key, const char *value)
@@ -235,16 +240,14 @@ static bool reader_keeps_up(void)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
-/* Whole lines up to that many octets; a longer first line alone. */
+/* Whole lines up to that many octets; no line is longer. */
 static struct span whole_lines(struct span s, size_t most)
 {
 	size_t n = s.n < most ? s.n : most;
 
 	while (n > 0 && s.p[n - 1] != '\n')
 		n--;
-	if (n == 0)
-		n = (size_t)span_find(s, '\n') + 1;
-	return span_first(s, n);
+	return span_first(s, n > 0 ? n : s.n);
 }
 
 void log_flush(void)

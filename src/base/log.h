@@ -27,7 +27,8 @@ enum log_event {
 
 enum log_format { LOG_LOGFMT, LOG_JSON, LOG_NONE };
 
-enum { LOG_LINE_MAX = 8192 };
+/* What a pipe takes in one piece (PIPE_BUF). */
+enum { LOG_LINE_MAX = 4096 };
 
 struct logline { /* on the caller's stack; its own business */
 	size_t n;

@@ -52,6 +52,7 @@ struct ipc {
 	size_t n_in_fd;
 	unsigned asked[IPC_COUNT], owed[IPC_COUNT]; /* outstanding: ours, theirs */
 	bool paused, was_full, ended, in_handler;
+	bool deaf; /* nothing can be written any more */
 	const char *why;
 };
 
@@ -178,6 +179,21 @@ static void drop_out_fd(struct ipc *c)
 	memmove(&c->out_fd[0], &c->out_fd[1], c->n_out_fd * sizeof(c->out_fd[0]));
 }
 
+/* The peer is gone. What it had written before is still to be read: the end comes behind that. */
+static void write_failed(struct ipc *c, int err)
+{
+	if (err != EPIPE && err != ECONNRESET) {
+		ipc_end(c, "write_failed");
+		return;
+	}
+	c->deaf = true;
+	buf_clear(&c->out);
+	while (c->n_out_fd > 0)
+		drop_out_fd(c);
+	if (c->paused)
+		ipc_end(c, "closed");
+}
+
 bool ipc_push(struct ipc *c)
 {
 	while (!c->ended && buf_len(&c->out) > 0) {
@@ -189,8 +205,8 @@ bool ipc_push(struct ipc *c)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
 		if (n < 0) {
-			ipc_end(c, "closed");
-			return false;
+			write_failed(c, errno);
+			break;
 		}
 		if (with_fd)
 			drop_out_fd(c);
@@ -199,7 +215,7 @@ bool ipc_push(struct ipc *c)
 	}
 	buf_trim(&c->out);
 	update_watch(c);
-	return buf_len(&c->out) == 0;
+	return buf_len(&c->out) == 0 && !c->deaf;
 }
 
 bool ipc_full(struct ipc *c)
@@ -269,7 +285,7 @@ int ipc_send(struct ipc *c, enum ipc_type type, const struct span *part, size_t 
 	size_t total = 0;
 
 	gw_check_magic(c, IPC_MAGIC);
-	if (c->ended)
+	if (c->ended || c->deaf)
 		return GW_ECLOSED;
 	for (size_t i = 0; i < n; i++)
 		total += part[i].n;

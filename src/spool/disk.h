@@ -44,8 +44,13 @@ struct disk {
 	const struct disk_ops *ops;
 };
 
-/* The real disk below a directory descriptor, which it owns from now on. */
+/*
+ * The real disk below a directory descriptor, which it owns from now on. A process of root makes
+ * files that belong to the owner of the directory: what a tool adds, the daemon must be able to open.
+ */
 struct disk *disk_posix_new(int dir_fd) gw_checked;
+/* The same, but every call that would change something gives GW_EPERM. */
+struct disk *disk_posix_new_readonly(int dir_fd) gw_checked;
 void disk_posix_free(struct disk **d);
 
 #endif

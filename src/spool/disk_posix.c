@@ -16,6 +16,9 @@ struct disk_posix {
 	uint32_t magic;
 	int dir;
 	DIR *listing;
+	bool readonly, give_away; /* new files go to the owner of the directory */
+	uid_t uid;
+	gid_t gid;
 };
 
 enum { DISK_MAGIC = (int)GW_MAGIC('d', 'i', 's', 'k'), SPANS_AT_ONCE = 1024 };
@@ -40,10 +43,20 @@ static int from_errno(void)
 
 static int posix_open(struct disk *d, const char *name, bool create)
 {
-	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0);
-	int fd = openat(self(d)->dir, name, flags, 0600);
+	const struct disk_posix *p = self(d);
+	int flags = O_NOFOLLOW | O_CLOEXEC | (create ? O_CREAT | O_EXCL : 0);
 
-	return fd < 0 ? from_errno() : fd;
+	if (p->readonly && create)
+		return GW_EPERM;
+	int fd = openat(p->dir, name, flags | (p->readonly ? O_RDONLY : O_RDWR), 0600);
+	if (fd < 0)
+		return from_errno();
+	if (create && p->give_away && fchown(fd, p->uid, p->gid) != 0) {
+		close(fd);
+		(void)unlinkat(p->dir, name, 0);
+		return GW_EIO;
+	}
+	return fd;
 }
 
 static void posix_close(struct disk *d, int h)
@@ -252,13 +265,84 @@ static const struct disk_ops posix_ops = {
     .space = posix_space,
 };
 
-struct disk *disk_posix_new(int dir_fd)
+static int no_allocate(struct disk *d, int h, uint64_t size)
+{
+	(void)self(d);
+	(void)h;
+	(void)size;
+	return GW_EPERM;
+}
+
+static int no_write(struct disk *d, int h, const struct span *v, size_t n, uint64_t at)
+{
+	(void)v;
+	(void)n;
+	return no_allocate(d, h, at);
+}
+
+static int no_sync(struct disk *d, int h)
+{
+	return no_allocate(d, h, 0);
+}
+
+static int no_rename(struct disk *d, const char *from, const char *to)
+{
+	(void)from;
+	(void)to;
+	return no_allocate(d, -1, 0);
+}
+
+static int no_remove(struct disk *d, const char *name)
+{
+	return no_rename(d, name, name);
+}
+
+static int no_sync_dir(struct disk *d)
+{
+	return no_allocate(d, -1, 0);
+}
+
+static const struct disk_ops readonly_ops = {
+    .open = posix_open,
+    .close = posix_close,
+    .allocate = no_allocate,
+    .size = posix_size,
+    .write = no_write,
+    .read = posix_read,
+    .sync = no_sync,
+    .rename = no_rename,
+    .remove = no_remove,
+    .sync_dir = no_sync_dir,
+    .list = posix_list,
+    .space = posix_space,
+};
+
+static struct disk_posix *new_disk(int dir_fd, const struct disk_ops *ops)
 {
 	struct disk_posix *p = gw_calloc(1, sizeof(*p));
+	struct stat st;
 
-	p->base.ops = &posix_ops;
+	p->base.ops = ops;
 	p->magic = (uint32_t)DISK_MAGIC;
 	p->dir = dir_fd;
+	if (geteuid() == 0 && fstat(dir_fd, &st) == 0 && st.st_uid != 0) {
+		p->give_away = true;
+		p->uid = st.st_uid;
+		p->gid = st.st_gid;
+	}
+	return p;
+}
+
+struct disk *disk_posix_new(int dir_fd)
+{
+	return &new_disk(dir_fd, &posix_ops)->base;
+}
+
+struct disk *disk_posix_new_readonly(int dir_fd)
+{
+	struct disk_posix *p = new_disk(dir_fd, &readonly_ops);
+
+	p->readonly = true;
 	return &p->base;
 }
 

@@ -1,0 +1,133 @@
+#include "cmd/prove.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+
+/* Who is hit. */
+enum blow { HIT_ONE, HIT_SEVERAL, HIT_MASTER, HIT_ALL, HIT_POWER };
+
+enum { WHO_BYTES = 256 };
+
+/* How often each role is chosen when one is. */
+static const unsigned weights[ROLE_COUNT] = {
+    [ROLE_QUEUE] = 6, [ROLE_SMTPD] = 4, [ROLE_SENDER] = 4, [ROLE_MDA] = 3, [ROLE_CONTROL] = 2};
+
+static enum blow choose_blow(struct prove *p)
+{
+	uint64_t r = prove_random(p, 100);
+
+	if (p->opt.lie != LIE_NONE || (p->opt.power_cut && prove_random(p, 100) < 65))
+		return HIT_POWER;
+	if (r < 50)
+		return HIT_ONE;
+	if (r < 68)
+		return HIT_SEVERAL;
+	return r < 80 ? HIT_MASTER : HIT_ALL;
+}
+
+/* Moves a role of the list, by weight, to its front. */
+static void choose_role(struct prove *p, struct prove_role *list, size_t n)
+{
+	uint64_t sum = 0, at;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		sum += weights[list[i].role];
+	if (sum == 0)
+		return;
+	at = prove_random(p, sum);
+	for (i = 0; at >= weights[list[i].role]; i++)
+		at -= weights[list[i].role];
+	struct prove_role first = list[0];
+	list[0] = list[i];
+	list[i] = first;
+}
+
+static void add_who(char who[WHO_BYTES], const char *name)
+{
+	size_t n = strlen(who);
+
+	snprintf(who + n, WHO_BYTES - n, "%s%s", n > 0 ? " " : "", name);
+}
+
+/* Some roles, at the same time as far as one processor can do it. */
+static void hit_roles(struct prove *p, bool several, char who[WHO_BYTES])
+{
+	struct prove_role list[PROVE_ROLES_MAX];
+	size_t n = server_roles(p, list, PROVE_ROLES_MAX), hit = n > 0;
+
+	if (several && n > 1)
+		hit = 2 + (size_t)prove_random(p, n - 1);
+	for (size_t i = 0; i < hit; i++)
+		choose_role(p, list + i, n - i);
+	for (size_t i = 0; i < hit; i++)
+		server_kill_role(p, &list[i]);
+	for (size_t i = 0; i < hit; i++) {
+		p->count.role[list[i].role]++;
+		add_who(who, role_names[list[i].role]);
+	}
+}
+
+static void cut_power(struct prove *p)
+{
+	p->count.cuts++;
+	if (disk_cut_power_cut(p->spool_fd, prove_random(p, UINT64_MAX), &p->count.lost) < 0)
+		prove_trouble(p, "the power cut could not be carried out: %m");
+}
+
+static void put_time(struct prove *p, int64_t begin, int64_t end)
+{
+	ledger_raw(&p->kills, "{\"begin\":");
+	ledger_time(&p->kills, begin);
+	ledger_raw(&p->kills, ",\"end\":");
+	ledger_time(&p->kills, end);
+	ledger_raw(&p->kills, "}");
+	ledger_line(&p->kills);
+}
+
+static void hit(struct prove *p, enum blow blow, char who[WHO_BYTES])
+{
+	int64_t begin = clock_wall();
+
+	if (blow == HIT_ONE || blow == HIT_SEVERAL) {
+		hit_roles(p, blow == HIT_SEVERAL, who);
+	} else {
+		server_kill_all(p, blow == HIT_MASTER);
+		p->count.all++;
+		add_who(who, blow == HIT_MASTER ? "master" : "all");
+	}
+	put_time(p, begin, clock_wall());
+}
+
+void strike(struct prove *p)
+{
+	enum blow blow = choose_blow(p);
+	bool hold = p->opt.lie != LIE_NONE || prove_random(p, 2) == 0;
+	char who[WHO_BYTES] = "";
+	int64_t start, back;
+
+	if (hold) {
+		load_hold_takers(p, true);
+		prove_wait(p, clock_now() + (int64_t)(50 + prove_random(p, 400)) * USEC_PER_MSEC);
+	}
+	p->up = false;
+	start = clock_now();
+	hit(p, blow, who);
+	load_hold_takers(p, false);
+	p->count.strikes++;
+	if (blow == HIT_POWER)
+		cut_power(p);
+	if (p->server == 0 && server_start(p) < 0)
+		prove_trouble(p, "it cannot be started: %m");
+	/* Now and then the next one comes while it gets up. */
+	if (blow != HIT_POWER && prove_random(p, 6) == 0)
+		back = -1;
+	else
+		back = server_greeting(p);
+	if (back >= 0)
+		back = clock_now() - start;
+	if (back >= 0 && p->n_back < PROVE_BACK_MAX)
+		p->back[p->n_back++] = back;
+	report_strike(p, who, blow == HIT_POWER, back);
+}
