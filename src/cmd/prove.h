@@ -95,8 +95,8 @@ struct prove {
 	bool progressing;
 	int64_t done; /* what the progress shows */
 	int64_t looked, large_on;
-	bool held_back; /* the queue is long: the sources wait */
-	int heard;      /* interrupts that were acted upon */
+	bool held_back, box_held_back; /* the queue is long: sources wait */
+	int heard;                     /* interrupts that were acted upon */
 
 	struct ledger kills;
 	struct strike_counts count;

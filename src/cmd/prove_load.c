@@ -10,6 +10,8 @@ enum {
 	LARGE_SIZE = 600 << 10, /* comes in parts, and spans several flushes */
 	QUEUE_HIGH = 3000,      /* messages waiting: the sources stand still */
 	QUEUE_LOW = 300,
+	BOX_HIGH = 300, /* the mailboxes' source does so earlier: they are slower than the others */
+	BOX_LOW = 100,
 	READY_SECONDS = 10,
 	ARG_BYTES = 32,
 };
@@ -32,7 +34,7 @@ void load_plan(struct prove *p)
 		p->lane[i].source.out = p->lane[i].taker.out = -1;
 	}
 	p->lane[LANE_LARGE].sessions = n >= 3;
-	p->lane[LANE_BOX].sessions = n >= 10 ? n / 5 : n >= 2;
+	p->lane[LANE_BOX].sessions = n >= 10 ? n / 10 : n >= 2;
 	p->lane[LANE_RELAY].sessions =
 	    n - p->lane[LANE_LARGE].sessions - p->lane[LANE_BOX].sessions;
 	if (p->opt.size < LARGE_SIZE)
@@ -134,8 +136,17 @@ static void pause_sources(struct prove *p, int64_t now)
 
 	if (now - p->large_on >= large_period)
 		p->large_on = now;
-	for (int i = 0; i < LANES; i++)
-		tool_pause(&p->lane[i].source, p->held_back || (i == LANE_LARGE && large));
+	tool_pause(&p->lane[LANE_RELAY].source, p->held_back);
+	tool_pause(&p->lane[LANE_BOX].source, p->held_back || p->box_held_back);
+	tool_pause(&p->lane[LANE_LARGE].source, p->held_back || large);
+}
+
+static void judge_queue(bool *held, int64_t queued, int64_t low, int64_t high)
+{
+	if (queued > high)
+		*held = true;
+	else if (queued >= 0 && queued < low)
+		*held = false;
 }
 
 static void look_at_queue(struct prove *p, int64_t now)
@@ -146,10 +157,8 @@ static void look_at_queue(struct prove *p, int64_t now)
 		return;
 	p->looked = now;
 	queued = server_queued(p);
-	if (queued > QUEUE_HIGH)
-		p->held_back = true;
-	else if (queued >= 0 && queued < QUEUE_LOW)
-		p->held_back = false;
+	judge_queue(&p->held_back, queued, QUEUE_LOW, QUEUE_HIGH);
+	judge_queue(&p->box_held_back, queued, BOX_LOW, BOX_HIGH);
 }
 
 void load_serve(struct prove *p, int msec, int64_t now)

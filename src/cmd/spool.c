@@ -68,7 +68,8 @@ static struct config *load_config(const char *path)
 	return c;
 }
 
-/* ---- the directory and its lock ---------------------------------------------------------------- */
+/* ---- the directory and its lock ----------------------------------------------------------------
+ */
 
 static int lock(struct spool_tool *t, const struct tool *tool)
 {
@@ -103,7 +104,7 @@ static int open_spool(struct spool_tool *t, const struct tool *tool)
 		return code;
 	}
 	t->disk =
-	    tool->writes ? disk_posix_new(t->dir_fd) : disk_posix_new_readonly(t->dir_fd);
+	    tool->writes ? disk_posix_new_for_owner(t->dir_fd) : disk_posix_new_readonly(t->dir_fd);
 	return 0;
 }
 
@@ -131,7 +132,8 @@ static int run(struct spool_tool *t, const struct tool *tool)
 	return code;
 }
 
-/* ---- words and flags ----------------------------------------------------------------------------- */
+/* ---- words and flags
+ * ----------------------------------------------------------------------------- */
 
 static const struct tool *find_tool(const char *name)
 {
@@ -163,7 +165,8 @@ static int run_configured(struct spool_tool *t, const struct tool *tool)
 	struct config *c = t->path && !t->g->config ? NULL : load_config(path);
 
 	if (c == NULL && (t->path == NULL || t->g->config)) {
-		spool_error(t, "%s says which spool it is, and cannot be used; or name one with --spool",
+		spool_error(t,
+		    "%s says which spool it is, and cannot be used; or name one with --spool",
 		    path);
 		return CMD_NO;
 	}

@@ -63,7 +63,8 @@ static void lose_item(void *arg, const struct inspect_item *item, const struct l
 
 	if (item->kind == INSPECT_RECORD || entry->message != NULL || item->fault == FAULT_SEGMENT)
 		return;
-	if (item->known && item->record.type != REC_MESSAGE && item->record.type != REC_PART)
+	/* A damaged PART is told with the message that needs it. */
+	if (item->known && item->record.type != REC_MESSAGE)
 		return;
 	x->n_lost += item->kind == INSPECT_DAMAGED;
 	if (x->tool->g->json) {

@@ -66,7 +66,7 @@ static bool part_allowed(const struct broker *b, const struct txn *t, size_t n)
 {
 	uint64_t most = b->config->limits.message_size + PART_WINDOW;
 
-	return !t->committing && t->octets + n <= most &&
+	return n > 0 && !t->committing && t->octets + n <= most &&
 	       t->n_part + t->pending < ENVELOPE_EXTENT_MAX &&
 	       (uint64_t)t->pending * BODY_CHUNK <= 2 * (uint64_t)PART_WINDOW;
 }

@@ -49,6 +49,8 @@ struct disk {
  * files that belong to the owner of the directory: what a tool adds, the daemon must be able to open.
  */
 struct disk *disk_posix_new(int dir_fd) gw_checked;
+/* The same for a tool that runs as root: new files belong to the owner of the directory. */
+struct disk *disk_posix_new_for_owner(int dir_fd) gw_checked;
 /* The same, but every call that would change something gives GW_EPERM. */
 struct disk *disk_posix_new_readonly(int dir_fd) gw_checked;
 void disk_posix_free(struct disk **d);

@@ -320,17 +320,24 @@ static const struct disk_ops readonly_ops = {
 static struct disk_posix *new_disk(int dir_fd, const struct disk_ops *ops)
 {
 	struct disk_posix *p = gw_calloc(1, sizeof(*p));
-	struct stat st;
 
 	p->base.ops = ops;
 	p->magic = (uint32_t)DISK_MAGIC;
 	p->dir = dir_fd;
+	return p;
+}
+
+struct disk *disk_posix_new_for_owner(int dir_fd)
+{
+	struct disk_posix *p = new_disk(dir_fd, &posix_ops);
+	struct stat st;
+
 	if (geteuid() == 0 && fstat(dir_fd, &st) == 0 && st.st_uid != 0) {
 		p->give_away = true;
 		p->uid = st.st_uid;
 		p->gid = st.st_gid;
 	}
-	return p;
+	return &p->base;
 }
 
 struct disk *disk_posix_new(int dir_fd)

@@ -2,11 +2,15 @@
  * Recovery of a segment that the input composes: good records, lies in good
  * headers, junk, the segment's own key in wrong places, flipped octets. What is
  * given out must be a record that was put, at its place and unharmed; and the
- * store must work afterwards. The raw input is also decoded as header pages.
+ * store must work afterwards. Then its index is written and read: it gives out
+ * nothing that the segment does not hold. The tools' reading must come to its
+ * end, with the same good records. The raw input is also decoded as header pages.
  */
 #include "sim/disk_sim.c"
 
 #include "base/cursor.h"
+#include "spool/index.h"
+#include "spool/inspect.h"
 #include "spool/segment.h"
 
 enum { SIZE = 65536, MAX_PUT = 64 };
@@ -116,18 +120,27 @@ static void check_given(const struct store_record *r)
 	die("given out, but never put");
 }
 
-static void recover(struct disk *d)
+static struct store *open_store(struct disk *d)
 {
 	struct store_params p = {.segment_size = SIZE, .random = any_key};
-	struct store_record r;
-	struct store_damage damage;
 	struct store *s = NULL;
 	char why[80];
-	uint64_t last = 0;
-	int rc;
 
 	gw_assert(store_open(&s, d, &p, why, sizeof(why)) == 0);
-	while ((rc = store_recover(s, &r, &damage)) > 0) {
+	return s;
+}
+
+/* The number of records. */
+static unsigned recover(struct disk *d)
+{
+	struct store *s = open_store(d);
+	struct store_record r;
+	struct store_damage damage;
+	uint64_t last = 0;
+	unsigned n = 0;
+	int rc;
+
+	for (; (rc = store_recover(s, &r, &damage)) > 0; n++) {
 		gw_assert(r.meta_at.offset > last);
 		last = r.meta_at.offset;
 		check_given(&r);
@@ -135,7 +148,49 @@ static void recover(struct disk *d)
 	gw_assert(rc == 0);
 	struct store_record mine = {.type = REC_EVENT, .meta = SPAN("x")};
 	gw_assert(store_commit(s, &mine, 1) == STORE_DONE && mine.status == 0);
+	while (store_prepare(s) > 0)
+		continue;
 	store_close(&s);
+	return n;
+}
+
+/* All from the segment, or of its own making: a finished message, without a place. */
+static void recover_by_index(struct disk *d)
+{
+	struct store *s = open_store(d);
+	struct store_record r;
+	struct store_damage damage;
+	int rc;
+
+	while ((rc = store_recover(s, &r, &damage)) > 0) {
+		if (r.meta_at.segment != 3 || r.meta_at.length == 0)
+			continue;
+		gw_assert(r.meta_at.offset + r.meta_at.length <= SIZE);
+		gw_assert(span_eq(r.meta, span_of(image + r.meta_at.offset, r.meta.n)));
+		gw_assert(spool_sum(r.meta) == r.meta_at.sum);
+	}
+	gw_assert(rc == 0 && damage.bad_indexes == 0);
+	store_close(&s);
+}
+
+static void inspect(struct disk *d, unsigned want)
+{
+	struct inspect *p = NULL;
+	struct inspect_item item;
+	char why[80];
+	unsigned n = 0;
+	int rc;
+
+	gw_assert(inspect_open(&p, d, false, why, sizeof(why)) == 0);
+	while ((rc = inspect_next(p, &item)) > 0) {
+		gw_assert(item.offset + item.octets <= UINT32_MAX + (uint64_t)SIZE);
+		if (item.kind == INSPECT_RECORD && item.segment == 3) {
+			check_given(&item.record);
+			n++;
+		}
+	}
+	gw_assert(rc == 0 && n == want);
+	inspect_close(&p);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -155,7 +210,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	n_puts = 0;
 	compose(&c);
 	make_segment(disk_sim_disk(sim));
-	recover(disk_sim_disk(sim));
+	unsigned given = recover(disk_sim_disk(sim));
+	inspect(disk_sim_disk(sim), given);
+	recover_by_index(disk_sim_disk(sim));
 	disk_sim_free(&sim);
 	return 0;
 }

@@ -36,7 +36,7 @@ CALLS = ("pwritev", "write", "fdatasync", "fsync", "fallocate", "renameat", "ren
          "openat", "unlinkat", "mkdirat", "pread64", "fstatfs", "socket", "connect", "getsockopt",
          "setsockopt", "sendmsg", "sendto", "recvmsg", "recvfrom", "accept4", "shutdown",
          "epoll_ctl", "epoll_wait", "fcntl", "clone", "pipe2", "pidfd_open", "wait4", "getdents64",
-         "brk", "mmap", "futex")
+         "brk", "mmap")
 MEMORY = "malloc"  # no system call: the n-th allocation, by machine.c
 STORE = "store { segment 1M; reserve 4M; spares 1 }"
 SENDER = "inject@sender.test"
@@ -198,7 +198,6 @@ class Cell:
 
     def with_fault(self):
         r = self.run_
-        self.begin = time.time()
         if self.by_allocation:
             self.machine.fail_allocation(r.n)
         else:
@@ -206,12 +205,6 @@ class Cell:
         try:
             r.fate = self.send(timeout=4)
             self.settle(2)
-            if not self.running():
-                r.ended = True
-                self.died = time.time()
-                self.g.process.wait(5)
-                self.g.process = None
-                self.g.start()
             self.comes_back()
         finally:
             if self.by_allocation:
@@ -220,11 +213,19 @@ class Cell:
             else:
                 self.lines = tracer.stop()
                 r.hit = r.fault == "KILL" or any("(INJECTED)" in line for line in self.lines)
+        self.revive()  # it may have ended just now
         if not self.by_allocation and not r.ended:
             self.judge_order()
 
     def running(self):
         return self.g.process.poll() is None
+
+    def revive(self):
+        """Starts it again if it ended."""
+        if not self.running():
+            self.run_.ended = True
+            self.g.process = None
+            self.g.start()
 
     def settle(self, timeout):
         """Until everything promised is there, or nothing will come."""
@@ -269,13 +270,9 @@ class Cell:
     def comes_back(self):
         """A message of somebody else gets its 250 soon."""
         begin = time.monotonic()
+        self.revive()
         while self.send(timeout=BACK) != "acked":
-            if not self.running():  # the fault hit only now
-                self.run_.ended = True
-                self.died = time.time()
-                self.g.process.wait(5)
-                self.g.process = None
-                self.g.start()
+            self.revive()
             if time.monotonic() - begin > BACK:
                 self.run_.wrong.append(f"no 250 within {BACK} s")
                 return

@@ -1,0 +1,130 @@
+/*
+ * Payloads of the frames between processes: any octets are refused or read within
+ * the ceilings; what was read can be written, and reads back the same.
+ */
+#include "role/proto.h"
+
+#include <stdlib.h>
+
+#define MUST(cond) \
+	do { \
+		if (!(cond)) \
+			abort(); \
+	} while (0)
+
+enum { ARENA_MAX = 8 << 20, FRAME_MAX = 8 << 20 };
+
+/* 0: read, and written to out; else refused. */
+typedef int (*again)(struct span in, struct arena *a, struct buf *out);
+
+static int commit(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_commit c;
+	int err = proto_get_commit(in, &c);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_commit(out, &c);
+	buf_add_span(out, c.rest);
+	return 0;
+}
+
+static int job(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_job j;
+	int err = proto_get_job(in, &j, a);
+
+	if (err < 0)
+		return err;
+	MUST(j.n_rcpt > 0 && j.n_rcpt <= in.n);
+	proto_put_job(out, &j);
+	return 0;
+}
+
+static int result(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_result r;
+	int err = proto_get_result(in, &r, a);
+
+	if (err < 0)
+		return err;
+	MUST(r.change.n_rcpt <= CHANGE_RCPT_MAX);
+	proto_put_result(out, &r);
+	return 0;
+}
+
+static int holding(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_holding h;
+	int err = proto_get_holding(in, &h, a);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < h.n_held; i++)
+		MUST(h.held[i].n_rcpt <= in.n);
+	proto_put_holding(out, &h);
+	return 0;
+}
+
+static int query(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_query q;
+	int err = proto_get_query(in, &q);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	MUST(q.op <= QUERY_MAX);
+	proto_put_query(out, &q);
+	return 0;
+}
+
+static int answer(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_answer x;
+	int err = proto_get_answer(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_answer(out, &x);
+	return 0;
+}
+
+static int roles(struct span in, struct arena *a, struct buf *out)
+{
+	struct cursor c = cursor_of(in);
+	struct proto_role r;
+	int more;
+
+	(void)a;
+	while ((more = proto_get_role(&c, &r)) == 1)
+		proto_put_role(out, &r);
+	return more;
+}
+
+static const again kinds[] = {commit, job, result, holding, query, answer, roles};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buf first, second;
+	struct arena a;
+	again fn;
+
+	if (size < 1)
+		return 0;
+	fn = kinds[data[0] % GW_ARRAY_LEN(kinds)];
+	arena_init(&a, ARENA_MAX);
+	buf_init(&first, FRAME_MAX);
+	buf_init(&second, FRAME_MAX);
+	if (fn(span_of(data + 1, size - 1), &a, &first) == 0) {
+		MUST(!buf_failed(&first));
+		MUST(fn(buf_view(&first), &a, &second) == 0);
+		MUST(span_eq(buf_view(&first), buf_view(&second)));
+	}
+	buf_fini(&first);
+	buf_fini(&second);
+	arena_reset(&a);
+	return 0;
+}
