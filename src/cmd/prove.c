@@ -13,6 +13,7 @@
 enum {
 	KILLS = 50,
 	KILLS_SABOTAGED = 8,
+	KILLS_MAX = 10000, /* the ledger of kills holds no more */
 	SESSIONS = 30,
 	SESSIONS_MAX = 5000,
 	SIZE = 4096,
@@ -120,7 +121,7 @@ static int start(struct prove *p)
 static bool is_over(struct prove *p)
 {
 	bool time_over = p->opt.time > 0 && clock_now() - p->load_began >= p->opt.time;
-	bool kills_done = p->opt.kills > 0 && p->count.strikes >= p->opt.kills;
+	bool kills_done = p->count.strikes >= (p->opt.kills > 0 ? p->opt.kills : KILLS_MAX);
 
 	return time_over || kills_done || p->failed || prove_interrupted(p);
 }
@@ -258,6 +259,8 @@ static int check_options(struct prove_options *o)
 {
 	if (o->sessions < 1 || o->sessions > SESSIONS_MAX)
 		return flags_usage("prove", "--sessions is between 1 and %d", SESSIONS_MAX);
+	if (o->kills > KILLS_MAX)
+		return flags_usage("prove", "--kills is at most %d", KILLS_MAX);
 	if (o->size < 8 || o->size > SIZE_MAX_BYTES)
 		return flags_usage("prove", "--size is between 8 and 30M");
 	if (o->kills == 0 && o->time == 0)
@@ -270,7 +273,7 @@ static int check_options(struct prove_options *o)
 
 int cmd_prove(const struct cmd_globals *g, int argc, char **argv)
 {
-	static struct prove p = {.opt = {.sessions = SESSIONS, .size = SIZE}, .spool_fd = -1};
+	static struct prove p;
 	const char *lie = NULL;
 	const struct flag rows[] = {
 	    {"--dir", FLAG_TEXT, &p.opt.dir},
@@ -286,6 +289,9 @@ int cmd_prove(const struct cmd_globals *g, int argc, char **argv)
 	struct flags f = {"prove", rows, GW_ARRAY_LEN(rows), &p.g, false};
 	int code;
 
+	memset(&p, 0, sizeof(p));
+	p.opt = (struct prove_options){.sessions = SESSIONS, .size = SIZE};
+	p.spool_fd = p.kills.fd = -1;
 	p.g = *g;
 	if (!flags_read(&f, &argc, argv, &code))
 		return code;
@@ -297,7 +303,6 @@ int cmd_prove(const struct cmd_globals *g, int argc, char **argv)
 	if (code != CMD_OK)
 		return code;
 	p.random = p.opt.seed;
-	p.kills.fd = -1;
 	load_plan(&p);
 	bench_raise_nofile();
 	bench_catch_signals();

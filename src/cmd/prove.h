@@ -129,6 +129,8 @@ int place_make(struct prove *p) gw_checked;
 const char *place_path(const struct prove *p, const char *name, const char *suffix);
 /* Writes DIR/godwit.conf; ports are known. CMD_OK or an exit code. */
 int place_config(const struct prove *p) gw_checked;
+/* The server is down: a log that has grown long is emptied, its crashes are counted before. */
+void place_trim_log(struct prove *p);
 void place_remove(struct prove *p);
 
 /* ---- prove_server.c ----------------------------------------------------------------------- */

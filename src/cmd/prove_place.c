@@ -15,7 +15,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-enum { OPEN_DIRS = 16, CONFIG_BYTES = 64 << 10 };
+enum { OPEN_DIRS = 16, CONFIG_BYTES = 64 << 10, LOG_MAX = 256 << 20 };
 static const uint64_t room_wanted = UINT64_C(1) << 30;
 
 const char *place_path(const struct prove *p, const char *name, const char *suffix)
@@ -177,6 +177,7 @@ static void put_config(const struct prove *p, struct buf *out)
 			buf_addf(out, "domain %s.test { deliver relay 127.0.0.1:%u }\n",
 			    p->lane[i].name, p->lane[i].taker.port);
 	}
+	buf_add_str(out, "route to any via reject \"550 5.1.2 not part of the campaign\"\n");
 	buf_add_str(out, "shape * { connections 20; retry 1s 2s 5s; expire 1h }\n"
 			 "store { segment 8M; reserve 16M; spares 2 }\n");
 }
@@ -198,6 +199,18 @@ int place_config(const struct prove *p)
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */
+
+void place_trim_log(struct prove *p)
+{
+	const char *log = place_path(p, "godwit", ".log");
+	struct stat st;
+
+	if (stat(log, &st) < 0 || st.st_size < LOG_MAX)
+		return;
+	p->crashes += server_crashes(p);
+	if (truncate(log, 0) < 0)
+		prove_trouble(p, "%s: %s", log, strerror(errno));
+}
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 {

@@ -11,7 +11,7 @@
  * How near to its first arrival a kill excuses a second one: a result is durable some 20 ms and one
  * flush after the dot; a killed sender's last message may lie in the sink's socket a little longer.
  */
-static const int64_t window = 500 * USEC_PER_MSEC;
+static const int64_t window = 250 * USEC_PER_MSEC;
 enum { TEXT_BYTES = 32 << 10, NAME_WIDTH = 22 };
 
 /* ---- judging ------------------------------------------------------------------------------ */
@@ -68,7 +68,7 @@ int report_judge(struct prove *p)
 
 	if (ledger_close(&p->kills) < 0)
 		return prove_fail(CMD_NO, "%s: not written", place_path(p, "kills", ""));
-	p->crashes = server_crashes(p);
+	p->crashes += server_crashes(p);
 	for (int i = 0; i < LANES && code == CMD_OK; i++) {
 		if (p->lane[i].sessions == 0)
 			continue;

@@ -51,22 +51,31 @@ static void add_who(char who[WHO_BYTES], const char *name)
 	snprintf(who + n, WHO_BYTES - n, "%s%s", n > 0 ? " " : "", name);
 }
 
-/* Some roles, at the same time as far as one processor can do it. */
-static void hit_roles(struct prove *p, bool several, char who[WHO_BYTES])
+/* Some roles, at the same time as far as one processor can do it; false: there is none. */
+static bool hit_roles(struct prove *p, bool several, char who[WHO_BYTES])
 {
 	struct prove_role list[PROVE_ROLES_MAX];
-	size_t n = server_roles(p, list, PROVE_ROLES_MAX), hit = n > 0;
+	size_t n = server_roles(p, list, PROVE_ROLES_MAX), hits = n > 0;
 
 	if (several && n > 1)
-		hit = 2 + (size_t)prove_random(p, n - 1);
-	for (size_t i = 0; i < hit; i++)
+		hits = 2 + (size_t)prove_random(p, n - 1);
+	for (size_t i = 0; i < hits; i++)
 		choose_role(p, list + i, n - i);
-	for (size_t i = 0; i < hit; i++)
+	for (size_t i = 0; i < hits; i++)
 		server_kill_role(p, &list[i]);
-	for (size_t i = 0; i < hit; i++) {
+	for (size_t i = 0; i < hits; i++) {
 		p->count.role[list[i].role]++;
 		add_who(who, role_names[list[i].role]);
 	}
+	return hits > 0;
+}
+
+static void hit_all(struct prove *p, bool master_only, char who[WHO_BYTES])
+{
+	server_kill_all(p, master_only);
+	p->count.all++;
+	add_who(who, master_only ? "master" : "all");
+	place_trim_log(p);
 }
 
 static void cut_power(struct prove *p)
@@ -89,14 +98,10 @@ static void put_time(struct prove *p, int64_t begin, int64_t end)
 static void hit(struct prove *p, enum blow blow, char who[WHO_BYTES])
 {
 	int64_t begin = clock_wall();
+	bool roles = blow == HIT_ONE || blow == HIT_SEVERAL;
 
-	if (blow == HIT_ONE || blow == HIT_SEVERAL) {
-		hit_roles(p, blow == HIT_SEVERAL, who);
-	} else {
-		server_kill_all(p, blow == HIT_MASTER);
-		p->count.all++;
-		add_who(who, blow == HIT_MASTER ? "master" : "all");
-	}
+	if (!roles || !hit_roles(p, blow == HIT_SEVERAL, who))
+		hit_all(p, blow == HIT_MASTER, who);
 	put_time(p, begin, clock_wall());
 }
 

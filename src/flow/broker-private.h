@@ -2,7 +2,7 @@
  * What the files of the broker share: messages in the queue, tasks, sites,
  * connections, jobs, transactions and appends, and who owns them.
  *
- *   broker ── map ids ──> queued (a message) ── owns ──> recipients, tasks
+ *   broker -- map ids --> queued (a message) -- owns --> recipients, tasks
  *   task: the recipients of one message that go to one site together; it is waiting
  *         (in the heap, by due time), ready (in its site's list) or active (has a job)
  *   site: a destination with its limits; owns its connections

@@ -254,7 +254,7 @@ static void judge(
 		c->outcome = OUTCOME_DEFERRED;
 	if (c->outcome != OUTCOME_DEFERRED)
 		return;
-	if (sched_expired(shape, m->accepted, now)) {
+	if (sched_expired(shape, sched_born(shape, m->accepted, b->resumed), now)) {
 		c->outcome = OUTCOME_EXPIRED;
 		return;
 	}

@@ -20,6 +20,12 @@ static void remember_nonce(struct broker *b, const struct msgid *nonce)
 	map_put(&b->nonces, msgid_span(&n->id), n);
 }
 
+static void note_time(struct broker *b, int64_t when)
+{
+	if (when > b->latest)
+		b->latest = when;
+}
+
 static int apply_change(struct broker *b, struct span in)
 {
 	struct change c;
@@ -27,6 +33,7 @@ static int apply_change(struct broker *b, struct span in)
 
 	if (change_decode(&c, in, &b->scratch) < 0)
 		return GW_EFORMAT;
+	note_time(b, c.when);
 	m = map_get(&b->ids, msgid_span(&c.id));
 	for (size_t i = 0; m != NULL && i < c.n_rcpt; i++)
 		queued_apply(b, m, &c.rcpt[i]);
@@ -52,6 +59,7 @@ static int recover_message(struct broker *b, struct span meta, const struct part
 	    e.head_length > body->length)
 		return GW_EFORMAT;
 	remember_nonce(b, &e.nonce);
+	note_time(b, e.accepted);
 	if (map_get(&b->ids, msgid_span(&e.id)) == NULL) {
 		m = queued_new(&e);
 		m->body = *body;
@@ -96,6 +104,7 @@ void broker_recovered(struct broker *b, int64_t now)
 	struct queued *m, *next;
 
 	b->recovering = false;
+	b->resumed = sched_silent(b->latest, now) ? now : 0;
 	b->forget_nonces_at = now + NONCES_KEPT;
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);

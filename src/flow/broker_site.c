@@ -77,7 +77,8 @@ void task_ready(struct broker *b, struct task *t)
 	task_leave(b, t);
 	task_enter(t, TASK_READY);
 	TAILQ_INSERT_TAIL(&t->site->ready, t, link);
-	heap_set(&b->due, &t->node, t->msg->accepted + t->site->shape->expire);
+	heap_set(&b->due, &t->node,
+	    sched_born(t->site->shape, t->msg->accepted, b->resumed) + t->site->shape->expire);
 }
 
 void task_wait(struct broker *b, struct task *t, int64_t due)
@@ -140,7 +141,7 @@ static struct task *task_for(struct queued *m, struct site *s, struct task *afte
 }
 
 static void file_one(
-    struct broker *b, struct queued *m, struct queued_rcpt *r, struct task *old_last)
+    struct broker *b, struct queued *m, struct queued_rcpt *r, struct task *old_last, int64_t now)
 {
 	struct routed where;
 	struct site *s;
@@ -152,6 +153,7 @@ static void file_one(
 	if (t == NULL)
 		t = task_new(m, s);
 	r->task = t;
+	r->due = sched_stored(s->shape, r->attempts, r->due, now);
 	t->n_rcpt++;
 	if (t->n_rcpt == 1 || r->due < t->node.key)
 		t->node.key = r->due; /* not in the heap yet: remembers the earliest */
@@ -176,7 +178,7 @@ void queued_file(struct broker *b, struct queued *m, int64_t now)
 
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		if (!outcome_final(m->rcpt[i].outcome) && m->rcpt[i].task == NULL)
-			file_one(b, m, &m->rcpt[i], old_last);
+			file_one(b, m, &m->rcpt[i], old_last, now);
 	}
 	m->appends++; /* the message stays while its tasks start, whatever becomes of them */
 	t = old_last ? TAILQ_NEXT(old_last, of_msg) : TAILQ_FIRST(&m->task_list);

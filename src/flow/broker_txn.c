@@ -242,7 +242,8 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 	append_send(b, a, true);
 }
 
-/* A receiver's clock makes mail neither older nor younger, nor a stranger in its time in the log. */
+/* A receiver's clock makes mail neither older nor younger, nor a stranger in its time in the log.
+ */
 static bool clock_agrees(int64_t accepted, int64_t now)
 {
 	return accepted <= now + CLOCK_AHEAD && accepted >= now - CLOCK_BEHIND;

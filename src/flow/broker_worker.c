@@ -106,7 +106,8 @@ void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int6
  */
 static bool may_leave(const struct task *from, uint64_t job)
 {
-	return from->state != TASK_ACTIVE || (from->job != NULL && from->job->adopted && from->job->number < job);
+	return from->state != TASK_ACTIVE ||
+	       (from->job != NULL && from->job->adopted && from->job->number < job);
 }
 
 /* Takes the named recipients out of the tasks they are in, into one task of their own. */

@@ -1,6 +1,7 @@
 #include "flow/sched.h"
 
 enum { SEC = 1000000 };
+#define DAY (86400 * (int64_t)SEC)
 
 uint64_t dice_roll(struct dice *d)
 {
@@ -18,13 +19,35 @@ static int64_t jitter(int64_t step, struct dice *d)
 	return tenth ? step - tenth + (int64_t)(dice_roll(d) % (uint64_t)(2 * tenth + 1)) : step;
 }
 
-int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d)
+static int64_t step_after(const struct shape *s, uint32_t attempts)
 {
 	size_t step = attempts > 0 ? attempts - 1 : 0;
 
-	if (step >= s->n_retry)
-		step = s->n_retry - 1;
-	return now + jitter(s->retry[step], d);
+	return s->retry[step < s->n_retry ? step : s->n_retry - 1];
+}
+
+int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d)
+{
+	return now + jitter(step_after(s, attempts), d);
+}
+
+int64_t sched_stored(const struct shape *s, uint32_t attempts, int64_t due, int64_t now)
+{
+	int64_t step = step_after(s, attempts);
+
+	return due > now + step + step / 10 ? now + step : due;
+}
+
+bool sched_silent(int64_t latest, int64_t now)
+{
+	return latest > 0 && now - latest > DAY;
+}
+
+int64_t sched_born(const struct shape *s, int64_t accepted, int64_t resumed)
+{
+	int64_t chance = s->expire < DAY ? s->expire : DAY;
+
+	return resumed > accepted + s->expire - chance ? resumed + chance - s->expire : accepted;
 }
 
 bool sched_expired(const struct shape *s, int64_t accepted, int64_t now)

@@ -20,6 +20,20 @@ uint64_t dice_roll(struct dice *d);
  */
 int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d);
 
+/* A stored due time, if no later than this many attempts allow; else the clock was set back since
+ * it was stored, and that step counts from now. */
+int64_t sched_stored(const struct shape *s, uint32_t attempts, int64_t due, int64_t now);
+
+/*
+ * When a message counts as accepted after a start that follows a silence of the log longer
+ * than a day: an outage, or a clock that was set. Its lifetime may be over without that
+ * anything was tried: it gets another day, or its lifetime if that is less, from the start on
+ * (resumed; 0: there was no such silence).
+ */
+int64_t sched_born(const struct shape *s, int64_t accepted, int64_t resumed);
+/* Was the log silent for that long, between its latest record and now? */
+bool sched_silent(int64_t latest, int64_t now);
+
 /* Is the recipient's time over at this moment? */
 bool sched_expired(const struct shape *s, int64_t accepted, int64_t now);
 

@@ -179,11 +179,26 @@ static void drop_out_fd(struct ipc *c)
 	memmove(&c->out_fd[0], &c->out_fd[1], c->n_out_fd * sizeof(c->out_fd[0]));
 }
 
-/* The peer is gone. What it had written before is still to be read: the end comes behind that. */
-static void write_failed(struct ipc *c, int err)
+/* The kernel is full, or short of memory, for the moment: the watch says when to try again. */
+static bool is_passing(int err)
 {
-	if (err != EPIPE && err != ECONNRESET) {
-		ipc_end(c, "write_failed");
+	return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS || err == ENOMEM;
+}
+
+/* Our end broke while the peer lives: it learns of it by our death, and master makes a new one. */
+static void broken(struct ipc *c, const char *why)
+{
+	if (c->self != ROLE_MASTER && errno != ECONNRESET)
+		die("%s: channel to %s: %s", role_names[c->self], role_names[c->peer],
+		    strerror(errno));
+	ipc_end(c, why);
+}
+
+/* The peer is gone. What it had written before is still to be read: the end comes behind that. */
+static void write_failed(struct ipc *c)
+{
+	if (errno != EPIPE && errno != ECONNRESET) {
+		broken(c, "write_failed");
 		return;
 	}
 	c->deaf = true;
@@ -202,10 +217,10 @@ bool ipc_push(struct ipc *c)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && is_passing(errno))
 			break;
 		if (n < 0) {
-			write_failed(c, errno);
+			write_failed(c);
 			break;
 		}
 		if (with_fd)
@@ -442,12 +457,14 @@ static void read_turn(struct ipc *c)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (n < 0 && is_passing(errno))
 			break;
-		if (n <= 0) {
+		if (n < 0)
+			broken(c, "closed");
+		if (n == 0)
 			ipc_end(c, "closed");
+		if (n <= 0)
 			break;
-		}
 		take_frames(c);
 		if (n < READ_STEP)
 			break;

@@ -152,7 +152,8 @@ void timer_set(struct timer *t, int64_t at)
 	if (in < 0)
 		in = 0;
 	tv = (struct timeval){.tv_sec = in / USEC_PER_SEC, .tv_usec = in % USEC_PER_SEC};
-	event_add(&t->ev, &tv);
+	if (event_add(&t->ev, &tv) < 0)
+		die("libevent: no memory for a timer");
 }
 
 void timer_stop(struct timer *t)

@@ -168,15 +168,16 @@ static const char *own_template(const struct config *c, struct span path)
 }
 
 /* A message that was accepted after we began to work for this queue, and was never tried, cannot
- * be in a mailbox yet. */
+ * be in a mailbox yet. One from the future was accepted before somebody set the clock back. */
 static bool is_fresh(const struct mda *m, const struct proto_job *p)
 {
-	int64_t msec = 0;
+	int64_t msec = 0, accepted;
 
 	for (size_t i = 0; i < 6; i++)
 		msec = msec << 8 | p->id.b[i];
-	return p->rcpt[0].attempts == 0 &&
-	       msec * USEC_PER_MSEC > m->since + CLOCK_SLACK * USEC_PER_SEC;
+	accepted = msec * USEC_PER_MSEC;
+	return p->rcpt[0].attempts == 0 && accepted > m->since + CLOCK_SLACK * USEC_PER_SEC &&
+	       accepted <= clock_wall();
 }
 
 static void add_job(struct mda *m, const struct proto_job *p)

@@ -49,6 +49,17 @@ static void flush_turn(void *arg);
 static void lazy_over(void *arg);
 static void woken(void *arg, bool readable, bool writable);
 
+/* Its waits are not to change when somebody sets the clock. */
+static void init_prepare(struct queue_log *q)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&q->prepare, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 struct queue_log *queue_log_new(
     struct loop *l, struct store *s, const struct queue_log_owner *owner)
 {
@@ -66,7 +77,7 @@ struct queue_log *queue_log_new(
 	watch_want(&q->wake, true, false);
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_cond_init(&q->work, NULL);
-	pthread_cond_init(&q->prepare, NULL);
+	init_prepare(q);
 	return q;
 }
 
@@ -134,7 +145,7 @@ static void *index_thread(void *arg)
 	for (;;) {
 		struct timespec until;
 
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += PREPARE_EVERY_S;
 		if (!q->wants_prepare)
 			pthread_cond_timedwait(&q->prepare, &q->lock, &until);

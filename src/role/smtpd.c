@@ -16,6 +16,7 @@
 enum {
 	ACCEPT_TURN = 64, /* connections taken from one listener in one turn */
 	DATA_RATE = 100,  /* octets a second, on average, behind data_timeout */
+	REST = 100000,    /* microseconds without accepting when there is no descriptor */
 };
 
 struct msgid smtpd_new_id(struct smtpd *s)
@@ -84,18 +85,21 @@ static void take_committed(struct smtpd *s, struct span in)
 		txn_committed(t, (enum commit_status)status);
 }
 
-/* While there is no queue nobody is greeted: who connects waits in the backlog. */
-static void greet(struct smtpd *s, bool yes)
+/* While there is no queue, or no descriptor, nobody is greeted: who connects waits in the backlog. */
+static void set_listeners(struct smtpd *s)
 {
+	bool greet = s->has_queue && !s->resting;
+
 	for (size_t i = 0; i < s->n_listener && !s->stopping; i++)
-		watch_want(&s->listener[i].watch, yes, false);
+		watch_want(&s->listener[i].watch, greet, false);
 }
 
 /* The first word of a queue that has read its log. */
 static void take_intake(struct smtpd *s, bool open)
 {
 	s->intake = open;
-	greet(s, true);
+	s->has_queue = true;
+	set_listeners(s);
 }
 
 static int from_queue(void *arg, const struct ipc_frame *f)
@@ -126,8 +130,8 @@ static void queue_gone(void *arg)
 {
 	struct smtpd *s = arg;
 
-	s->intake = false;
-	greet(s, false);
+	s->intake = s->has_queue = false;
+	set_listeners(s);
 	each_txn(s, txn_queue_gone);
 }
 
@@ -152,6 +156,30 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 
 /* ---- clients -------------------------------------------------------------------------------- */
 
+/* A listener that cannot be served stays readable: without a rest the loop would spin. */
+static void rest(struct smtpd *s)
+{
+	if (!s->starved)
+		log_error("smtpd: no connection can be taken: %s", strerror(errno));
+	s->starved = s->resting = true;
+	set_listeners(s);
+	timer_set(&s->rested, loop_now(s->loop) + REST);
+}
+
+static void rested(void *arg)
+{
+	struct smtpd *s = arg;
+
+	s->resting = false;
+	set_listeners(s);
+}
+
+/* Errors of the connection that was to be taken are no reason to rest. */
+static bool out_of_means(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
+}
+
 static void on_accept(void *arg, bool readable, bool writable)
 {
 	struct listener *l = arg;
@@ -164,8 +192,11 @@ static void on_accept(void *arg, bool readable, bool writable)
 		int fd = accept4(
 		    l->watch.fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && out_of_means(errno))
+			rest(l->smtpd);
 		if (fd < 0)
-			return; /* none waits, or no descriptor is free: it waits in the backlog */
+			return;
+		l->smtpd->starved = false;
 		session_new(l, fd, &addr);
 	}
 }
@@ -189,6 +220,7 @@ static void stop(void *arg)
 	struct session *x, *next;
 
 	s->stopping = true;
+	timer_stop(&s->rested);
 	for (size_t i = 0; i < s->n_listener; i++)
 		watch_stop(&s->listener[i].watch);
 	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
@@ -250,6 +282,7 @@ int role_smtpd(struct loop *l, struct boot *b)
 	s->next_txn = (uint64_t)clock_now() << 8;
 	set_engine(s);
 	enter_jail(s);
+	timer_start(&s->rested, l, rested, s);
 	open_listeners(s);
 	queue_link_start(&s->queue, l, b, &owner);
 	s->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = s};

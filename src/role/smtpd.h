@@ -1,7 +1,8 @@
 /*
  * What the files of the receiver share. smtpd.c: start, listeners, the channel
- * to the queue; smtpd_session.c: one client and its engine; smtpd_txn.c: one
- * message on its way to the queue; smtpd_content.c: its header and body.
+ * to the queue; smtpd_client.c: clients come and go; smtpd_session.c: the bytes
+ * of a client and its engine; smtpd_txn.c: one message on its way to the queue;
+ * smtpd_content.c: its header and body.
  */
 #ifndef GW_ROLE_SMTPD_H
 #define GW_ROLE_SMTPD_H
@@ -73,7 +74,9 @@ struct smtpd {
 	struct listener listener[BOOT_LISTEN_MAX];
 	size_t n_listener;
 	struct queue_link queue;
-	bool intake, stopping;
+	bool intake, has_queue, stopping;
+	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
+	struct timer rested;
 	struct map txns, clients;
 	TAILQ_HEAD(session_list, session) sessions;
 	size_t n_sessions, n_lingering;
@@ -117,9 +120,15 @@ const struct reply *smtpd_refusal(const struct smtpd *s);
 /* The last session went: the end, if it was asked for. */
 void smtpd_check_stop(struct smtpd *s);
 
-/* smtpd_session.c */
+/* smtpd_client.c */
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr);
 void session_free(struct session *s);
+/* It counts no longer towards the limits on connections. */
+void session_uncount(struct session *s);
+
+/* smtpd_session.c */
+/* Greets the client, and lives from there on by its events. */
+void session_begin(struct session *s);
 /* A verdict that came later; goes on with what the client sent meanwhile. */
 void session_answer(struct session *s, const struct reply *r);
 /* Ends without a word: the fate of the message is unknown. */

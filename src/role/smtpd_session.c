@@ -5,9 +5,7 @@
 #include "base/log.h"
 #include "flow/accept.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -236,20 +234,6 @@ static bool is_over(struct session *s)
 	return server_next(&s->engine, &ev) < 0 && server_output(&s->engine).n == 0;
 }
 
-/* It counts no longer towards the limits on connections. */
-static void uncount(struct session *s)
-{
-	struct smtpd *d = s->smtpd;
-	struct client_count *c = s->count;
-
-	d->n_sessions--;
-	metric_add(METRIC_CONNECTIONS, -1);
-	if (--c->n > 0)
-		return;
-	map_del(&d->clients, span_of(c->key, sizeof(c->key)));
-	free(c);
-}
-
 /*
  * The last reply is written. Closing with unread input would reset the
  * connection and could cost the client that reply: it is told that no more comes, and
@@ -263,7 +247,7 @@ static void linger(struct session *s)
 	}
 	s->lingering = true;
 	s->smtpd->n_lingering++;
-	uncount(s); /* it takes nobody's place any more */
+	session_uncount(s); /* it takes nobody's place any more */
 	buf_fini(&s->in);
 	shutdown(s->fd, SHUT_WR);
 	watch_want(&s->watch, true, false);
@@ -401,111 +385,11 @@ void session_hold(struct session *s, bool hold)
 		process(s);
 }
 
-/* ---- life ---------------------------------------------------------------------------------- */
-
-static void format_ip(struct session *s)
+void session_begin(struct session *s)
 {
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&s->addr;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)&s->addr;
+	struct loop *l = s->smtpd->loop;
 
-	if (s->addr.ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &six->sin6_addr, s->ip, sizeof(s->ip));
-	else if (s->addr.ss_family == AF_INET)
-		inet_ntop(AF_INET, &four->sin_addr, s->ip, sizeof(s->ip));
-	else
-		snprintf(s->ip, sizeof(s->ip), "local");
-}
-
-static struct client_count *count_client(struct smtpd *d, const struct sockaddr_storage *addr)
-{
-	struct client_count *c, probe = {.n = 0};
-
-	if (addr->ss_family == AF_INET6)
-		memcpy(probe.key, &((const struct sockaddr_in6 *)addr)->sin6_addr, 16);
-	else if (addr->ss_family == AF_INET)
-		memcpy(probe.key + 12, &((const struct sockaddr_in *)addr)->sin_addr, 4);
-	c = map_get(&d->clients, span_of(probe.key, sizeof(probe.key)));
-	if (c == NULL) {
-		c = gw_calloc(1, sizeof(*c));
-		*c = probe;
-		map_put(&d->clients, span_of(c->key, sizeof(c->key)), c);
-	}
-	c->n++;
-	return c;
-}
-
-static const char *over_limit(const struct smtpd *d, const struct client_count *c)
-{
-	if (d->n_sessions > d->config->limits.connections)
-		return "connections_limit";
-	return c->n > d->config->limits.per_ip ? "per_ip_limit" : NULL;
-}
-
-/* Said without an engine: a flood is to cost as little as possible. */
-static void turn_away(struct session *s, const char *reason)
-{
-	static const char text[] = "421 4.7.0 Too many connections, please try again later\r\n";
-	struct reply r = REPLY(421, 4, 7, 0, "Too many connections");
-
-	session_log_reject(s, "connect", &r, reason, (struct place){0}, SPAN_NONE);
-	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (send(s->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_flush();
-	session_free(s);
-}
-
-void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr)
-{
-	struct smtpd *d = l->smtpd;
-	struct session *s = gw_calloc(1, sizeof(*s));
-	int64_t now = loop_now(d->loop);
-	const char *limit;
-	int on = 1;
-
-	s->magic = SESSION_MAGIC;
-	s->smtpd = d;
-	s->conf = l->conf;
-	s->fd = fd;
-	s->addr = *addr;
-	s->sid = smtpd_new_id(d);
-	format_ip(s);
-	s->trust = config_trusts(d->config, (const struct sockaddr *)addr);
-	s->count = count_client(d, addr);
-	buf_init(&s->in, SMTPD_IN_MAX);
-	buf_init(&s->helo, 1024);
-	TAILQ_INSERT_TAIL(&d->sessions, s, link);
-	d->n_sessions++;
-	metric_add(METRIC_CONNECTIONS, 1);
-	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	server_init(&s->engine, &d->engine, now);
-	watch_start(&s->watch, d->loop, fd, on_io, s);
-	timer_start(&s->timer, d->loop, on_time, s);
-	limit = over_limit(d, s->count);
-	if (limit != NULL)
-		turn_away(s, limit);
-	else
-		process(s);
-}
-
-void session_free(struct session *s)
-{
-	struct smtpd *d = s->smtpd;
-
-	gw_check_magic(s, SESSION_MAGIC);
-	txn_free(&s->txn);
-	watch_stop(&s->watch);
-	timer_stop(&s->timer);
-	close(s->fd);
-	server_fini(&s->engine);
-	buf_fini(&s->in);
-	buf_fini(&s->helo);
-	if (s->lingering)
-		d->n_lingering--;
-	else
-		uncount(s);
-	TAILQ_REMOVE(&d->sessions, s, link);
-	s->magic = 0;
-	free(s);
-	smtpd_check_stop(d);
+	watch_start(&s->watch, l, s->fd, on_io, s);
+	timer_start(&s->timer, l, on_time, s);
+	process(s);
 }

@@ -10,7 +10,8 @@
 static struct {
 	char *begin;
 	size_t size;
-	char **moved; /* the environment's new place, also when setenv() leaves it for a third one */
+	char *
+	    *moved; /* the environment's new place, also when setenv() leaves it for a third one */
 } area;
 
 static size_t count(char **list)

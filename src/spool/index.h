@@ -28,7 +28,13 @@ enum {
 };
 
 /* How long a receiver may ask what became of its COMMIT, in microseconds. */
-#define INDEX_NONCES_KEPT INT64_C(600000000)
+#define INDEX_NONCES_KEPT UINT64_C(600000000)
+
+/* Was it accepted so shortly before the newest that it may still be asked for? */
+static inline bool index_recent(int64_t accepted, int64_t newest)
+{
+	return accepted >= newest || (uint64_t)newest - (uint64_t)accepted < INDEX_NONCES_KEPT;
+}
 
 struct index_head {
 	uint64_t generation; /* 0: none */

@@ -156,7 +156,7 @@ static bool may_be_asked(const struct builder *b, const struct ledger_message *m
 {
 	return ledger_finished(m) && !msgid_eq(&m->nonce, &m->id) &&
 	       !msgid_eq(&m->nonce, &(struct msgid){{0}}) &&
-	       m->accepted > b->head.newest - INDEX_NONCES_KEPT;
+	       index_recent(m->accepted, b->head.newest);
 }
 
 static void put_nonces(struct builder *b, struct buf *out)

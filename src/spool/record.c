@@ -103,19 +103,29 @@ int record_decode(struct span in, const struct spool_key *key, uint64_t at, stru
 	return read_fields(in, out);
 }
 
+/* How many of the eight octets differ. */
+static unsigned octets_unlike(uint64_t a, uint64_t b)
+{
+	uint64_t x = a ^ b;
+
+	x |= x >> 4;
+	x |= x >> 2;
+	x |= x >> 1;
+	return (unsigned)__builtin_popcountll(x & UINT64_C(0x0101010101010101));
+}
+
 bool record_resembles(struct span in, const struct spool_key *key)
 {
-	enum { WANTED = SPOOL_KEY + 4, ENOUGH = WANTED - 6 };
-	uint8_t want[WANTED];
-	size_t same = 0;
+	enum { BAD_MAX = 6 };
 
 	if (in.n < RECORD_HEADER)
 		return false;
-	memcpy(want, key->b, SPOOL_KEY);
-	store_le(want + SPOOL_KEY, RECORD_MAGIC, 4);
-	for (size_t i = 0; i < WANTED; i++)
-		same += in.p[i] == want[i];
-	return same >= ENOUGH;
+	unsigned bad = octets_unlike(load_le64(in.p), load_le64(key->b));
+	if (bad > BAD_MAX)
+		return false;
+	bad += octets_unlike(load_le64(in.p + 8), load_le64(key->b + 8));
+	bad += octets_unlike(load_le64(in.p + SPOOL_KEY) & UINT32_MAX, RECORD_MAGIC);
+	return bad <= BAD_MAX;
 }
 
 int record_guess(struct span in, struct record_head *out)

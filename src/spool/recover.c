@@ -15,7 +15,7 @@ struct recovery {
 	struct reader reader;
 	struct index_reader index_reader;
 	struct index_head *heads; /* beside the list of segments; generation 0: no index to be used */
-	int64_t asked_since;      /* nonces of older messages are not asked for any more */
+	int64_t newest;           /* the last acceptance that an index knows of */
 	struct store_damage damage;
 };
 
@@ -143,7 +143,7 @@ static void apply_index_heads(struct store *s)
 		seg->proven = true;
 		seg->left = false;
 		if (h->newest != 0)
-			rec->asked_since = h->newest - INDEX_NONCES_KEPT;
+			rec->newest = h->newest;
 	}
 }
 
@@ -263,7 +263,7 @@ static void start_segment(struct store *s)
 	rec->in_segment = true;
 	rec->by_index = h->generation != 0 &&
 			index_reader_start(&rec->index_reader, s->disk, h,
-			    h->newest > rec->asked_since) == 0;
+			    index_recent(h->newest, rec->newest)) == 0;
 	if (h->generation != 0 && !rec->by_index)
 		drop_index(rec, rec->index);
 	if (!rec->by_index)

@@ -31,7 +31,7 @@ static size_t read_some(struct disk *d, int handle, uint8_t *mem, uint64_t from,
 static void each_place(struct disk *d, int handle, uint64_t from, uint64_t to,
     bool (*found)(void *arg, struct span s, uint64_t at), void *arg)
 {
-	uint8_t *mem = gw_calloc(1, STEP);
+	uint8_t *mem = gw_calloc(1, to > from && to - from < STEP ? (size_t)(to - from) : STEP);
 	bool more = true;
 
 	while (more && from + RECORD_HEADER <= to) {

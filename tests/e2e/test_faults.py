@@ -4,6 +4,7 @@ crash, nothing lost, and back to work without help."""
 import errno
 import os
 import re
+import socket
 import subprocess
 import time
 
@@ -394,3 +395,19 @@ def test_refused_by_eio_stays_refused_after_restart(make_godwit):
         g.wait_idle()
         time.sleep(1)
         assert not book.clean(), book.verdict()
+
+
+def test_connections_per_address(make_godwit, sink):
+    """One address has its limit; who is beyond it hears 421, other addresses are served."""
+    g = make_godwit(relay=("127.0.0.1", sink.port), limits="limits { connections 100 per-ip 5 }")
+    held = [socket.create_connection(("127.0.0.1", g.port), timeout=10) for _ in range(60)]
+    try:
+        greetings = [s.recv(200)[:9] for s in held]
+        # each receiving process counts for itself
+        assert greetings.count(b"421 4.7.0") >= 60 - 5 * os.cpu_count()
+        assert sum(x.startswith(b"220 ") for x in greetings) >= 5
+        with Client(g.port, source="127.0.0.9") as other:
+            assert other.greeting[0] == 220
+    finally:
+        for s in held:
+            s.close()

@@ -603,7 +603,7 @@ static void check_message(int i)
 	if (model_alive(it) && !it->whole)
 		model_fail("item %d: durable message lost", i);
 	if (it->fate == DURABLE && !it->nonce_given &&
-	    it->accepted > m.now - INDEX_NONCES_KEPT && segment_exists(it))
+	    index_recent(it->accepted, m.now) && segment_exists(it))
 		model_fail("item %d: its nonce would not be known", i);
 	for (size_t k = 0; it->given && k < it->n_rcpt; k++) {
 		if (it->truth[k].outcome != it->seen[k].outcome ||

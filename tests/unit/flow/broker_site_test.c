@@ -314,7 +314,7 @@ static void test_held_on_one_connection(void **state)
 	struct seen *job;
 
 	for (int i = 0; i < 3; i++)
-		m[i] = rig_accept(r, "a@src.test", "b@one.test");
+		m[i] = rig_accept(r, "a@src.test", "b@solo.test");
 	next = next_queue(r, m, 3);
 	done.e.id = m[0].id;
 	runs.e.id = m[1].id;

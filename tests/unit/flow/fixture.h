@@ -50,6 +50,7 @@ static const char rig_config[] =
     "domain later.test { deliver reject \"451 4.3.0 later\" }\n"
     "route to any via relay 127.0.0.1:2525\n"
     "shape one { domain one.test; connections 1; per-connection 2; retry 10s }\n"
+    "shape solo { domain solo.test; connections 1 }\n"
     "shape * { connections 2; per-connection 100; retry 5m 15m 1h 4h; expire 4d }\n";
 
 static inline struct rig *rig_start(const char *config, size_t memory_max)
