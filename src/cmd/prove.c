@@ -21,7 +21,8 @@ enum {
 	TURN = 50, /* milliseconds */
 	EMPTY_LOOKS = 2,
 };
-static const int64_t gap_min = 150 * USEC_PER_MSEC, gap_more = 1600 * USEC_PER_MSEC;
+static const int64_t gap_min = 150 * USEC_PER_MSEC, gap_more = 1600 * USEC_PER_MSEC,
+		     gap_more_lie = 500 * USEC_PER_MSEC;
 /* Without any progress; a disk that lies leaves messages behind that cannot be delivered. */
 static const int64_t drain_patience = 60 * USEC_PER_SEC, drain_patience_lie = 6 * USEC_PER_SEC;
 
@@ -129,7 +130,8 @@ static bool is_over(struct prove *p)
 /* Never beyond the end of the time. */
 static int64_t next_moment(struct prove *p)
 {
-	int64_t at = clock_now() + gap_min + (int64_t)prove_random(p, (uint64_t)gap_more);
+	int64_t more = p->opt.lie != LIE_NONE ? gap_more_lie : gap_more;
+	int64_t at = clock_now() + gap_min + (int64_t)prove_random(p, (uint64_t)more);
 	int64_t end = p->load_began + p->opt.time;
 
 	return p->opt.time > 0 && at > end ? end : at;

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "cmd/dev_setup.h"
-#include "role/dirs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,17 +114,21 @@ static int look_at_disk(struct prove *p)
 /* ---- what is in it ------------------------------------------------------------------------ */
 
 /* A machine need not have our users; nobody is good enough for mail of a test. */
-static int choose_user(struct prove *p, struct dir_owner *owner)
+static int make_mail(struct prove *p)
 {
+	const char *path = place_path(p, "mail", "");
 	unsigned uid, gid;
 
-	*owner = (struct dir_owner){.set = geteuid() == 0};
 	p->run_as = "godwit";
-	if (!owner->set)
+	if (mkdir(path, 0700) < 0)
+		return GW_EIO;
+	if (geteuid() != 0)
 		return 0;
 	if (sandbox_ids("godwit", ROLE_QUEUE, &uid, &gid) != 0)
 		p->run_as = "nobody";
-	return sandbox_ids(p->run_as, ROLE_MDA, &owner->uid, &owner->gid) < 0 ? GW_ENOENT : 0;
+	if (sandbox_ids(p->run_as, ROLE_MDA, &uid, &gid) < 0)
+		return GW_ENOENT;
+	return chown(path, uid, gid) < 0 ? GW_EIO : 0;
 }
 
 static int make_spool(struct prove *p)
@@ -147,17 +150,16 @@ static int make_spool(struct prove *p)
 
 int place_make(struct prove *p)
 {
-	struct dir_owner owner;
-	int code = choose_dir(p);
+	int code = choose_dir(p), err;
 
 	if (code == CMD_OK)
 		code = look_at_disk(p);
 	if (code != CMD_OK)
 		return code;
-	if (choose_user(p, &owner) < 0)
+	err = make_mail(p);
+	if (err == GW_ENOENT)
 		return prove_fail(CMD_NO, "there is neither a user godwit nor nobody");
-	if (make_spool(p) < 0 || dir_make(place_path(p, "mail", ""), 0700, &owner) < 0 ||
-	    ledger_open(&p->kills, place_path(p, "kills", "")) < 0)
+	if (err < 0 || make_spool(p) < 0 || ledger_open(&p->kills, place_path(p, "kills", "")) < 0)
 		return prove_fail(CMD_NO, "%s: %s", p->dir, strerror(errno));
 	return CMD_OK;
 }

@@ -37,7 +37,7 @@ int spool_error(const struct spool_tool *t, const char *fmt, ...)
 	return CMD_NO;
 }
 
-/* ---- which spool ---------------------------------------------------------------------------- */
+/* ---- which spool ----------------------------------------------------------------------------- */
 
 static void print_diags(const struct config_diags *d)
 {
@@ -68,8 +68,7 @@ static struct config *load_config(const char *path)
 	return c;
 }
 
-/* ---- the directory and its lock ----------------------------------------------------------------
- */
+/* ---- the directory and its lock -------------------------------------------------------------- */
 
 static int lock(struct spool_tool *t, const struct tool *tool)
 {
@@ -132,8 +131,7 @@ static int run(struct spool_tool *t, const struct tool *tool)
 	return code;
 }
 
-/* ---- words and flags
- * ----------------------------------------------------------------------------- */
+/* ---- words and flags ------------------------------------------------------------------------- */
 
 static const struct tool *find_tool(const char *name)
 {

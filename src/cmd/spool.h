@@ -19,8 +19,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-int cmd_spool(const struct cmd_globals *g, int argc, char **argv);
-
 struct spool_tool {
 	const struct cmd_globals *g;
 	const char *verb; /* "spool verify" */

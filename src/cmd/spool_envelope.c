@@ -26,7 +26,10 @@ static const struct row {
 	size_t at;
 	const char *const *word;
 } rows[] = {
-#define ROW(name, kind, field, words) {name, kind, offsetof(struct envelope, field), words}
+#define ROW(name, kind, field, words) \
+	{ \
+		name, kind, offsetof(struct envelope, field), words \
+	}
     ROW("nonce", KIND_ID, nonce, NULL),
     ROW("accepted", KIND_I64, accepted, NULL),
     ROW("from", KIND_TEXT, from, NULL),
@@ -59,7 +62,7 @@ static const struct row {
 #undef ROW
 };
 
-/* ---- text --------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 json_t *spool_text_json(struct span s)
 {
@@ -115,7 +118,7 @@ bool spool_text_read(const json_t *value, struct arena *a, struct span *out)
 	return true;
 }
 
-/* ---- the rows ------------------------------------------------------------------------------------------ */
+/* ---- the rows -------------------------------------------------------------------------------- */
 
 static json_t *row_json(const struct row *row, const void *field)
 {
@@ -169,14 +172,15 @@ static bool read_row(const struct row *row, const json_t *value, struct arena *a
 	switch (row->kind) {
 	case KIND_TEXT: return spool_text_read(value, a, to);
 	case KIND_ID:
-		return json_is_string(value) && msgid_parse(span_str(json_string_value(value)), to) == 0;
+		return json_is_string(value) &&
+		       msgid_parse(span_str(json_string_value(value)), to) == 0;
 	case KIND_BOOL: *(bool *)to = json_is_true(value); return json_is_boolean(value);
 	case KIND_WORD: return read_word(row, value, to);
 	default: return read_number(row, value, to);
 	}
 }
 
-/* ---- the envelope --------------------------------------------------------------------------------------- */
+/* ---- the envelope ---------------------------------------------------------------------------- */
 
 static json_t *recipient_json(const struct rcpt *r)
 {
@@ -217,7 +221,8 @@ static bool read_recipient(const json_t *object, struct arena *a, struct rcpt *r
 static bool read_recipients(const json_t *list, struct arena *a, struct envelope *e)
 {
 	size_t n = json_array_size(list);
-	struct rcpt *rcpt = n > 0 && n <= ENVELOPE_RCPT_MAX ? arena_alloc(a, n * sizeof(*rcpt)) : NULL;
+	struct rcpt *rcpt =
+	    n > 0 && n <= ENVELOPE_RCPT_MAX ? arena_alloc(a, n * sizeof(*rcpt)) : NULL;
 
 	for (size_t i = 0; rcpt != NULL && i < n; i++) {
 		if (!read_recipient(json_array_get(list, i), a, &rcpt[i]))

@@ -13,7 +13,8 @@
 
 enum { NAME_SIZE = MSGID_TEXT + 8, ARENA = 32 << 20 };
 
-struct export {
+struct export
+{
 	struct spool_tool *tool;
 	int dir;
 	struct arena arena;
@@ -23,7 +24,7 @@ struct export {
 	int fatal; /* an errno of the target directory */
 };
 
-/* ---- what cannot be saved ------------------------------------------------------------------------------ */
+/* ---- what cannot be saved -------------------------------------------------------------------- */
 
 static void put_people(struct export *x, const struct envelope *e)
 {
@@ -37,17 +38,17 @@ static void put_people(struct export *x, const struct envelope *e)
 		buf_add_str(&x->text, ">)");
 }
 
-static void lose(struct export *x, const struct ledger_message *m, const struct envelope *e,
-    const char *why)
+static void lose(
+    struct export *x, const struct ledger_message *m, const struct envelope *e, const char *why)
 {
 	char id[MSGID_TEXT + 1];
 
 	x->n_lost++;
 	msgid_format(&m->id, id);
 	if (x->tool->g->json) {
-		json_array_append_new(x->lost,
-		    json_pack("{s:s, s:s, s:o*}", "id", id, "reason", why, "envelope",
-			e ? spool_envelope_json(e) : NULL));
+		json_array_append_new(
+		    x->lost, json_pack("{s:s, s:s, s:o*}", "id", id, "reason", why, "envelope",
+				 e ? spool_envelope_json(e) : NULL));
 		return;
 	}
 	buf_addf(&x->text, "not saved: %s: %s", id, why);
@@ -76,7 +77,7 @@ static void lose_item(void *arg, const struct inspect_item *item, const struct l
 	buf_add_byte(&x->text, '\n');
 }
 
-/* ---- one message ----------------------------------------------------------------------------------------- */
+/* ---- one message ----------------------------------------------------------------------------- */
 
 /* The change that decides over a recipient, for its words. */
 static void set_said(struct export *x, json_t *object, const struct ledger_rcpt *r, size_t index)
@@ -123,8 +124,8 @@ static json_t *message_json(struct export *x, const struct ledger_message *m,
 	}
 	store_sum_feed(&sum, span_of(content->mem, content->n));
 	snprintf(hex, sizeof(hex), "%016llx", (unsigned long long)store_sum_end(&sum));
-	json_object_set_new(out, "content",
-	    json_pack("{s:I, s:s}", "octets", (json_int_t)content->n, "xxh3", hex));
+	json_object_set_new(
+	    out, "content", json_pack("{s:I, s:s}", "octets", (json_int_t)content->n, "xxh3", hex));
 	json_object_set_new(out, "finished", json_boolean(m->n_open == 0));
 	return out;
 }
@@ -195,7 +196,7 @@ static void export_message(struct export *x, const struct ledger_message *m)
 	free(meta);
 }
 
-/* ---- all --------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static bool is_empty(int dir)
 {
@@ -236,8 +237,7 @@ static void export_all(struct export *x)
 	enum progress_mode mode = progress_mode_of(x->tool->g->json, x->tool->g->quiet);
 	struct progress p;
 
-	progress_begin(
-	    &p, "messages saved", (int64_t)l->n, mode, STDERR_FILENO, clock_now());
+	progress_begin(&p, "messages saved", (int64_t)l->n, mode, STDERR_FILENO, clock_now());
 	for (size_t i = 0; i < l->n && x->fatal == 0; i++) {
 		if (l->message[i]->n_open > 0 || x->tool->all)
 			export_message(x, l->message[i]);
@@ -254,9 +254,9 @@ static int report(struct export *x, int code)
 	char n[2][32];
 
 	if (t->g->json)
-		return spool_print_json(json_pack("{s:s, s:s, s:I, s:O}", "spool", t->path, "to",
-					    t->with, "saved", (json_int_t)x->saved, "lost",
-					    x->lost),
+		return spool_print_json(
+		    json_pack("{s:s, s:s, s:I, s:O}", "spool", t->path, "to", t->with, "saved",
+			(json_int_t)x->saved, "lost", x->lost),
 		    code);
 	if (!t->g->quiet)
 		buf_addf(&x->text, "%s messages saved in %s, %s could not be\n",

@@ -1,6 +1,6 @@
 /*
- * godwit spool import: puts what export saved into a spool. A message whose id is in the log, waiting
- * or finished, is not put there again; of the others, the recipients that are not finished.
+ * godwit spool import: puts what export saved into a spool. A message whose id is in the log,
+ * waiting or finished, is not put there again; of the others, the recipients that are not finished.
  */
 #include "cmd/spool.h"
 
@@ -57,7 +57,7 @@ static void refuse(struct import *x, const char *name, const char *why)
 		buf_addf(&x->text, "not imported: %s: %s\n", name, why);
 }
 
-/* ---- the spool ---------------------------------------------------------------------------------------- */
+/* ---- the spool ------------------------------------------------------------------------------- */
 
 static void random_bytes(void *to, size_t n)
 {
@@ -122,8 +122,8 @@ static int open_store(struct import *x)
 	if (rc < 0)
 		return spool_error(t, "%s: cannot be read or written", t->path);
 	if (damage.records > 0 && !t->g->quiet)
-		fprintf(stderr, "godwit spool import: %s has damaged records (godwit spool verify)\n",
-		    t->path);
+		fprintf(stderr,
+		    "godwit spool import: %s has damaged records (godwit spool verify)\n", t->path);
 	return 0;
 }
 
@@ -142,7 +142,7 @@ static int commit(struct import *x, struct store_record *r, size_t n)
 	return r[0].status;
 }
 
-/* ---- reading one ----------------------------------------------------------------------------------------- */
+/* ---- reading one ----------------------------------------------------------------------------- */
 
 static int read_all(int dir, const char *name, uint8_t **to, size_t *n)
 {
@@ -212,12 +212,13 @@ static const char *read_incoming(struct import *x, const char *name, struct inco
 	if (read_all(x->dir, eml, &in->content, &in->n) != 0)
 		return "its .eml file cannot be read";
 	if (!content_matches(in))
-		return "its .eml file is not what was exported (remove \"content\" to take it all the "
+		return "its .eml file is not what was exported (remove \"content\" to take it all "
+		       "the "
 		       "same)";
 	return in->e.head_length > in->n ? "its \"head_length\" makes no sense" : NULL;
 }
 
-/* ---- what remains of it ------------------------------------------------------------------------------------ */
+/* ---- what remains of it ---------------------------------------------------------------------- */
 
 static enum outcome state_of(const json_t *recipient)
 {
@@ -257,8 +258,8 @@ static struct change_rcpt deferred(const json_t *recipient, size_t index, struct
 	return c;
 }
 
-/* Leaves the recipients that are not finished; what was tried of them becomes one change. False: all
- * are finished. */
+/* Leaves the recipients that are not finished; what was tried of them becomes one change. False:
+ * all are finished. */
 static bool keep_open(struct import *x, struct incoming *in)
 {
 	const json_t *list = json_object_get(in->json, "recipients");
@@ -284,7 +285,7 @@ static bool keep_open(struct import *x, struct incoming *in)
 	return n > 0;
 }
 
-/* ---- storing one ------------------------------------------------------------------------------------------- */
+/* ---- storing one ----------------------------------------------------------------------------- */
 
 static size_t piece_max(const struct import *x)
 {
@@ -376,7 +377,7 @@ static void import_one(struct import *x, const char *name)
 	free(in.content);
 }
 
-/* ---- all ----------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void add_name(struct import *x, const char *name)
 {
@@ -438,8 +439,9 @@ static int report(struct import *x)
 	char n[4][32];
 
 	if (x->broken)
-		spool_error(t, "%s: the disk fails; what was being written when it did may or may not "
-			       "be there: import again when it is well",
+		spool_error(t,
+		    "%s: the disk fails; what was being written when it did may or may not "
+		    "be there: import again when it is well",
 		    t->path);
 	if (t->g->json)
 		return spool_print_json(

@@ -12,8 +12,8 @@ static bool add_item(struct ledger *l, const struct inspect_item *item, struct l
 	bool content_bad = item->kind != INSPECT_RECORD;
 
 	*e = (struct ledger_entry){.kind = LEDGER_OTHER};
-	if (content_bad && (item->fault != FAULT_BODY || item->kind == INSPECT_TORN ||
-			       item->record.meta.n == 0))
+	if (content_bad &&
+	    (item->fault != FAULT_BODY || item->kind == INSPECT_TORN || item->record.meta.n == 0))
 		return false;
 	ledger_add(l, &item->record, e);
 	if (content_bad && e->message &&
@@ -79,7 +79,7 @@ int spool_print_json(json_t *object, int code)
 	return good && fflush(stdout) == 0 ? code : CMD_NO;
 }
 
-/* ---- content -------------------------------------------------------------------------------------- */
+/* ---- content --------------------------------------------------------------------------------- */
 
 static int read_piece(
     struct spool_tool *t, const struct extent *e, uint8_t *to, struct store_read **sum)

@@ -12,8 +12,7 @@ static const struct {
 	const char *name;
 	int64_t less; /* microseconds */
 } ages[AGES] = {{"minutes", 3600 * USEC_PER_SEC}, {"hours", 86400 * USEC_PER_SEC},
-    {"days", 3 * 86400 * USEC_PER_SEC}, {"week", 7 * 86400 * USEC_PER_SEC},
-    {"older", INT64_MAX}};
+    {"days", 3 * 86400 * USEC_PER_SEC}, {"week", 7 * 86400 * USEC_PER_SEC}, {"older", INT64_MAX}};
 
 struct stats {
 	struct spool_tool *tool;
@@ -76,8 +75,7 @@ static void add_message(struct stats *s, const struct ledger_message *m)
 	if (m->accepted > s->newest)
 		s->newest = m->accepted;
 	s->by_age[age_of(s, m->accepted)]++;
-	add_needed(s, m->meta_at.segment,
-	    HEADER + (uint64_t)m->meta_at.length + m->body_at.length);
+	add_needed(s, m->meta_at.segment, HEADER + (uint64_t)m->meta_at.length + m->body_at.length);
 	for (size_t i = 0; i < m->n_part; i++)
 		add_needed(s, m->part[i].segment, HEADER + (uint64_t)m->part[i].length);
 }
@@ -113,7 +111,7 @@ static uint64_t dead(const struct stats *s, size_t i)
 	return used > s->live[i] ? used - s->live[i] : 0;
 }
 
-/* ---- printing --------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static json_t *segment_json(const struct stats *s, size_t i)
 {
@@ -139,13 +137,12 @@ static int print_json(const struct stats *s)
 	return spool_print_json(
 	    json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, "
 		      "s:o}",
-		"spool", s->tool->path, "live", s->tool->live, "messages",
-		(json_int_t)s->messages, "recipients", (json_int_t)s->recipients, "deferred",
-		(json_int_t)s->deferred, "finished", (json_int_t)s->finished, "oldest",
-		(json_int_t)s->oldest, "newest", (json_int_t)s->newest, "damaged",
-		(json_int_t)s->damaged, "ages", age, "octets", (json_int_t)s->octets, "used",
-		(json_int_t)s->used, "needed", (json_int_t)s->needed, "dead",
-		(json_int_t)(s->used > s->needed ? s->used - s->needed : 0), "spares",
+		"spool", s->tool->path, "live", s->tool->live, "messages", (json_int_t)s->messages,
+		"recipients", (json_int_t)s->recipients, "deferred", (json_int_t)s->deferred,
+		"finished", (json_int_t)s->finished, "oldest", (json_int_t)s->oldest, "newest",
+		(json_int_t)s->newest, "damaged", (json_int_t)s->damaged, "ages", age, "octets",
+		(json_int_t)s->octets, "used", (json_int_t)s->used, "needed", (json_int_t)s->needed,
+		"dead", (json_int_t)(s->used > s->needed ? s->used - s->needed : 0), "spares",
 		(json_int_t)inspect_spares(p), "segments", list),
 	    CMD_OK);
 }
@@ -155,10 +152,9 @@ static void put_segment(const struct stats *s, size_t i, struct buf *out)
 	const struct inspect_segment *g = inspect_segment(s->tool->inspect, i);
 	char used[TERMINAL_SHORT], live[TERMINAL_SHORT], gone[TERMINAL_SHORT];
 
-	buf_addf(out, "seg-%016llx  %10s %10s %10s  %8llu  %s\n",
-	    (unsigned long long)g->generation, terminal_size((int64_t)g->used, used),
-	    terminal_size((int64_t)s->live[i], live), terminal_size((int64_t)dead(s, i), gone),
-	    (unsigned long long)g->records, state_of(g));
+	buf_addf(out, "seg-%016llx  %10s %10s %10s  %8llu  %s\n", (unsigned long long)g->generation,
+	    terminal_size((int64_t)g->used, used), terminal_size((int64_t)s->live[i], live),
+	    terminal_size((int64_t)dead(s, i), gone), (unsigned long long)g->records, state_of(g));
 }
 
 static void put_ages(const struct stats *s, struct buf *out)
@@ -188,8 +184,8 @@ static int print_text(const struct stats *s)
 	    progress_count((int64_t)s->finished, n[3], sizeof(n[3])));
 	put_ages(s, &out);
 	buf_addf(&out, "%zu segments (%s, %s needed), %u spares\n", inspect_count(p),
-	    terminal_size((int64_t)s->octets, size[0]),
-	    terminal_size((int64_t)s->needed, size[1]), inspect_spares(p));
+	    terminal_size((int64_t)s->octets, size[0]), terminal_size((int64_t)s->needed, size[1]),
+	    inspect_spares(p));
 	if (inspect_count(p) > 0)
 		buf_addf(&out, "%-20s  %10s %10s %10s  %8s\n", "segment", "used", "live", "dead",
 		    "records");

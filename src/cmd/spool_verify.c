@@ -33,7 +33,7 @@ static void note_item(void *arg, const struct inspect_item *item, const struct l
 	buf_add_byte(&v->text, '\n');
 }
 
-/* ---- content in pieces ------------------------------------------------------------------------------ */
+/* ---- content in pieces ----------------------------------------------------------------------- */
 
 static void note_message(struct verdict *v, const struct ledger_message *m, const char *what)
 {
@@ -81,7 +81,7 @@ static void check_messages(struct verdict *v)
 	}
 }
 
-/* ---- indexes ---------------------------------------------------------------------------------------- */
+/* ---- indexes --------------------------------------------------------------------------------- */
 
 static void note_index(struct verdict *v, uint64_t generation, const char *what)
 {
@@ -111,7 +111,7 @@ static void check_indexes(struct verdict *v)
 	}
 }
 
-/* ---- the verdict ------------------------------------------------------------------------------------ */
+/* ---- the verdict ----------------------------------------------------------------------------- */
 
 static int print_json(struct verdict *v, int code)
 {
@@ -119,9 +119,9 @@ static int print_json(struct verdict *v, int code)
 
 	return spool_print_json(
 	    json_pack("{s:s, s:b, s:b, s:I, s:I, s:o, s:o, s:o, s:o}", "spool", t->path, "good",
-		code == CMD_OK, "live", t->live, "segments",
-		(json_int_t)inspect_count(t->inspect), "records", (json_int_t)v->good, "damaged",
-		v->damaged, "torn", v->torn, "messages", v->messages, "indexes", v->indexes),
+		code == CMD_OK, "live", t->live, "segments", (json_int_t)inspect_count(t->inspect),
+		"records", (json_int_t)v->good, "damaged", v->damaged, "torn", v->torn, "messages",
+		v->messages, "indexes", v->indexes),
 	    code);
 }
 

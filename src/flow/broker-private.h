@@ -188,6 +188,8 @@ struct broker {
 	TAILQ_HEAD(, append) appends; /* all that are not durable yet */
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
+	int64_t latest,
+	    resumed; /* of the log: its latest time, the end of a silence (sched_born) */
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch;
 };

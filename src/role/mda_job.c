@@ -145,8 +145,14 @@ static void pump(void *arg, bool readable, bool writable)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		/* A child that reads no more has made up its mind: its result comes. */
-		buf_drop(&j->body, n < 0 ? s.n : (size_t)n);
+		if (n < 0) {
+			/* A child that reads no more has made up its mind: its result comes. If it
+			 * was our end that failed, it finds the content cut and gives it back. */
+			buf_clear(&j->body);
+			close_pipe(j);
+			return;
+		}
+		buf_drop(&j->body, (size_t)n);
 	}
 	watch_want(&j->watch, false, buf_len(&j->body) > 0);
 	grant(j);

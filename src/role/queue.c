@@ -339,6 +339,7 @@ static void log_recovered(struct queue *q, const struct store_damage *d, uint64_
 	log_number(&l, "damaged", (int64_t)(d->records + strange));
 	log_number(&l, "torn_bytes", (int64_t)d->truncated);
 	log_number(&l, "strangers", (int64_t)d->strangers);
+	log_number(&l, "indexed", (int64_t)d->indexed);
 	log_seconds(&l, "took", clock_now() - start);
 	log_end(&l);
 	metric_add(METRIC_SPOOL_DAMAGED, (int64_t)(d->records + strange));

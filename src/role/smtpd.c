@@ -85,7 +85,7 @@ static void take_committed(struct smtpd *s, struct span in)
 		txn_committed(t, (enum commit_status)status);
 }
 
-/* While there is no queue, or no descriptor, nobody is greeted: who connects waits in the backlog. */
+/* Without a queue or a free descriptor nobody is greeted: who connects waits in the backlog. */
 static void set_listeners(struct smtpd *s)
 {
 	bool greet = s->has_queue && !s->resting;

@@ -46,7 +46,8 @@ struct disk {
 
 /*
  * The real disk below a directory descriptor, which it owns from now on. A process of root makes
- * files that belong to the owner of the directory: what a tool adds, the daemon must be able to open.
+ * files that belong to the owner of the directory: what a tool adds, the daemon must be able to
+ * open.
  */
 struct disk *disk_posix_new(int dir_fd) gw_checked;
 /* The same for a tool that runs as root: new files belong to the owner of the directory. */

@@ -10,16 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CUT_MAGIC = (int)GW_MAGIC('d', 'c', 'u', 't'), MARK_MAX = 128 };
-
-const char *const disk_cut_lies[LIES] = {
-    [LIE_NONE] = "none",
-    [LIE_FLUSH] = "flush",
-    [LIE_DIR_SYNC] = "dir-sync",
-    [LIE_HEADER] = "header",
-    [LIE_LATE] = "late",
-    [LIE_ONCE] = "once",
-};
+enum { CUT_MAGIC = (int)GW_MAGIC('d', 'c', 'u', 't') };
 
 struct disk_cut {
 	struct disk base;
@@ -54,17 +45,6 @@ static struct disk *under(struct disk *d)
 static int put(struct disk_cut *c, struct cut_entry *e)
 {
 	return cut_journal_put(&c->journal, e, NULL);
-}
-
-/* An entry of an operation that failed would undo what never was. */
-static void cancel(struct disk_cut *c, uint64_t number)
-{
-	struct cut_entry e = {.kind = CUT_CANCEL, .upto = number};
-	int saved = errno;
-
-	(void)!put(c, &e);
-	cut_journal_trim(&c->journal);
-	errno = saved;
 }
 
 static uint8_t *room_for_old(struct disk_cut *c, size_t n)
@@ -233,7 +213,7 @@ static int open_new(struct disk_cut *c, const char *name)
 		return err;
 	h = c->under->ops->open(c->under, name, true);
 	if (h < 0)
-		cancel(c, e.number);
+		cut_journal_cancel(&c->journal, e.number);
 	return h;
 }
 
@@ -294,7 +274,7 @@ static int rename_locked(struct disk_cut *c, const char *from, const char *to)
 		return err;
 	err = rename_noted(c, &e);
 	if (err < 0)
-		cancel(c, e.number);
+		cut_journal_cancel(&c->journal, e.number);
 	return err;
 }
 
@@ -322,7 +302,7 @@ static int remove_locked(struct disk_cut *c, const char *name)
 		return err;
 	err = put_aside(c, name, e.aside);
 	if (err < 0)
-		cancel(c, e.number);
+		cut_journal_cancel(&c->journal, e.number);
 	return err;
 }
 
@@ -437,64 +417,13 @@ static const struct disk_ops cut_ops = {
     .space = cut_space,
 };
 
-/* ---- after a kill ---------------------------------------------------------------------------- */
-
-/* The process was killed between putting one file aside and giving its name to another: the
- * rename has not happened. */
-static void finish_rename(struct disk_cut *c)
-{
-	const struct cut_entry *last = NULL;
-
-	for (size_t i = 0; i < c->journal.n; i++) {
-		if (cut_is_name(&c->journal.live[i]))
-			last = &c->journal.live[i];
-	}
-	if (last == NULL || last->kind != CUT_RENAME || last->aside == 0 ||
-	    cut_file_of(c->dir, last->to) != 0)
-		return;
-	if (take_back(c, last->to, last->aside) == 0)
-		cancel(c, last->number);
-}
-
-static bool is_aside_of(const struct disk_cut *c, const char *name)
-{
-	char aside[DISK_NAME_MAX];
-
-	for (size_t i = 0; i < c->journal.n; i++) {
-		cut_aside_name(aside, c->journal.live[i].aside);
-		if (strcmp(aside, name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* Killed after the removal was durable and before the file was gone. */
-static int bury_rest(struct disk_cut *c)
-{
-	struct cut_names names;
-	int err = cut_names_read(&names, c->dir);
-
-	for (size_t i = 0; err == 0 && i < names.n; i++) {
-		struct cut_entry gone = {.kind = CUT_GONE, .file = names.e[i].file};
-
-		if (!cut_name_is_aside(names.e[i].name) || is_aside_of(c, names.e[i].name))
-			continue;
-		if (cut_journal_matters(&c->journal, &gone))
-			err = put(c, &gone);
-		(void)!unlinkat(c->dir, names.e[i].name, 0);
-	}
-	cut_names_fini(&names);
-	return err;
-}
+/* ---- made and freed -------------------------------------------------------------------------- */
 
 static int open_journal(struct disk_cut *c)
 {
 	int err = cut_journal_open(&c->journal, c->dir);
 
-	if (err < 0)
-		return err;
-	finish_rename(c);
-	return bury_rest(c);
+	return err < 0 ? err : cut_journal_mend(&c->journal, c->dir);
 }
 
 struct disk *disk_cut_new(int dir_fd, enum disk_cut_lie lie)
@@ -531,54 +460,4 @@ void disk_cut_free(struct disk **d)
 	c->magic = 0;
 	free(c);
 	*d = NULL;
-}
-
-/* ---- whose directory ------------------------------------------------------------------------- */
-
-static const char mark_text[] = "scratch spool of godwit prove";
-
-int disk_cut_mark(int dir_fd, const char *token, enum disk_cut_lie lie)
-{
-	char text[MARK_MAX];
-	int n = snprintf(text, sizeof(text), "%s %s %s\n", mark_text, token, disk_cut_lies[lie]);
-	int fd = openat(dir_fd, CUT_MARK, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	bool good;
-
-	gw_assert(n < MARK_MAX);
-	if (fd < 0)
-		return GW_EIO;
-	good = write(fd, text, (size_t)n) == n;
-	close(fd);
-	return good ? 0 : GW_EIO;
-}
-
-/* The lie of a mark with this token, or -1. */
-static int read_mark(int dir_fd, const char *token)
-{
-	char text[MARK_MAX], want[MARK_MAX];
-	int fd = openat(dir_fd, CUT_MARK, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n < 0)
-		return -1;
-	text[n] = '\0';
-	for (int lie = 0; lie < LIES; lie++) {
-		snprintf(want, sizeof(want), "%s %s %s\n", mark_text, token, disk_cut_lies[lie]);
-		if (strcmp(text, want) == 0)
-			return lie;
-	}
-	return -1;
-}
-
-struct disk *disk_choose(int dir_fd)
-{
-	const char *token = secure_getenv(DISK_CUT_ENV);
-	int lie;
-
-	if (token == NULL)
-		return disk_posix_new(dir_fd);
-	lie = strlen(token) < DISK_CUT_TOKEN_MAX ? read_mark(dir_fd, token) : -1;
-	return lie < 0 ? NULL : disk_cut_new(dir_fd, (enum disk_cut_lie)lie);
 }

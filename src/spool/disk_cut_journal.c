@@ -266,3 +266,71 @@ int cut_journal_put(struct cut_journal *j, struct cut_entry *e, const void *old)
 	take_effect(j, e);
 	return 0;
 }
+
+void cut_journal_cancel(struct cut_journal *j, uint64_t number)
+{
+	struct cut_entry e = {.kind = CUT_CANCEL, .upto = number};
+	int saved = errno;
+
+	(void)!cut_journal_put(j, &e, NULL);
+	cut_journal_trim(j);
+	errno = saved;
+}
+
+/* ---- after a kill ---------------------------------------------------------------------------- */
+
+/* The process was killed between putting one file aside and giving its name to another: the
+ * rename has not happened. */
+static void mend_rename(struct cut_journal *j, int dir_fd)
+{
+	const struct cut_entry *last = NULL;
+	char aside[DISK_NAME_MAX];
+
+	for (size_t i = 0; i < j->n; i++) {
+		if (cut_is_name(&j->live[i]))
+			last = &j->live[i];
+	}
+	if (last == NULL || last->kind != CUT_RENAME || last->aside == 0 ||
+	    cut_file_of(dir_fd, last->to) != 0)
+		return;
+	cut_aside_name(aside, last->aside);
+	if (renameat(dir_fd, aside, dir_fd, last->to) == 0)
+		cut_journal_cancel(j, last->number);
+}
+
+static bool is_needed(const struct cut_journal *j, const char *name)
+{
+	char aside[DISK_NAME_MAX];
+
+	for (size_t i = 0; i < j->n; i++) {
+		cut_aside_name(aside, j->live[i].aside);
+		if (strcmp(aside, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Killed after the removal was durable and before the file was gone. */
+static int bury_rest(struct cut_journal *j, int dir_fd)
+{
+	struct cut_names names;
+	int err = cut_names_read(&names, dir_fd);
+
+	for (size_t i = 0; err == 0 && i < names.n; i++) {
+		struct cut_entry gone = {.kind = CUT_GONE, .file = names.e[i].file};
+
+		if (!cut_name_is_aside(names.e[i].name) || is_needed(j, names.e[i].name))
+			continue;
+		if (cut_journal_matters(j, &gone))
+			err = cut_journal_put(j, &gone, NULL);
+		(void)!unlinkat(dir_fd, names.e[i].name, 0);
+	}
+	cut_names_fini(&names);
+	return err;
+}
+
+int cut_journal_mend(struct cut_journal *j, int dir_fd)
+{
+	mend_rename(j, dir_fd);
+	return bury_rest(j, dir_fd);
+}

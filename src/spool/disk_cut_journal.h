@@ -59,6 +59,8 @@ static inline bool cut_is_name(const struct cut_entry *e)
 
 /* Opens or makes the journal in the directory and reads it. 0 or GW_EIO with errno. */
 int cut_journal_open(struct cut_journal *j, int dir_fd) gw_checked;
+/* Ends what a killed process had begun, for the next one. 0, GW_EIO, GW_ENOSPC. */
+int cut_journal_mend(struct cut_journal *j, int dir_fd) gw_checked;
 void cut_journal_close(struct cut_journal *j);
 
 /*
@@ -66,6 +68,8 @@ void cut_journal_close(struct cut_journal *j);
  * GW_EIO, GW_ENOSPC: then it is as if it had never been.
  */
 int cut_journal_put(struct cut_journal *j, struct cut_entry *e, const void *old) gw_checked;
+/* The operation of that entry failed: to undo it would undo what never was. Leaves errno alone. */
+void cut_journal_cancel(struct cut_journal *j, uint64_t number);
 /* Would this entry take out any other? */
 bool cut_journal_matters(const struct cut_journal *j, const struct cut_entry *e);
 /* Forgets the file's content if nothing in it counts. */

@@ -9,7 +9,7 @@
 static const struct span index_magic = {(const uint8_t *)"GODWITIX", 8};
 enum { SUM_AT = INDEX_HEAD - 8, FLAG_OWN = 1, MADE_MAX = 4096 };
 
-/* ---- the head ------------------------------------------------------------------------------ */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 void index_head_encode(const struct index_head *h, uint8_t out[INDEX_HEAD])
 {
@@ -112,13 +112,12 @@ int index_read_head(struct disk *d, uint64_t generation, struct index_head *out)
 
 bool index_fits(const struct index_head *h, const struct segment *seg)
 {
-	return h->generation == seg->generation &&
-	       memcmp(h->key.b, seg->key.b, SPOOL_KEY) == 0 && h->previous == seg->previous &&
-	       h->size >= seg->size && h->end <= seg->size && h->end > SEGMENT_START &&
-	       h->end % SPOOL_PAGE == 0;
+	return h->generation == seg->generation && memcmp(h->key.b, seg->key.b, SPOOL_KEY) == 0 &&
+	       h->previous == seg->previous && h->size >= seg->size && h->end <= seg->size &&
+	       h->end > SEGMENT_START && h->end % SPOOL_PAGE == 0;
 }
 
-/* ---- reading ------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 void index_reader_init(struct index_reader *r)
 {
@@ -229,10 +228,9 @@ static void read_entry(const struct index_reader *r, const uint8_t *p, struct st
 	*out = (struct store_record){.type = (enum record_type)p[0], .own = p[1] & FLAG_OWN};
 	memcpy(out->id.b, p + 32, sizeof(out->id.b));
 	out->meta = span_of(p + INDEX_ENTRY, meta_len);
-	out->meta_at =
-	    (struct extent){r->head.generation, meta_at, meta_len, load(p + 16, 8)};
-	out->body_at = (struct extent){
-	    r->head.generation, meta_at + meta_len, body_len, load(p + 24, 8)};
+	out->meta_at = (struct extent){r->head.generation, meta_at, meta_len, load(p + 16, 8)};
+	out->body_at =
+	    (struct extent){r->head.generation, meta_at + meta_len, body_len, load(p + 24, 8)};
 }
 
 int index_reader_next(struct index_reader *r, struct store_record *out)
@@ -242,8 +240,7 @@ int index_reader_next(struct index_reader *r, struct store_record *out)
 		r->nonces = span_skip(r->nonces, INDEX_NONCE);
 		return 1;
 	}
-	if (r->entries.n < INDEX_ENTRY ||
-	    load(r->entries.p + 8, 4) > r->entries.n - INDEX_ENTRY)
+	if (r->entries.n < INDEX_ENTRY || load(r->entries.p + 8, 4) > r->entries.n - INDEX_ENTRY)
 		return 0;
 	read_entry(r, r->entries.p, out);
 	r->entries = span_skip(r->entries, (size_t)record_align(INDEX_ENTRY + out->meta.n));

@@ -26,8 +26,8 @@ struct builder {
 	struct index_head head;
 };
 
-static void note_record(struct builder *b, uint64_t at, const struct record_head *h,
-    const struct store_record *r)
+static void note_record(
+    struct builder *b, uint64_t at, const struct record_head *h, const struct store_record *r)
 {
 	struct note n = {.head = *h, .meta_at = at + RECORD_HEADER, .meta = buf_len(&b->metas)};
 
@@ -255,7 +255,7 @@ int index_write(struct disk *d, uint64_t number, uint64_t generation, struct spa
 	return err;
 }
 
-/* ---- the index thread ---------------------------------------------------------------------- */
+/* ---- the index thread ------------------------------------------------------------------------ */
 
 enum { TRIES = 3 };
 
@@ -268,8 +268,8 @@ static bool pick_segment(struct store *s, struct segment *out)
 	for (size_t i = 0; i < s->n_segments && s->ready && !found; i++) {
 		struct segment *seg = s->segments[i];
 
-		found = seg != s->active && !seg->failed && !seg->has_index &&
-			seg->index_tries < TRIES;
+		found =
+		    seg != s->active && !seg->failed && !seg->has_index && seg->index_tries < TRIES;
 		if (!found)
 			continue;
 		seg->index_tries++;
@@ -305,8 +305,8 @@ int store_write_index(struct store *s)
 	buf_init(&content, (size_t)seg.size + INDEX_HEAD);
 	int err = index_compose(s->disk, &seg, &content);
 	if (err == 0)
-		err = index_write(
-		    s->disk, store_take_number(s), seg.generation, buf_view(&content));
+		err =
+		    index_write(s->disk, store_take_number(s), seg.generation, buf_view(&content));
 	buf_fini(&content);
 	settle_segment(s, seg.generation, err);
 	return err == 0 || err == GW_ECORRUPT || err == GW_EFULL ? 1 : err;

@@ -30,7 +30,8 @@ struct inspect {
 	uint8_t *salvaged; /* a meta behind a damaged header */
 };
 
-/* The key of a segment whose header is damaged, from the first good record: 0, GW_ENOENT, GW_EIO. */
+/* The key of a segment whose header is damaged, from the first good record: 0, GW_ENOENT, GW_EIO.
+ */
 int salvage_key(struct disk *d, int handle, uint64_t size, struct spool_key *key) gw_checked;
 /* Cuts a hole at the places where a header can still be made out, and appends the pieces. */
 void salvage_split(struct disk *d, const struct segment *seg, const struct hole *h,

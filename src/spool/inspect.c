@@ -42,7 +42,7 @@ const char *inspect_fault_name(enum inspect_fault fault)
 	return names[fault];
 }
 
-/* ---- the directory ------------------------------------------------------------------------- */
+/* ---- the directory --------------------------------------------------------------------------- */
 
 static void remember_index(struct inspect *p, uint64_t generation)
 {
@@ -123,7 +123,7 @@ static int scan_names(struct inspect *p, char *why, size_t why_size)
 	return err != 0 ? err : rc;
 }
 
-/* ---- opening -------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int read_first_records(struct inspect *p)
 {
@@ -222,8 +222,7 @@ uint64_t inspect_done(const struct inspect *p)
 	return p->done + here;
 }
 
-int64_t inspect_read(
-    struct inspect *p, const struct extent *e, uint64_t from, void *to, size_t n)
+int64_t inspect_read(struct inspect *p, const struct extent *e, uint64_t from, void *to, size_t n)
 {
 	const struct segment *seg = store_find(&p->list, e->segment);
 
@@ -239,7 +238,7 @@ int64_t inspect_read(
 	return got == (int64_t)n ? got : GW_EIO;
 }
 
-/* ---- indexes -------------------------------------------------------------------------------- */
+/* ---- indexes --------------------------------------------------------------------------------- */
 
 /* A damaged segment says nothing about its index. */
 static bool same_content(struct inspect *p, const struct index_reader *r, const struct segment *seg)
@@ -253,8 +252,7 @@ static bool same_content(struct inspect *p, const struct index_reader *r, const 
 	struct span s = buf_view(&made);
 	bool same = err == GW_ECORRUPT || err == GW_EIO ||
 		    (err == 0 && span_eq(span_first(s, INDEX_HEAD), span_of(head, INDEX_HEAD)) &&
-			span_eq(span_skip(s, INDEX_HEAD),
-			    span_of(r->mem, (size_t)r->head.octets)));
+			span_eq(span_skip(s, INDEX_HEAD), span_of(r->mem, (size_t)r->head.octets)));
 	buf_fini(&made);
 	return same;
 }

@@ -16,23 +16,29 @@
 
 struct inspect;
 
-enum inspect_index { INDEX_NONE, INDEX_GOOD, INDEX_BAD, INDEX_OTHER /* not what its segment says */ };
+enum inspect_index {
+	INDEX_NONE,
+	INDEX_GOOD,
+	INDEX_BAD,
+	INDEX_OTHER /* not what its segment says */
+};
 
 struct inspect_segment {
 	uint64_t generation, size;
-	uint64_t used;     /* octets up to its last record; known when it was read */
-	bool headless;     /* its header is damaged */
-	bool unknown;      /* and no record tells its key: it is not read */
-	bool left;         /* left in order */
-	bool truncated;    /* a TRUNCATE ends it */
-	uint64_t torn;     /* octets of flushes that never ended; known when it was read */
-	uint64_t records;  /* good ones */
+	uint64_t used;    /* octets up to its last record; known when it was read */
+	bool headless;    /* its header is damaged */
+	bool unknown;     /* and no record tells its key: it is not read */
+	bool left;        /* left in order */
+	bool truncated;   /* a TRUNCATE ends it */
+	uint64_t torn;    /* octets of flushes that never ended; known when it was read */
+	uint64_t records; /* good ones */
 };
 
 enum inspect_kind {
 	INSPECT_RECORD,  /* a good record */
 	INSPECT_DAMAGED, /* octets that were flushed and are not what they were */
-	INSPECT_TORN,    /* octets of a flush that never ended, or damage in the last flush of a life */
+	INSPECT_TORN, /* octets of a flush that never ended, or damage in the last flush of a life
+		       */
 };
 
 enum inspect_fault {
@@ -48,8 +54,9 @@ struct inspect_item {
 	enum inspect_kind kind;
 	enum inspect_fault fault;
 	uint64_t segment, offset, octets;
-	bool known;                 /* type and id are */
-	struct store_record record; /* FAULT_NONE, FAULT_BODY: all of it; else type and id if known */
+	bool known; /* type and id are */
+	struct store_record
+	    record; /* FAULT_NONE, FAULT_BODY: all of it; else type and id if known */
 };
 
 /* The disk is borrowed. 0, GW_EIO, GW_EVERSION; *why: a sentence. */
@@ -68,8 +75,8 @@ uint64_t inspect_done(const struct inspect *p);
 uint64_t inspect_total(const struct inspect *p);
 
 /* Octets of a stored meta or body, as store_read_at. */
-int64_t inspect_read(struct inspect *p, const struct extent *e, uint64_t from, void *to,
-    size_t n) gw_checked;
+int64_t inspect_read(
+    struct inspect *p, const struct extent *e, uint64_t from, void *to, size_t n) gw_checked;
 
 /* Compares the index of segment i with the segment. */
 enum inspect_index inspect_check_index(struct inspect *p, size_t i) gw_checked;

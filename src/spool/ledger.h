@@ -53,8 +53,8 @@ struct ledger_entry {
 	struct ledger_message *message; /* MESSAGE: the first of this id */
 	bool ends;                      /* it ends recipients of `about` */
 	struct msgid about;             /* CHANGE, or a MESSAGE with ends */
-	struct extent ends_at;          /* where that change is stored; its checksum is not filled in */
-	struct span change;             /* in the meta that was given */
+	struct extent ends_at; /* where that change is stored; its checksum is not filled in */
+	struct span change;    /* in the meta that was given */
 };
 
 void ledger_init(struct ledger *l, uint64_t seed);

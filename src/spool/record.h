@@ -78,9 +78,9 @@ int record_decode(
 size_t record_find(struct span s, const struct spool_key *key) gw_checked;
 
 /*
- * For tools that look at damage. record_resembles: most octets of key and magic are right here, so a
- * header was. record_guess: what a damaged header says, nothing of it checked. record_stray: a header
- * that is good in itself whatever the segment, with its key: 0 or as record_decode.
+ * For tools that look at damage. record_resembles: most octets of key and magic are right here, so
+ * a header was. record_guess: what a damaged header says, nothing of it checked. record_stray: a
+ * header that is good in itself whatever the segment, with its key: 0 or as record_decode.
  */
 bool record_resembles(struct span in, const struct spool_key *key) gw_checked;
 int record_guess(struct span in, struct record_head *out) gw_checked;

@@ -5,8 +5,8 @@
 
 /*
  * First pass (begin): the heads of indexes; TRUNCATEs and which segments were left in order; write
- * the last flush of every segment of which nothing says that it was flushed once more, and flush it.
- * Second pass: give the records out, from the index where there is a good one.
+ * the last flush of every segment of which nothing says that it was flushed once more, and flush
+ * it. Second pass: give the records out, from the index where there is a good one.
  */
 struct recovery {
 	bool begun;
@@ -14,8 +14,9 @@ struct recovery {
 	bool in_segment, by_index;
 	struct reader reader;
 	struct index_reader index_reader;
-	struct index_head *heads; /* beside the list of segments; generation 0: no index to be used */
-	int64_t newest;           /* the last acceptance that an index knows of */
+	struct index_head
+	    *heads;     /* beside the list of segments; generation 0: no index to be used */
+	int64_t newest; /* the last acceptance that an index knows of */
 	struct store_damage damage;
 };
 
@@ -37,7 +38,7 @@ void recovery_free(struct recovery **r)
 	*r = NULL;
 }
 
-/* ---- the first pass ------------------------------------------------------------------------- */
+/* ---- the first pass -------------------------------------------------------------------------- */
 
 static void apply_truncate(struct store *s, const struct truncate *t, uint64_t *truncates)
 {
@@ -202,7 +203,7 @@ static int begin(struct store *s)
 	return err == 0 ? s->disk->ops->sync_dir(s->disk) : err;
 }
 
-/* ---- the second pass ------------------------------------------------------------------------ */
+/* ---- the second pass ------------------------------------------------------------------------- */
 
 static void fill_record(struct store_record *r, const struct segment *seg, uint64_t at,
     const struct record_head *h, struct span meta)
@@ -261,9 +262,8 @@ static void start_segment(struct store *s)
 	const struct index_head *h = &rec->heads[rec->index];
 
 	rec->in_segment = true;
-	rec->by_index = h->generation != 0 &&
-			index_reader_start(&rec->index_reader, s->disk, h,
-			    index_recent(h->newest, rec->newest)) == 0;
+	rec->by_index = h->generation != 0 && index_reader_start(&rec->index_reader, s->disk, h,
+						  index_recent(h->newest, rec->newest)) == 0;
 	if (h->generation != 0 && !rec->by_index)
 		drop_index(rec, rec->index);
 	if (!rec->by_index)

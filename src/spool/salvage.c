@@ -10,8 +10,8 @@ enum { STEP = 1 << 20, META_MAX = 32 << 20 };
 
 /* ---- looking for headers --------------------------------------------------------------------- */
 
-/* What can be read from here on: all that fits, else up to a header behind the end of the page, else
- * the rest of the page; 0: nothing. */
+/* What can be read from here on: all that fits, else up to a header behind the end of the page,
+ * else the rest of the page; 0: nothing. */
 static size_t read_some(struct disk *d, int handle, uint8_t *mem, uint64_t from, uint64_t to)
 {
 	uint64_t page = page_down(from) + SPOOL_PAGE;
@@ -67,7 +67,7 @@ int salvage_key(struct disk *d, int handle, uint64_t size, struct spool_key *key
 	return k.found ? 0 : GW_ENOENT;
 }
 
-/* ---- cutting a hole into records --------------------------------------------------------------- */
+/* ---- cutting a hole into records ------------------------------------------------------------- */
 
 struct cutting {
 	const struct spool_key *key;
@@ -128,7 +128,7 @@ void salvage_split(struct disk *d, const struct segment *seg, const struct hole 
 	push_piece(out, c.begin == NOWHERE ? h->at : c.begin, end);
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static struct span read_octets(
     struct disk *d, const struct segment *seg, uint64_t at, uint64_t n, uint8_t **mem)
@@ -165,8 +165,8 @@ static bool name_of_meta(struct span meta, struct store_record *r)
 }
 
 /* The meta is whole if it still has the checksum that the damaged header names. */
-bool salvage_name(struct disk *d, const struct segment *seg, const struct hole *h,
-    struct inspect_item *item)
+bool salvage_name(
+    struct disk *d, const struct segment *seg, const struct hole *h, struct inspect_item *item)
 {
 	uint8_t *mem = NULL;
 	struct record_head head;
@@ -183,7 +183,7 @@ bool salvage_name(struct disk *d, const struct segment *seg, const struct hole *
 	return known;
 }
 
-/* ---- one segment after the other ---------------------------------------------------------------- */
+/* ---- one segment after the other ------------------------------------------------------------- */
 
 static void fill_record(struct store_record *r, const struct segment *seg, uint64_t at,
     const struct record_head *h, struct span meta)

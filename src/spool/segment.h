@@ -5,8 +5,8 @@
  * as generation G. The header is durable before the name becomes seg-G. Beside it may lie "idx-G",
  * its index (index.h).
  *
- * The header page has its checksum in the last eight octets and magic and version in front, in every
- * version; a table of readers knows the rest.
+ * The header page has its checksum in the last eight octets and magic and version in front, in
+ * every version; a table of readers knows the rest.
  */
 #ifndef GW_SPOOL_SEGMENT_H
 #define GW_SPOOL_SEGMENT_H
@@ -15,7 +15,7 @@
 
 enum {
 	SEGMENT_START = SPOOL_PAGE, /* where records begin */
-	SEGMENT_VERSION = 1, /* the one that is written */
+	SEGMENT_VERSION = 1,        /* the one that is written */
 	SEGMENT_MIN = 4 * SPOOL_PAGE,
 };
 

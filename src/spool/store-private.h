@@ -15,8 +15,8 @@ struct segment {
 	struct spool_key key;
 	int handle;
 	unsigned holds;
-	bool failed;   /* a write or flush failed: the file is never used again */
-	bool own_only; /* taken from the reserve: no mail until there is room again */
+	bool failed;    /* a write or flush failed: the file is never used again */
+	bool own_only;  /* taken from the reserve: no mail until there is room again */
 	bool has_index; /* a file idx-G lies there; recovery found it good, or we wrote it */
 	unsigned index_tries;
 	/* Where it ends (a TRUNCATE, an index, or its size), and whether everything before that is
@@ -103,7 +103,8 @@ struct recovery *recovery_new(void);
 void recovery_free(struct recovery **r);
 /* What the first record of a segment says: where another one ends, or that it was left in order. 0
  * or GW_EIO. */
-int recovery_first_record(struct store *s, const struct segment *seg, uint64_t *truncates) gw_checked;
+int recovery_first_record(
+    struct store *s, const struct segment *seg, uint64_t *truncates) gw_checked;
 
 /* Writes the index of one segment that has none. As store_prepare. */
 int store_write_index(struct store *s) gw_checked;

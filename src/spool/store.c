@@ -90,8 +90,7 @@ static int read_header(struct store *s, int handle, struct segment_head *h)
 	return segment_decode(span_of(page, (size_t)got), h);
 }
 
-struct segment *store_adopt(
-    struct store *s, int handle, const struct segment_head *h, int64_t size)
+struct segment *store_adopt(struct store *s, int handle, const struct segment_head *h, int64_t size)
 {
 	struct segment *seg = gw_calloc(1, sizeof(*seg));
 

@@ -81,10 +81,11 @@ void store_close(struct store **s);
  * *damage, which is settled segment by segment. The caller takes holds (store_hold) as it goes.
  * Types this program does not know are given out like all others.
  *
- * Of a segment with a good index, the index is read instead (docs/spool.md). It leaves PARTs out, and
- * messages that were finished within the segment together with the changes that did it. Of those, what
- * ended other messages comes as a RESULT; and while a receiver may still ask for the nonce, the
- * message comes without content, with an envelope whose "ends" finishes its own only recipient.
+ * Of a segment with a good index, the index is read instead (docs/spool.md). It leaves PARTs out,
+ * and messages that were finished within the segment together with the changes that did it. Of
+ * those, what ended other messages comes as a RESULT; and while a receiver may still ask for the
+ * nonce, the message comes without content, with an envelope whose "ends" finishes its own only
+ * recipient.
  */
 struct store_damage {
 	uint64_t records;         /* so far */
@@ -136,10 +137,10 @@ void store_release(struct store *s, uint64_t segment);
  * never the newest. Returns how many. Quick: store_prepare does the renaming and flushing. */
 unsigned store_retire(struct store *s);
 
-/* The index thread's work, one piece at a time: makes a spare of a retired segment (or removes it if
- * there are enough), else makes a new spare if there are too few, else writes the index of a segment
- * that was left. What cannot be done does not keep the others from being done. 1: did something, 0:
- * nothing to do, GW_ENOSPC/GW_EIO: try again in a while. */
+/* The index thread's work, one piece at a time: makes a spare of a retired segment (or removes it
+ * if there are enough), else makes a new spare if there are too few, else writes the index of a
+ * segment that was left. What cannot be done does not keep the others from being done. 1: did
+ * something, 0: nothing to do, GW_ENOSPC/GW_EIO: try again in a while. */
 int store_prepare(struct store *s) gw_checked;
 
 struct store_stat {

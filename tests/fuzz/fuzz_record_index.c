@@ -33,8 +33,8 @@ static struct store *open_store(struct disk *d)
 static struct segment_head make_segment(struct disk_sim *sim)
 {
 	struct store *s = open_store(disk_sim_disk(sim));
-	struct store_record r[2] = {{.type = REC_MESSAGE, .meta = SPAN("one")},
-	    {.type = REC_RESULT, .meta = SPAN("two")}};
+	struct store_record r[2] = {
+	    {.type = REC_MESSAGE, .meta = SPAN("one")}, {.type = REC_RESULT, .meta = SPAN("two")}};
 	struct store_damage damage;
 	struct store_record none;
 	struct segment_head h;
@@ -42,8 +42,8 @@ static struct segment_head make_segment(struct disk_sim *sim)
 	gw_assert(store_recover(s, &none, &damage) == 0);
 	gw_assert(store_commit(s, r, 2) == STORE_DONE && r[1].status == 0);
 	store_close(&s);
-	gw_assert(segment_decode(span_first(disk_sim_peek(sim, "seg-0000000000000001"), SPOOL_PAGE),
-		      &h) == 0);
+	gw_assert(segment_decode(
+		      span_first(disk_sim_peek(sim, "seg-0000000000000001"), SPOOL_PAGE), &h) == 0);
 	return h;
 }
 

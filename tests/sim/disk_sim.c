@@ -477,8 +477,8 @@ static int sim_sync(struct disk *d, int h)
 	if (f->sync_failed)
 		s->violation = "synced a file whose sync had failed";
 	if (b == BEGIN_FAIL) {
-		tell(s, (struct disk_sim_event){
-			    .op = SIM_SYNC, .name = name_of(s, f), .failed = true});
+		tell(s,
+		    (struct disk_sim_event){.op = SIM_SYNC, .name = name_of(s, f), .failed = true});
 		keep_some(s, f);
 		f->sync_failed = s->p.mutant != MUTANT_HIDE_ERROR;
 		return s->p.mutant == MUTANT_HIDE_ERROR ? 0 : err;

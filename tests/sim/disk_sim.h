@@ -94,9 +94,9 @@ int disk_sim_name(const struct disk_sim *s, size_t i, char name[DISK_NAME_MAX]);
 /* Tells of each operation before it is carried out, for tests that count where crashes fall. */
 struct disk_sim_event {
 	enum disk_sim_op op;
-	bool create, crash; /* it opens a new file; it will be interrupted */
-	bool failed;        /* told once more, after it failed: a write or a flush of a file */
-	const char *name, *to;  /* to: of a rename */
+	bool create, crash;      /* it opens a new file; it will be interrupted */
+	bool failed;             /* told once more, after it failed: a write or a flush of a file */
+	const char *name, *to;   /* to: of a rename */
 	const struct span *data; /* of a write */
 	size_t n_data;
 	uint64_t at; /* place, or size of an allocation */

@@ -84,6 +84,8 @@ static void some_faults(void)
 			p->fail_per_10000[op] = (unsigned)sim_below(&w.rng, 500);
 	}
 	if (sim_once_in(&w.rng, 3))
+		p->fail_per_10000[SIM_SYNC] = 4000;
+	if (sim_once_in(&w.rng, 3))
 		p->nospace_per_10000 = (unsigned)sim_below(&w.rng, 300);
 }
 

@@ -233,6 +233,7 @@ static void progress(struct world *w, struct receiver *r, struct txn *t)
 void receiver_connect(struct world *w, struct receiver *r)
 {
 	r->up = r->connected = true;
+	r->stalled = sim_once_in(&w->rng, 3) ? (unsigned)sim_below(&w->rng, 300) : 0;
 	r->number = w->peers->next_number++;
 	broker_receiver_up(w->broker, r->number);
 	for (size_t i = 0; i < r->n; i++)

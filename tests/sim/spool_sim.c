@@ -44,7 +44,7 @@ static void random_key(void *to, size_t n)
 		*p++ = (uint8_t)sim_random(&w.keys);
 }
 
-/* ---- starting ------------------------------------------------------------------------------ */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static bool try_open(void)
 {
@@ -186,7 +186,7 @@ static void begin_life(void)
 	m.params.ignore_indexes = false;
 }
 
-/* ---- one life ------------------------------------------------------------------------------ */
+/* ---- one life -------------------------------------------------------------------------------- */
 
 static void heal(struct store_record *r, size_t n)
 {

@@ -219,8 +219,8 @@ static void look_at_index(struct disk *d, struct found *f)
 	if (err == GW_ENOENT)
 		return;
 	index_reader_init(&r);
-	f->good_index = err == 0 && index_fits(&h, &f->seg) &&
-			index_reader_start(&r, d, &h, true) == 0;
+	f->good_index =
+	    err == 0 && index_fits(&h, &f->seg) && index_reader_start(&r, d, &h, true) == 0;
 	f->bad_index = !f->good_index;
 	index_reader_fini(&r);
 }
@@ -251,8 +251,7 @@ static void count_segment(const struct files *files, const struct found *f)
 		const struct found *o = &files->v[i];
 
 		truncated |= o->truncate.segment == f->seg.generation;
-		left |= o->any && o->truncate.segment == 0 &&
-			o->seg.previous == f->seg.generation;
+		left |= o->any && o->truncate.segment == 0 && o->seg.previous == f->seg.generation;
 	}
 	if (!f->any)
 		cover_count(COVER_S6);

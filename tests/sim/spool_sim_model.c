@@ -71,7 +71,7 @@ static void make_content(int i, uint8_t *to, size_t n)
 	}
 }
 
-/* ---- states ------------------------------------------------------------------------------- */
+/* ---- states ---------------------------------------------------------------------------------- */
 
 static bool is_change(const struct item *it)
 {
@@ -136,7 +136,7 @@ void model_let_all_go(void)
 	}
 }
 
-/* ---- making records ------------------------------------------------------------------------ */
+/* ---- making records -------------------------------------------------------------------------- */
 
 static int pick(bool (*want)(const struct item *))
 {
@@ -185,9 +185,9 @@ static void make_change(int i, int about, bool failed)
 		if (outcome_final(of->truth[k].outcome) || model_below(3) == 0)
 			continue;
 		c.number = model_below(12) ? of->truth[k].number + 1 : (uint32_t)model_below(3);
-		c.outcome = failed             ? OUTCOME_FAILED
-			    : model_below(4)   ? OUTCOME_DELIVERED
-					       : OUTCOME_DEFERRED;
+		c.outcome = failed           ? OUTCOME_FAILED
+			    : model_below(4) ? OUTCOME_DELIVERED
+					     : OUTCOME_DEFERRED;
 		c.reply = SPAN("as it is");
 		it->rcpt[it->change.n_rcpt++] = c;
 	}
@@ -351,7 +351,7 @@ void model_record(struct store_record *r, struct span pieces[MODEL_PIECES], uint
 	}
 }
 
-/* ---- what became of them ------------------------------------------------------------------- */
+/* ---- what became of them --------------------------------------------------------------------- */
 
 static void take_effect(struct item *it)
 {
@@ -406,7 +406,7 @@ void model_abort_parts(uint64_t failed_segment)
 	}
 }
 
-/* ---- content is what it was ----------------------------------------------------------------- */
+/* ---- content is what it was ------------------------------------------------------------------ */
 
 static void check_extent(int i, const struct extent *e, const uint8_t *want, size_t n)
 {
@@ -447,7 +447,7 @@ void model_check_alive(void)
 	}
 }
 
-/* ---- recovery ------------------------------------------------------------------------------ */
+/* ---- recovery -------------------------------------------------------------------------------- */
 
 void model_recovery_begin(void)
 {
@@ -602,8 +602,8 @@ static void check_message(int i)
 
 	if (model_alive(it) && !it->whole)
 		model_fail("item %d: durable message lost", i);
-	if (it->fate == DURABLE && !it->nonce_given &&
-	    index_recent(it->accepted, m.now) && segment_exists(it))
+	if (it->fate == DURABLE && !it->nonce_given && index_recent(it->accepted, m.now) &&
+	    segment_exists(it))
 		model_fail("item %d: its nonce would not be known", i);
 	for (size_t k = 0; it->given && k < it->n_rcpt; k++) {
 		if (it->truth[k].outcome != it->seen[k].outcome ||

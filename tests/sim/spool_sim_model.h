@@ -37,7 +37,8 @@ struct item {
 	size_t meta_n, ends_at, ends_n; /* ends: within the meta */
 	uint32_t body_n;
 	struct extent meta_at, body_at;
-	int about; /* a change, or a message with ends: the message; PART: the message that names it */
+	int about; /* a change, or a message with ends: the message; PART: the message that names it
+		    */
 	struct change change;
 	struct change_rcpt rcpt[MODEL_RCPT];
 	/* MESSAGE */
@@ -45,9 +46,9 @@ struct item {
 	int64_t accepted;
 	struct rcpt_state truth[MODEL_RCPT], seen[MODEL_RCPT];
 	bool given, whole, nonce_given; /* by this recovery */
-	bool held, gone; /* gone: its segment was retired */
-	bool open; /* PART: of the transaction that is open */
-	bool busy; /* MESSAGE: a change is on its way */
+	bool held, gone;                /* gone: its segment was retired */
+	bool open;                      /* PART: of the transaction that is open */
+	bool busy;                      /* MESSAGE: a change is on its way */
 };
 
 struct model {

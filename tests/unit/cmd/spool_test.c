@@ -57,7 +57,7 @@ static int tear_down(void **state)
 	return remove_dir(root);
 }
 
-/* ---- a spool ---------------------------------------------------------------------------------- */
+/* ---- a spool --------------------------------------------------------------------------------- */
 
 static struct disk *disk;
 static struct store *store;
@@ -141,7 +141,10 @@ static struct store_record put_message(uint8_t i, const struct part *part, size_
 	    .body_type = BODY_BINARYMIME,
 	    .smtputf8 = true,
 	    .at_most_once = true,
-	    .facts = {.size = sizeof(content) - 1, .lines = 5, .longest_line = 20, .eight_bit = true,
+	    .facts = {.size = sizeof(content) - 1,
+		.lines = 5,
+		.longest_line = 20,
+		.eight_bit = true,
 		.open_end = true},
 	    .origin = ORIGIN_API,
 	    .client_ip = SPAN("192.0.2.1"),
@@ -213,7 +216,7 @@ static void flip(const char *file, off_t at)
 	close(fd);
 }
 
-/* ---- running a tool -------------------------------------------------------------------------------- */
+/* ---- running a tool -------------------------------------------------------------------------- */
 
 static char said[1 << 16];
 
@@ -270,7 +273,7 @@ static json_int_t number(const json_t *o, const char *key)
 	return json_integer_value(json_object_get(o, key));
 }
 
-/* ---- tests -------------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void good_spool_is_good(void **state)
 {

@@ -72,8 +72,8 @@ static void expect(struct world *w, bool by_index, const char *want)
 
 		if (type == 0)
 			continue;
-		n += (size_t)snprintf(have + n, sizeof(have) - n, "%c%u ", letters[type],
-		    r->id.b[0]);
+		n += (size_t)snprintf(
+		    have + n, sizeof(have) - n, "%c%u ", letters[type], r->id.b[0]);
 	}
 	assert_string_equal(have, want);
 	w->params.ignore_indexes = false;
@@ -97,8 +97,8 @@ static void test_what_stays(void **state)
 	put(w, REC_PART, 9, (struct buf){0});
 	leave(w);
 	expect(w, false, "M1 R1 M2 D2 M3 R3 R77 M4 R4 M5 M6 P9 ");
-	/* Message 2 was ended by 5 in the end; 6 ends what is gone, which is no harm. Of messages 2, 3
-	 * and 4 the nonces are known. */
+	/* Message 2 was ended by 5 in the end; 6 ends what is gone, which is no harm. Of messages
+	 * 2, 3 and 4 the nonces are known. */
 	expect(w, true, "M2 M3 M4 M1 R1 R77 R78 M5 M6 ");
 	assert_int_equal(w->damage.indexed, 1);
 	for (int i = 0; i < 3; i++)
@@ -255,7 +255,8 @@ static void test_truncate_is_kept(void **state)
 	assert_int_equal(w->damage.truncates, 1);
 }
 
-/* A life that was killed gets its index in the next one; the last flush is then not written again. */
+/* A life that was killed gets its index in the next one; the last flush is then not written again.
+ */
 static void test_after_a_kill(void **state)
 {
 	struct world *w = *state;

@@ -57,9 +57,7 @@ static void make_one(int i, struct store_record *r, struct buf *meta)
 		*meta = mail_change((uint32_t)below(n), 0, n, OUTCOME_DEFERRED);
 		r->type = REC_DEFERRED;
 		break;
-	default:
-		buf_init(meta, 10);
-		r->type = REC_PART;
+	default: buf_init(meta, 10); r->type = REC_PART;
 	}
 	if (r->type == REC_RESULT || r->type == REC_DEFERRED)
 		memcpy(r->id.b, buf_view(meta).p + 6, sizeof(r->id.b));
@@ -239,7 +237,8 @@ static void test_kinds(void **state)
 	disk_sim_flip(w->disk, name, r[1].meta_at.offset);
 	disk_sim_flip(w->disk, name, r[2].meta_at.offset - 40);
 	expect(w, "RDbDmDh");
-	/* The last flush of a life may have been torn; nothing shows that the others were not the last. */
+	/* The last flush of a life may have been torn; nothing shows that the others were not the
+	 * last. */
 	disk_sim_flip(w->disk, name, r[3].meta_at.offset - 70);
 	expect(w, "DbTmThTh");
 	disk_sim_flip(w->disk, name, r[3].meta_at.offset - 70);

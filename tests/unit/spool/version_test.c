@@ -1,7 +1,7 @@
 /*
- * Segments as each version of the program wrote them must be readable for ever: fixtures/vN holds the
- * files of version N, never to be changed. When the format changes, "version_test write DIR" makes the
- * files of the new version, from nothing but constants.
+ * Segments as each version of the program wrote them must be readable for ever: fixtures/vN holds
+ * the files of version N, never to be changed. When the format changes, "version_test write DIR"
+ * makes the files of the new version, from nothing but constants.
  */
 #include "fixture.h"
 #include "mail.h"
@@ -13,8 +13,8 @@
 
 enum { SMALL = SEGMENT_MIN };
 
-static const char *const names[] = {"seg-0000000000000001", "idx-0000000000000001",
-    "seg-0000000000000002", "seg-0000000000000003"};
+static const char *const names[] = {
+    "seg-0000000000000001", "idx-0000000000000001", "seg-0000000000000002", "seg-0000000000000003"};
 
 /* What recovery gives out: type, id, octets of meta and body, and the checksum of both together. */
 static const char *const wanted_v1[] = {
