@@ -82,9 +82,9 @@ def test_octets_are_kept(make_dev):
 
 def test_says_what_it_is(make_dev):
     dev = make_dev(data=None)
-    text = dev.text()
-    assert "development mode" in text
-    assert f"127.0.0.1:{dev.port}" in text
+    ports.wait_for(lambda: "Try it" in dev.text(), 10, what="the banner")
+    assert "development mode" in dev.text()
+    assert f"127.0.0.1:{dev.port}" in dev.text()
 
 
 def test_without_data_nothing_stays(make_dev):
