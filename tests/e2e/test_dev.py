@@ -12,6 +12,7 @@ import pytest
 
 from conftest import assert_same_content, needs_root, split_trace, swaks
 from peers import godwit as godwit_peer
+from peers import ports
 from peers.client import Client, simple_message
 from peers.sink import Sink
 

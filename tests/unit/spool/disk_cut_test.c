@@ -641,6 +641,47 @@ static void test_removed_file_comes_back_whole(void **state)
 	assert_in_range(back, 1, 39);
 }
 
+/* A removed file takes room until its removal is durable, and no longer. */
+static void test_removed_file_is_gone(void **state)
+{
+	struct disk *d = open_cut(LIE_NONE);
+
+	(void)state;
+	d->ops->close(d, d->ops->open(d, "x", true));
+	d->ops->close(d, d->ops->open(d, "y", true));
+	assert_int_equal(d->ops->rename(d, "x", "y"), 0);
+	assert_int_equal(d->ops->remove(d, "y"), 0);
+	assert_int_equal(d->ops->sync_dir(d), 0);
+	assert_no_leftovers();
+	disk_cut_free(&d);
+}
+
+/* Killed between the two halves of a rename onto another file: for the next process both files have
+ * their names. */
+static void test_half_a_rename(void **state)
+{
+	struct disk *d = open_cut(LIE_NONE);
+	int fd = dir_fd(), h;
+
+	(void)state;
+	h = d->ops->open(d, "x", true);
+	put(d, h, "x", 0);
+	d->ops->close(d, h);
+	h = d->ops->open(d, "y", true);
+	put(d, h, "y", 0);
+	d->ops->close(d, h);
+	assert_int_equal(d->ops->rename(d, "x", "y"), 0);
+	disk_cut_free(&d);
+	assert_int_equal(renameat(fd, "y", fd, "x"), 0);
+	d = open_cut(LIE_NONE);
+	assert_true(reads(d, "x", "x", 0));
+	assert_true(reads(d, "y", "y", 0));
+	assert_no_leftovers();
+	assert_int_equal(d->ops->sync_dir(d), 0);
+	disk_cut_free(&d);
+	close(fd);
+}
+
 /* What another put there is no business of ours: neither listed nor touched. */
 static void test_names_of_its_own(void **state)
 {
@@ -753,6 +794,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_header_lie_splits_a_write, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_kill, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_removed_file_comes_back_whole, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_removed_file_is_gone, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_half_a_rename, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_names_of_its_own, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_choice, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_torn_journal, set_up, tear_down),
