@@ -12,7 +12,9 @@
 #include <sys/random.h>
 
 enum {
-	HOUSE_EVERY = 1000000,   /* microseconds between looks at the store */
+	HOUSE_EVERY = 1000000, /* microseconds between looks at the store */
+	QUESTIONS_END =
+	    60000000, /* a receiver may ask so long what the queue before us made durable */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
 	MEMORY_MAX = 64 << 20,
 };
@@ -302,7 +304,7 @@ static void house(void *arg)
 {
 	struct queue *q = arg;
 
-	if (all_told(q))
+	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
 	timer_set(&q->house, loop_now(q->loop) + HOUSE_EVERY);
@@ -453,6 +455,7 @@ int role_queue(struct loop *l, struct boot *b)
 	for (size_t i = 0; i < b->n_peer; i++)
 		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
 	recover(q);
+	q->retire_from = loop_now(l) + QUESTIONS_END;
 	queue_run(q);
 	q->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = q};
 	master_link_start(&q->master, l, b);

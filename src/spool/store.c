@@ -327,8 +327,8 @@ void store_hold(struct store *s, uint64_t segment)
 	gw_check_magic(s, (uint32_t)STORE_MAGIC);
 	pthread_mutex_lock(&s->lock);
 	struct segment *seg = store_find(s, segment);
-	gw_assert(seg);
-	seg->holds++;
+	if (seg)
+		seg->holds++;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -337,8 +337,9 @@ void store_release(struct store *s, uint64_t segment)
 	gw_check_magic(s, (uint32_t)STORE_MAGIC);
 	pthread_mutex_lock(&s->lock);
 	struct segment *seg = store_find(s, segment);
-	gw_assert(seg && seg->holds > 0);
-	seg->holds--;
+	gw_assert(!seg || seg->holds > 0);
+	if (seg)
+		seg->holds--;
 	pthread_mutex_unlock(&s->lock);
 }
 

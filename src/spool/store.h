@@ -130,7 +130,8 @@ void store_sum_feed(struct store_read **state, struct span data);
 uint64_t store_sum_end(struct store_read **state);
 
 /* Segments live as long as somebody needs a record in them: messages alive, bodies being read,
- * transactions with parts. */
+ * transactions with parts. A segment that is not there (lost, or its header is damaged) cannot be
+ * held; reading from it gives GW_ENOENT. */
 void store_hold(struct store *s, uint64_t segment);
 void store_release(struct store *s, uint64_t segment);
 /* Takes the oldest segments that nobody holds out of the log: oldest first, never past a held one,

@@ -15,8 +15,7 @@ static int set_up(void **state)
 }
 
 /* A message of the log, deferred this often, last at a time, until another. */
-static struct msgid stored(
-    struct rig *r, int64_t accepted, uint32_t attempts, int64_t last, int64_t due)
+static void stored(struct rig *r, int64_t accepted, uint32_t attempts, int64_t last, int64_t due)
 {
 	static const struct part none;
 	struct rig_mail m = rig_mail(r, "a@src.test", "b@dst.test");
@@ -37,7 +36,6 @@ static struct msgid stored(
 	change_encode(&c, &b);
 	assert_int_equal(broker_recover(r->b, BROKER_DEFERRED, buf_view(&b), &none), 0);
 	buf_fini(&b);
-	return m.id;
 }
 
 static void defer(struct rig *r)
@@ -53,21 +51,18 @@ static void test_twenty_years_ahead(void **state)
 {
 	struct rig *r = *state;
 	int64_t last = r->now - 20 * 365 * (int64_t)DAYS;
-	struct msgid id = stored(r, last - HOURS, 5, last, last + 4 * HOURS);
 
+	stored(r, last - HOURS, 5, last, last + 4 * HOURS);
 	rig_ready(r);
 	defer(r);
 	for (int hours = 0; hours < 20; hours += 5) {
-		assert_int_equal(rig_counts(r).messages, 1);
+		rig_none(r, EFFECT_READ_HEAD);
 		rig_pass(r, 5 * HOURS);
 		defer(r);
 	}
 	rig_pass(r, 5 * HOURS);
 	defer(r);
-	rig_pass(r, 1);
-	/* Only the report about it is left. */
-	assert_int_equal(rig_counts(r).messages, 1);
-	assert_false(msgid_eq(&rig_take(r, EFFECT_JOB)->e.id, &id));
+	rig_take(r, EFFECT_READ_HEAD); /* for the report */
 }
 
 /* It waits for its turn with a site that takes one at a time: it does not end unheard. */
