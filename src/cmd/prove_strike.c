@@ -97,42 +97,51 @@ static void put_time(struct prove *p, int64_t begin, int64_t end)
 
 static void hit(struct prove *p, enum blow blow, char who[WHO_BYTES])
 {
-	int64_t begin = clock_wall();
 	bool roles = blow == HIT_ONE || blow == HIT_SEVERAL;
 
 	if (!roles || !hit_roles(p, blow == HIT_SEVERAL, who))
 		hit_all(p, blow == HIT_MASTER, who);
-	put_time(p, begin, clock_wall());
+}
+
+/* Now and then the sinks stand still before: then there is acknowledged mail in the queue. */
+static void stand_still(struct prove *p)
+{
+	if (p->opt.lie == LIE_NONE && prove_random(p, 2) == 0)
+		return;
+	load_hold_takers(p, true);
+	prove_wait(p, clock_now() + (int64_t)(50 + prove_random(p, 400)) * USEC_PER_MSEC);
+}
+
+/* Now and then the next one comes while the server gets up: then nobody waits for it. */
+static int64_t await_return(struct prove *p, int64_t start, bool always)
+{
+	if (!always && prove_random(p, 6) == 0)
+		return -1;
+	if (server_greeting(p) < 0)
+		return -1;
+	if (p->n_back < PROVE_BACK_MAX)
+		p->back[p->n_back++] = clock_now() - start;
+	return clock_now() - start;
 }
 
 void strike(struct prove *p)
 {
 	enum blow blow = choose_blow(p);
-	bool hold = p->opt.lie != LIE_NONE || prove_random(p, 2) == 0;
+	/* What a sink had taken and not answered when it stood still waits for the kill. */
+	int64_t begin = clock_wall(), start, back;
 	char who[WHO_BYTES] = "";
-	int64_t start, back;
 
-	if (hold) {
-		load_hold_takers(p, true);
-		prove_wait(p, clock_now() + (int64_t)(50 + prove_random(p, 400)) * USEC_PER_MSEC);
-	}
+	stand_still(p);
 	p->up = false;
 	start = clock_now();
 	hit(p, blow, who);
+	put_time(p, begin, clock_wall());
 	load_hold_takers(p, false);
 	p->count.strikes++;
 	if (blow == HIT_POWER)
 		cut_power(p);
 	if (p->server == 0 && server_start(p) < 0)
 		prove_trouble(p, "it cannot be started: %m");
-	/* Now and then the next one comes while it gets up. */
-	if (blow != HIT_POWER && prove_random(p, 6) == 0)
-		back = -1;
-	else
-		back = server_greeting(p);
-	if (back >= 0)
-		back = clock_now() - start;
-	if (back >= 0 && p->n_back < PROVE_BACK_MAX)
-		p->back[p->n_back++] = back;
+	back = await_return(p, start, blow == HIT_POWER);
 	report_strike(p, who, blow == HIT_POWER, back);
 }

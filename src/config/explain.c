@@ -42,8 +42,9 @@ static const char *default_of(const struct option *row)
 
 static const char *reload_of(const struct option *row)
 {
-	return row->reload == RELOAD_LIVE ? "takes effect with godwit reload"
-					  : "takes effect when the server is started again";
+	return row->reload == RELOAD_LIVE
+		   ? "takes effect at the next start, and at a reload once there is one"
+		   : "takes effect when the server is started again";
 }
 
 static void explain_option(const struct option *row, struct buf *out)

@@ -67,7 +67,7 @@ static void on_connect(struct session *s)
 	char byte;
 
 	if (s->smtpd->stopping) {
-		answer(s, &(struct reply)REPLY(421, 4, 3, 2, "This server is going down"));
+		answer(s, &REPLY(421, 4, 3, 2, "This server is going down"));
 		return;
 	}
 	if (recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
@@ -81,7 +81,7 @@ static void on_helo(struct session *s, const struct server_event *ev)
 {
 	buf_clear(&s->helo);
 	buf_add_span(&s->helo, ev->name);
-	answer(s, &(struct reply)REPLY(250, 0, 0, 0, "Ok"));
+	answer(s, &REPLY(250, 0, 0, 0, "Ok"));
 }
 
 static void on_mail(struct session *s, const struct server_event *ev)
@@ -96,7 +96,7 @@ static void on_mail(struct session *s, const struct server_event *ev)
 	}
 	txn_free(&s->txn);
 	s->txn = txn_new(s, ev);
-	answer(s, &(struct reply)REPLY(250, 2, 1, 0, "Ok"));
+	answer(s, &REPLY(250, 2, 1, 0, "Ok"));
 }
 
 static void answer_later(struct session *s, const struct verdict *v)
@@ -136,7 +136,7 @@ static void on_data(struct session *s, size_t unread)
 	if (unread > 0)
 		server_early(&s->engine, loop_now(s->smtpd->loop));
 	else
-		answer(s, &(struct reply)REPLY(354, 0, 0, 0, "End data with <CRLF>.<CRLF>"));
+		answer(s, &REPLY(354, 0, 0, 0, "End data with <CRLF>.<CRLF>"));
 }
 
 static void on_end_of_data(struct session *s, const struct server_event *ev)
