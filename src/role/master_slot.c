@@ -19,7 +19,8 @@ enum { KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + 4, COMM_MAX = 16 };
 enum { STARTS_MAX = 5 };
 
 #define PACE_FIRST (100 * USEC_PER_MSEC)
-#define PACE_LAST (5 * USEC_PER_SEC)
+/* What it stumbled over may heal: then mail is to flow again within 5 s. */
+#define PACE_LAST (4 * USEC_PER_SEC)
 #define LONG_ENOUGH (60 * USEC_PER_SEC)
 
 static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {

@@ -455,7 +455,8 @@ int role_queue(struct loop *l, struct boot *b)
 	for (size_t i = 0; i < b->n_peer; i++)
 		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
 	recover(q);
-	q->retire_from = loop_now(l) + QUESTIONS_END;
+	if (b->n_peer > 0) /* receivers that knew the queue before us */
+		q->retire_from = loop_now(l) + QUESTIONS_END;
 	queue_run(q);
 	q->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = q};
 	master_link_start(&q->master, l, b);

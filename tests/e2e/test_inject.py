@@ -11,9 +11,9 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from conftest import LONG, needs_processes, needs_root
-from peers import inject
+from peers import faults, inject
 
-WORKERS = 3
+WORKERS = 4
 
 
 def run_all(cells):
@@ -35,3 +35,14 @@ def test_each_call_fails(program):
     assert not wrong, wrong
     assert sum(r.hit for r in runs) > len(runs) * 0.8
     assert {r.fate for r in runs} >= {"acked", "refused", "unknown"}
+
+
+@needs_root
+@needs_processes
+def test_a_missing_flush_is_seen(program):
+    """A program whose flush does nothing does not pass, or the matrix proves nothing."""
+    with faults.FlushFault() as fault:
+        fault.skip()
+        run = inject.Cell("socket", "EMFILE", 1, env=fault.env).run()
+        assert fault.count > 0
+    assert run.fate == "acked" and any(why.startswith("order:") for why in run.wrong), run

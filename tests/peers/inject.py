@@ -37,6 +37,7 @@ CALLS = ("pwritev", "write", "fdatasync", "fsync", "fallocate", "renameat", "ren
          "setsockopt", "sendmsg", "sendto", "recvmsg", "recvfrom", "accept4", "shutdown",
          "epoll_ctl", "epoll_wait", "fcntl", "clone", "pipe2", "pidfd_open", "wait4", "getdents64",
          "brk", "mmap")
+DURABLE = ("fdatasync", "fsync", "pwritev")
 MEMORY = "malloc"  # no system call: the n-th allocation, by machine.c
 STORE = "store { segment 1M; reserve 4M; spares 1 }"
 SENDER = "inject@sender.test"
@@ -123,7 +124,7 @@ class Tracer:
     def stop(self):
         """Detaches; the lines it wrote."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
         with open(self.out, errors="replace") as lines:
             return lines.readlines()
@@ -166,7 +167,8 @@ class Run:
 
 
 class Cell:
-    def __init__(self, call, fault, n):
+    def __init__(self, call, fault, n, env=None):
+        self.env = env
         self.run_ = Run(call, fault, n)
         self.tokens = {}
         self.lines = []
@@ -178,7 +180,7 @@ class Cell:
             self.sink.on_message = self.book.arrived
             self.machine = stack.enter_context(Machine()) if self.by_allocation else None
             self.g = Godwit(one_process=True, relay=("127.0.0.1", self.sink.port), store=STORE,
-                            env=self.machine and self.machine.env)
+                            env=self.machine.env if self.machine else self.env)
             stack.callback(self.g.close)
             try:
                 self.g.start()
@@ -354,17 +356,23 @@ def all_cells(most):
     return cells + [(MEMORY, "ENOMEM", n) for n in range(1, most[MEMORY] + 1)]
 
 
-def sample(cells, seed, per_pair=1, always=("fdatasync", "fsync", "pwritev")):
-    """Some n of each (call, fault); of the calls in always, those with EIO all."""
+def sample(cells, seed):
+    """What fits into a minute: of each call one n with KILL and with two of the errors; every n of
+    the calls that make mail durable, with EIO and KILL; some allocations."""
     rng = random.Random(seed)
     pairs = {}
     for call, fault, n in cells:
-        pairs.setdefault((call, fault), []).append((call, fault, n))
+        pairs.setdefault(call, {}).setdefault(fault, []).append((call, fault, n))
     chosen = []
-    for (call, fault), group in pairs.items():
-        whole = call in always and fault in ("EIO", "KILL")
-        chosen += group if whole else rng.sample(group, min(per_pair, len(group)))
-    return chosen
+    for call, by_fault in pairs.items():
+        errors = [fault for fault in by_fault if fault != "KILL"]
+        for fault in [*rng.sample(errors, min(2, len(errors))), "KILL"]:
+            chosen.append(rng.choice(by_fault.get(fault) or by_fault["ENOMEM"]))
+        if call in DURABLE:
+            chosen += by_fault["EIO"] + by_fault["KILL"]
+        if call == MEMORY:
+            chosen += rng.sample(by_fault["ENOMEM"], 10)
+    return sorted(set(chosen), key=cells.index)
 
 
 def table(runs):
