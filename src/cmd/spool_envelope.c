@@ -12,6 +12,8 @@ const char *const spool_outcomes[OUTCOME_MAX + 1] = {
     [OUTCOME_FAILED] = "failed",
     [OUTCOME_EXPIRED] = "expired",
     [OUTCOME_DROPPED] = "dropped",
+    [OUTCOME_MAYBE] = "maybe",
+    [OUTCOME_HELD] = "held",
 };
 
 static const char *const origins[] = {"smtp", "local", "api", "system", NULL};

@@ -39,7 +39,16 @@ void broker_free(struct broker **b);
 /* ---- recovery: before anything else --------------------------------------------------- */
 
 /* What a record in the log says. The same kinds are appended. */
-enum broker_record { BROKER_MESSAGE, BROKER_PART, BROKER_RESULT, BROKER_DEFERRED };
+enum broker_record {
+	BROKER_MESSAGE,
+	BROKER_PART,
+	BROKER_RESULT,
+	BROKER_DEFERRED,
+	BROKER_PAST_DOT,
+	BROKER_HELD,
+	BROKER_RELEASED,
+	BROKER_RECORDS,
+};
 /* A record from the log, in log order. 0 or GW_EFORMAT (the record makes no sense: set aside). */
 int broker_recover(struct broker *b, enum broker_record type, struct span meta,
     const struct part *body) gw_checked;

@@ -195,7 +195,9 @@ static void log_outcome(
 	    [OUTCOME_DEFERRED] = EV_DEFERRED,
 	    [OUTCOME_FAILED] = EV_BOUNCED,
 	    [OUTCOME_EXPIRED] = EV_EXPIRED,
-	    [OUTCOME_DROPPED] = EV_DROPPED};
+	    [OUTCOME_DROPPED] = EV_DROPPED,
+	    [OUTCOME_MAYBE] = EV_DEFERRED,
+	    [OUTCOME_HELD] = EV_DEFERRED};
 	struct logline l;
 	char id[MSGID_TEXT + 1], esc[16];
 
@@ -442,7 +444,7 @@ static bool change_allowed(const struct change *c)
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (i > 0 && c->rcpt[i].index <= c->rcpt[i - 1].index)
 			return false;
-		if (c->rcpt[i].outcome == OUTCOME_EXPIRED || c->rcpt[i].outcome == OUTCOME_DROPPED)
+		if (c->rcpt[i].outcome >= OUTCOME_EXPIRED)
 			return false;
 	}
 	return true;

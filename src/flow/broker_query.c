@@ -136,7 +136,9 @@ static const char *rcpt_state(const struct queued_rcpt *r)
 	    [OUTCOME_DEFERRED] = "deferred",
 	    [OUTCOME_FAILED] = "failed",
 	    [OUTCOME_EXPIRED] = "expired",
-	    [OUTCOME_DROPPED] = "dropped"};
+	    [OUTCOME_DROPPED] = "dropped",
+	    [OUTCOME_MAYBE] = "maybe",
+	    [OUTCOME_HELD] = "held"};
 
 	if (r->task != NULL && r->task->state == TASK_ACTIVE)
 		return "active";

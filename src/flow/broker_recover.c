@@ -78,8 +78,12 @@ int broker_recover(
 	switch (type) {
 	case BROKER_MESSAGE: return recover_message(b, meta, body);
 	case BROKER_RESULT:
-	case BROKER_DEFERRED: return apply_change(b, meta);
+	case BROKER_DEFERRED:
+	case BROKER_PAST_DOT:
+	case BROKER_HELD:
+	case BROKER_RELEASED: return apply_change(b, meta);
 	case BROKER_PART: return 0; /* dead unless a message names it */
+	case BROKER_RECORDS: break;
 	}
 	return GW_EFORMAT;
 }

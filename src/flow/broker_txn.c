@@ -179,8 +179,8 @@ static void refuse_commit(struct broker *b, unsigned receiver, uint64_t number, 
 /* What a receiver may not claim: pieces of the log, other messages' ends, an id twice. */
 static bool commit_allowed(const struct broker *b, const struct envelope *e, struct span head)
 {
-	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->head_length != head.n ||
-	    head.n == 0)
+	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->state.n > 0 ||
+	    e->head_length != head.n || head.n == 0)
 		return false;
 	return map_get(&b->ids, msgid_span(&e->id)) == NULL;
 }

@@ -25,12 +25,15 @@ enum outcome {
 	OUTCOME_FAILED,    /* permanent */
 	OUTCOME_EXPIRED,   /* temporary for too long */
 	OUTCOME_DROPPED,   /* made to vanish by a rule or an operator */
-	OUTCOME_MAX = OUTCOME_DROPPED,
+	OUTCOME_MAYBE,     /* the content was sent and no reply came: nobody knows */
+	OUTCOME_HELD,      /* set aside: not tried again until it is released */
+	OUTCOME_MAX = OUTCOME_HELD,
 };
 
 static inline bool outcome_final(enum outcome o)
 {
-	return o != OUTCOME_NONE && o != OUTCOME_DEFERRED;
+	return o == OUTCOME_DELIVERED || o == OUTCOME_FAILED || o == OUTCOME_EXPIRED ||
+	       o == OUTCOME_DROPPED;
 }
 
 struct change_rcpt {

@@ -33,6 +33,7 @@ enum tag {
 	TAG_HEAD_LENGTH = 25,
 	TAG_PART = 26, /* repeated */
 	TAG_ENDS = 27,
+	TAG_STATE = 28,
 	TAG_END = 64, /* the seen ones fit a 64-bit set */
 };
 
@@ -71,6 +72,7 @@ static const struct row rows[] = {
     {TAG_LISTENER, KIND_SPAN, AT(listener), 0},
     {TAG_HEAD_LENGTH, KIND_U32, AT(head_length), 0},
     {TAG_ENDS, KIND_SPAN, AT(ends), 0},
+    {TAG_STATE, KIND_SPAN, AT(state), 0},
 };
 #undef AT
 

@@ -68,8 +68,10 @@ struct envelope {
 	uint32_t head_length; /* octets of the content up to and including the empty line */
 	const struct part *part;
 	size_t n_part;
-	struct span ends; /* an encoded struct change: recipients of another message that end with
-			     this one */
+	struct span ends;  /* an encoded struct change: recipients of another message that end with
+			      this one */
+	struct span state; /* of a copy: an encoded struct change, what became of every recipient so
+			      far. Marks the record as a copy (docs/spool.md, copying forward) */
 };
 
 /* Appends the stored form; a value that may not be, or the buffer's ceiling: buf_failed(). */

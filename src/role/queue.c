@@ -19,10 +19,13 @@ enum {
 	MEMORY_MAX = 64 << 20,
 };
 
-static const enum record_type record_types[] = {[BROKER_MESSAGE] = REC_MESSAGE,
+static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
     [BROKER_RESULT] = REC_RESULT,
-    [BROKER_DEFERRED] = REC_DEFERRED};
+    [BROKER_DEFERRED] = REC_DEFERRED,
+    [BROKER_PAST_DOT] = REC_PAST_DOT,
+    [BROKER_HELD] = REC_HELD,
+    [BROKER_RELEASED] = REC_RELEASED};
 
 static void random_bytes(void *to, size_t n)
 {
@@ -315,15 +318,13 @@ static void house(void *arg)
 static void give_record(struct queue *q, const struct store_record *r, uint64_t *strange)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
-	enum broker_record type;
+	int type = 0;
 
-	switch (r->type) {
-	case REC_MESSAGE: type = BROKER_MESSAGE; break;
-	case REC_RESULT: type = BROKER_RESULT; break;
-	case REC_DEFERRED: type = BROKER_DEFERRED; break;
-	default: return;
-	}
-	if (broker_recover(q->broker, type, r->meta, &at) < 0)
+	while (type < BROKER_RECORDS && record_types[type] != r->type)
+		type++;
+	if (type == BROKER_RECORDS || type == BROKER_PART)
+		return;
+	if (broker_recover(q->broker, (enum broker_record)type, r->meta, &at) < 0)
 		++*strange;
 }
 

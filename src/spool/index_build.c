@@ -85,9 +85,12 @@ static int read_segment(struct builder *b)
 	return buf_failed(&b->metas) ? GW_EFULL : 0;
 }
 
+/* A copy stays, with its changes: the original may still be in the log without them. */
 static bool is_finished(const struct builder *b, const struct msgid *id)
 {
-	return ledger_finished(ledger_find(&b->ledger, id));
+	const struct ledger_message *m = ledger_find(&b->ledger, id);
+
+	return ledger_finished(m) && !m->copied;
 }
 
 static void put_entry(struct builder *b, struct buf *out, const struct note *n, struct span meta)
@@ -129,7 +132,7 @@ static void put_note(struct builder *b, struct buf *out, const struct note *n)
 	const struct ledger_entry *e = &n->entry;
 	bool ended = e->ends && is_finished(b, &e->about);
 
-	if (e->kind == LEDGER_MESSAGE && ledger_finished(e->message)) {
+	if (e->kind == LEDGER_MESSAGE && is_finished(b, &e->message->id)) {
 		if (e->ends && !ended)
 			put_ends(b, out, n);
 		return;
@@ -154,7 +157,7 @@ static int64_t newest(const struct builder *b)
 /* Reports of our own have their id for a nonce: nobody asks for it. */
 static bool may_be_asked(const struct builder *b, const struct ledger_message *m)
 {
-	return ledger_finished(m) && !msgid_eq(&m->nonce, &m->id) &&
+	return ledger_finished(m) && !m->copied && !msgid_eq(&m->nonce, &m->id) &&
 	       !msgid_eq(&m->nonce, &(struct msgid){{0}}) &&
 	       index_recent(m->accepted, b->head.newest);
 }

@@ -73,6 +73,17 @@ static bool apply_change(struct ledger *l, struct span in, struct ledger_entry *
 	return true;
 }
 
+static void keep_parts(struct ledger_message *m, const struct envelope *e)
+{
+	free(m->part);
+	m->part = NULL;
+	m->n_part = e->n_part;
+	if (e->n_part == 0)
+		return;
+	m->part = gw_calloc(e->n_part, sizeof(*m->part));
+	memcpy(m->part, e->part, e->n_part * sizeof(*m->part));
+}
+
 static void keep_message(struct ledger *l, struct ledger_message *m)
 {
 	if (l->n == l->cap) {
@@ -94,12 +105,24 @@ static struct ledger_message *message_new(const struct envelope *e, const struct
 	m->body_at = r->body_at;
 	m->n_rcpt = m->n_open = e->n_rcpt;
 	m->rcpt = gw_calloc(e->n_rcpt, sizeof(*m->rcpt));
-	if (e->n_part > 0) {
-		m->part = gw_calloc(e->n_part, sizeof(*m->part));
-		memcpy(m->part, e->part, e->n_part * sizeof(*m->part));
-		m->n_part = e->n_part;
-	}
+	keep_parts(m, e);
 	return m;
+}
+
+/* The newer copy counts: the older one may be gone from one moment to the next. */
+static void move_message(struct ledger *l, struct ledger_message *m, const struct envelope *e,
+    const struct store_record *r)
+{
+	struct ledger_entry state = {.ends_at = r->meta_at};
+
+	m->copied = true;
+	m->meta_at = r->meta_at;
+	m->body_at = r->body_at;
+	if (m->rcpt)
+		keep_parts(m, e);
+	state.ends_at.offset += (uint64_t)(e->state.p - r->meta.p);
+	state.ends_at.length = (uint32_t)e->state.n;
+	(void)!apply_change(l, e->state, &state);
 }
 
 static void add_message(struct ledger *l, const struct store_record *r, struct ledger_entry *out)
@@ -115,6 +138,8 @@ static void add_message(struct ledger *l, const struct store_record *r, struct l
 		out->message = message_new(&e, r);
 		keep_message(l, out->message);
 	}
+	if (e.state.n > 0)
+		move_message(l, out->message, &e, r);
 	if (e.ends.n == 0)
 		return;
 	out->change = e.ends;
@@ -145,7 +170,10 @@ void ledger_add(struct ledger *l, const struct store_record *r, struct ledger_en
 	switch (r->type) {
 	case REC_MESSAGE: add_message(l, r, out); break;
 	case REC_RESULT:
-	case REC_DEFERRED: add_change(l, r, out); break;
+	case REC_DEFERRED:
+	case REC_PAST_DOT:
+	case REC_HELD:
+	case REC_RELEASED: add_change(l, r, out); break;
 	default: out->kind = LEDGER_OTHER; break;
 	}
 }

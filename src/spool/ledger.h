@@ -1,6 +1,7 @@
 /*
  * What became of the messages in a run of records, by the rules of the queue's
- * own recovery: the first MESSAGE of an id counts, a change counts for messages
+ * own recovery: the first MESSAGE of an id counts, a copy of it moves it (with the state it
+ * brings), a change counts for messages
  * that stand before it in the log, and a finished recipient is never undone
  * (change_wins). The index of a segment is made with it, and the tools read a
  * whole log with it.
@@ -30,6 +31,7 @@ struct ledger_message {
 	struct ledger_rcpt *rcpt; /* NULL when all are finished and `keep_finished` is not set */
 	struct part *part;        /* pieces of the content in other records; likewise */
 	size_t n_part;
+	bool copied;      /* a copy was met: the original may be in the log, too */
 	bool content_bad; /* the tools': the body is damaged */
 };
 

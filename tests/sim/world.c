@@ -23,10 +23,13 @@ enum {
 const char *const sabotage_names[SABOTAGES] = {
     "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire"};
 
-static const enum record_type types[] = {[BROKER_MESSAGE] = REC_MESSAGE,
+static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
     [BROKER_RESULT] = REC_RESULT,
-    [BROKER_DEFERRED] = REC_DEFERRED};
+    [BROKER_DEFERRED] = REC_DEFERRED,
+    [BROKER_PAST_DOT] = REC_PAST_DOT,
+    [BROKER_HELD] = REC_HELD,
+    [BROKER_RELEASED] = REC_RELEASED};
 
 static uint64_t keys;
 
@@ -220,10 +223,13 @@ void world_run(struct world *w)
 
 static enum broker_record broker_type(enum record_type type)
 {
-	return type == REC_MESSAGE  ? BROKER_MESSAGE
-	       : type == REC_PART   ? BROKER_PART
-	       : type == REC_RESULT ? BROKER_RESULT
-				    : BROKER_DEFERRED;
+	int t = 0;
+
+	while (t < BROKER_RECORDS && types[t] != type)
+		t++;
+	if (t == BROKER_RECORDS)
+		sim_fail("a record of type %d, which the broker never writes", type);
+	return (enum broker_record)t;
 }
 
 static void look_at_store(struct world *w)
