@@ -276,7 +276,7 @@ static void remember_said(struct site *s, const struct change_rcpt *c)
 	    c->esc[2], text);
 }
 
-static void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
+void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
 {
 	enum broker_record record = BROKER_DEFERRED;
 	struct append *a;

@@ -24,13 +24,15 @@ struct site *site_get(struct broker *b, const struct routed *r)
 	s->shape = r->shape;
 	TAILQ_INIT(&s->ready);
 	TAILQ_INIT(&s->conns);
+	TAILQ_INIT(&s->crowd);
 	map_put(&b->sites, span_str(s->key), s);
 	return s;
 }
 
 void site_release(struct broker *b, struct site *s)
 {
-	if (s->n_ready + s->n_waiting + s->n_active + s->n_conns > 0 || s->rest_until > 0)
+	if (s->n_ready + s->n_waiting + s->n_active + s->n_conns + s->n_parked > 0 ||
+	    s->rest_until > 0 || s->is_hungry)
 		return;
 	map_del(&b->sites, span_str(s->key));
 	s->magic = 0;
@@ -60,8 +62,10 @@ static void task_leave(struct broker *b, struct task *t)
 {
 	--*state_count(t->site, t->state);
 	heap_del(&b->due, &t->node);
-	if (t->state == TASK_READY)
+	if (t->state == TASK_READY) {
 		TAILQ_REMOVE(&t->site->ready, t, link);
+		site_hungry(b, t->site);
+	}
 	if (t->state == TASK_ACTIVE)
 		b->n_active--;
 }
@@ -177,7 +181,7 @@ void queued_file(struct broker *b, struct queued *m, int64_t now)
 	struct task *old_last = TAILQ_LAST(&m->task_list, task_list_head), *t, *next;
 
 	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (!outcome_final(m->rcpt[i].outcome) && m->rcpt[i].task == NULL)
+		if (queued_fileable(&m->rcpt[i]) && m->rcpt[i].task == NULL)
 			file_one(b, m, &m->rcpt[i], old_last, now);
 	}
 	m->appends++; /* the message stays while its tasks start, whatever becomes of them */
