@@ -28,6 +28,18 @@ void arena_reset(struct arena *a)
 	*a = (struct arena){.max = a->max};
 }
 
+void arena_clear(struct arena *a)
+{
+	struct arena_chunk *c = a->chunks;
+
+	if (c == NULL || c->next != NULL || c->size > CHUNK || a->overflow) {
+		arena_reset(a);
+		return;
+	}
+	memset(c->mem, 0, c->used);
+	c->used = a->used = 0;
+}
+
 static struct arena_chunk *add_chunk(struct arena *a, size_t n)
 {
 	size_t size =

@@ -21,6 +21,9 @@ void arena_init(struct arena *a, size_t max);
 /* Gives everything back; the arena can be used again. */
 void arena_reset(struct arena *a);
 
+/* The same, but keeps memory for the next few small things: for what is filled again at once. */
+void arena_clear(struct arena *a);
+
 /* Zeroed, aligned for any type; NULL beyond the ceiling. */
 void *arena_alloc(struct arena *a, size_t n) gw_checked;
 /* A copy of the bytes, followed by a NUL that is not counted. On overflow: an empty span. */

@@ -1,58 +1,5 @@
 #include "base/cursor.h"
 
-struct span get_bytes(struct cursor *c, size_t n)
-{
-	struct span s;
-
-	if (c->bad || n > c->rest.n) {
-		cursor_fail(c);
-		return SPAN_NONE;
-	}
-	s = span_first(c->rest, n);
-	c->rest = span_skip(c->rest, n);
-	return s;
-}
-
-static uint64_t get_le(struct cursor *c, size_t n)
-{
-	struct span s = get_bytes(c, n);
-	uint64_t v = 0;
-
-	for (size_t i = s.n; i > 0; i--)
-		v = v << 8 | s.p[i - 1];
-	return v;
-}
-
-uint8_t get_u8(struct cursor *c)
-{
-	return (uint8_t)get_le(c, 1);
-}
-
-uint16_t get_u16(struct cursor *c)
-{
-	return (uint16_t)get_le(c, 2);
-}
-
-uint32_t get_u32(struct cursor *c)
-{
-	return (uint32_t)get_le(c, 4);
-}
-
-uint64_t get_u64(struct cursor *c)
-{
-	return get_le(c, 8);
-}
-
-struct span get_span16(struct cursor *c)
-{
-	return get_bytes(c, get_u16(c));
-}
-
-struct span get_span32(struct cursor *c)
-{
-	return get_bytes(c, get_u32(c));
-}
-
 static void put_le(struct buf *b, uint64_t v, size_t n)
 {
 	uint8_t bytes[8];

@@ -36,15 +36,60 @@ static inline void cursor_fail(struct cursor *c)
 	c->rest.n = 0;
 }
 
-uint8_t get_u8(struct cursor *c);
-uint16_t get_u16(struct cursor *c);
-uint32_t get_u32(struct cursor *c);
-uint64_t get_u64(struct cursor *c);
-/* Exactly n bytes, borrowed from the input. */
-struct span get_bytes(struct cursor *c, size_t n);
+/* Exactly n bytes, borrowed from the input. Here, since a start reads millions of fields. */
+static inline struct span get_bytes(struct cursor *c, size_t n)
+{
+	struct span s;
+
+	if (c->bad || n > c->rest.n) {
+		cursor_fail(c);
+		return SPAN_NONE;
+	}
+	s = span_first(c->rest, n);
+	c->rest = span_skip(c->rest, n);
+	return s;
+}
+
+static inline uint64_t get_le(struct cursor *c, size_t n)
+{
+	struct span s = get_bytes(c, n);
+	uint64_t v = 0;
+
+	for (size_t i = s.n; i > 0; i--)
+		v = v << 8 | s.p[i - 1];
+	return v;
+}
+
+static inline uint8_t get_u8(struct cursor *c)
+{
+	return (uint8_t)get_le(c, 1);
+}
+
+static inline uint16_t get_u16(struct cursor *c)
+{
+	return (uint16_t)get_le(c, 2);
+}
+
+static inline uint32_t get_u32(struct cursor *c)
+{
+	return (uint32_t)get_le(c, 4);
+}
+
+static inline uint64_t get_u64(struct cursor *c)
+{
+	return get_le(c, 8);
+}
+
 /* A span behind a 16- or 32-bit length, borrowed from the input. */
-struct span get_span16(struct cursor *c);
-struct span get_span32(struct cursor *c);
+static inline struct span get_span16(struct cursor *c)
+{
+	return get_bytes(c, get_u16(c));
+}
+
+static inline struct span get_span32(struct cursor *c)
+{
+	return get_bytes(c, get_u32(c));
+}
 
 void put_u8(struct buf *b, uint8_t v);
 void put_u16(struct buf *b, uint16_t v);

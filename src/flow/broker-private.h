@@ -185,12 +185,14 @@ struct asked {
 };
 
 /* COMMITs that were in the log, to be asked for: sorted when recovery is over. */
+struct nonce {
+	struct msgid id;
+	int64_t accepted;
+};
 struct nonces {
-	struct nonce {
-		struct msgid id;
-		int64_t accepted;
-	} * v;
+	struct nonce *v;
 	size_t n, cap;
+	bool sorted;
 };
 
 /* Copying forward: which segment is being emptied, and where the search for its messages is. */
@@ -277,7 +279,7 @@ void append_free(struct broker *b, struct append **a);
 void effect_forget_all(struct broker *b);
 void nonces_forget(struct broker *b);
 /* broker_recover.c: was a COMMIT with this nonce in the log? */
-bool nonce_known(const struct broker *b, const struct msgid *nonce);
+bool nonce_known(struct broker *b, const struct msgid *nonce);
 
 /* broker_message.c */
 /* A message from an envelope that decoded; its memory is its own. Not yet in the map. */

@@ -159,7 +159,7 @@ static void note_said(struct broker *b, struct append *a, const struct record_pl
 {
 	struct change c;
 
-	arena_reset(&b->scratch);
+	arena_clear(&b->scratch);
 	if (a->kind != APPEND_CHANGE || a->about->n_open == 0 ||
 	    change_decode(&c, buf_view(&a->meta), &b->scratch) != 0)
 		return;

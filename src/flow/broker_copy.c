@@ -137,7 +137,7 @@ static void encode_copy(struct broker *b, const struct copy *c, struct span stat
 {
 	struct envelope e;
 
-	arena_reset(&b->reading);
+	arena_clear(&b->reading);
 	gw_assert(envelope_decode(&e, buf_view(&c->meta), &b->reading) == 0);
 	e.part = c->made;
 	e.state = state;

@@ -232,7 +232,7 @@ static int read_back(
 		return err;
 	if (type != BROKER_MESSAGE)
 		return GW_ECORRUPT;
-	arena_reset(&b->reading);
+	arena_clear(&b->reading);
 	if (envelope_decode(e, meta, &b->reading) != 0 || !msgid_eq(&e->id, &p->id) ||
 	    e->n_rcpt != p->n_rcpt || e->head_length > body->length)
 		return GW_ECORRUPT;
@@ -331,7 +331,7 @@ static int read_change(struct broker *b, const struct record_place *at, struct c
 	struct part body;
 	int err = b->log.record(b->log.arg, at, &type, &meta, &body);
 
-	arena_reset(&b->reading);
+	arena_clear(&b->reading);
 	if (err == 0 && type == BROKER_MESSAGE) {
 		err = envelope_decode(&e, meta, &b->reading);
 		meta = e.state.n > 0 ? e.state : e.ends;

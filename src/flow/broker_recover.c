@@ -40,17 +40,17 @@ static int compare(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct msgid));
 }
 
-static void nonces_settle(struct broker *b, int64_t now)
+/* Sorted when the first one asks. */
+bool nonce_known(struct broker *b, const struct msgid *nonce)
 {
-	if (b->nonces.n > 0)
-		qsort(b->nonces.v, b->nonces.n, sizeof(*b->nonces.v), compare);
-	b->forget_nonces_at = now + NONCES_KEPT;
-}
+	struct nonces *l = &b->nonces;
 
-bool nonce_known(const struct broker *b, const struct msgid *nonce)
-{
-	return b->nonces.n > 0 &&
-	       bsearch(nonce, b->nonces.v, b->nonces.n, sizeof(*b->nonces.v), compare) != NULL;
+	if (l->n == 0)
+		return false;
+	if (!l->sorted)
+		qsort(l->v, l->n, sizeof(*l->v), compare);
+	l->sorted = true;
+	return bsearch(nonce, l->v, l->n, sizeof(*l->v), compare) != NULL;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ int broker_recover(struct broker *b, enum broker_record type, struct span meta,
     const struct record_place *at, const struct part *body)
 {
 	gw_assert(b->recovering);
-	arena_reset(&b->scratch);
+	arena_clear(&b->scratch);
 	switch (type) {
 	case BROKER_MESSAGE: return recover_message(b, meta, at, body);
 	case BROKER_RESULT:
@@ -225,7 +225,7 @@ void broker_recovered(struct broker *b, int64_t now)
 	b->recovering = false;
 	b->now = now;
 	b->resumed = sched_silent(b->latest, now) ? now : 0;
-	nonces_settle(b, now);
+	b->forget_nonces_at = now + NONCES_KEPT;
 	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
 		settle(b, p, now);
 	b->frozen = true;

@@ -1,25 +1,35 @@
 /* Sites with their connections, and tasks: who may be delivered where, and when. */
 #include "flow/broker-private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { WORKER_CONNS_MAX = 4000 }; /* below what a channel may have outstanding (JOB) */
 
 /* ---- sites ----------------------------------------------------------------------------- */
 
+/* "group|where": by hand, since each recipient passes here. */
+static void site_key(const struct routed *r, char *to, size_t size)
+{
+	size_t a = strlen(r->shape->name), n = strlen(r->site);
+
+	gw_assert(a + 1 + n < size);
+	memcpy(to, r->shape->name, a);
+	to[a] = '|';
+	memcpy(to + a + 1, r->site, n + 1);
+}
+
 struct site *site_get(struct broker *b, const struct routed *r)
 {
 	char key[SITE_KEY_MAX + 64];
 	struct site *s;
 
-	snprintf(key, sizeof(key), "%s|%s", r->shape->name, r->site);
+	site_key(r, key, sizeof(key));
 	s = map_get(&b->sites, span_str(key));
 	if (s != NULL)
 		return s;
 	s = gw_calloc(1, sizeof(*s));
 	s->magic = SITE_MAGIC;
-	memcpy(s->key, key, sizeof(key));
+	memcpy(s->key, key, strlen(key) + 1);
 	s->target = r->target;
 	s->shape = r->shape;
 	TAILQ_INIT(&s->ready);

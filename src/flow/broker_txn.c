@@ -221,7 +221,7 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 		txn_free(b, t);
 		return;
 	}
-	arena_reset(&b->scratch);
+	arena_clear(&b->scratch);
 	gw_assert(envelope_decode(&e, buf_view(&a->meta), &b->scratch) == 0);
 	e.part = t->part;
 	e.n_part = t->n_part;
@@ -258,7 +258,7 @@ int broker_commit(struct broker *b, unsigned receiver, uint64_t number, struct s
 	struct append *a;
 	bool trusted;
 
-	arena_reset(&b->scratch);
+	arena_clear(&b->scratch);
 	if (envelope_decode(&e, envelope, &b->scratch) < 0 || !commit_allowed(b, &e, head))
 		return GW_EFORMAT;
 	if (t != NULL && t->committing)

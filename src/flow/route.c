@@ -13,29 +13,61 @@ static struct span domain_of(struct span addr)
 	return SPAN_NONE;
 }
 
-static void describe_endpoint(const struct endpoint *e, char *to, size_t size)
+/* Text put together by hand, since each recipient passes here; cut where there is no room. */
+struct text {
+	char *to, *end;
+};
+
+static void add(struct text *t, const char *s)
 {
-	if (e->unix_path != NULL)
-		snprintf(to, size, "unix:%s", e->unix_path);
-	else
-		snprintf(to, size, strchr(e->host, ':') ? "[%s]:%u" : "%s:%u", e->host, e->port);
+	size_t n = strlen(s), room = (size_t)(t->end - t->to) - 1;
+
+	n = n < room ? n : room;
+	memcpy(t->to, s, n);
+	t->to += n;
+	*t->to = '\0';
+}
+
+static void add_port(struct text *t, unsigned port)
+{
+	char digits[12], *at = digits + sizeof(digits) - 1;
+
+	*at = '\0';
+	do {
+		*--at = (char)('0' + port % 10);
+	} while ((port /= 10) > 0);
+	add(t, ":");
+	add(t, at);
+}
+
+static void add_endpoint(struct text *t, const struct endpoint *e)
+{
+	bool v6 = e->unix_path == NULL && strchr(e->host, ':') != NULL;
+
+	if (e->unix_path != NULL) {
+		add(t, "unix:");
+		add(t, e->unix_path);
+		return;
+	}
+	add(t, v6 ? "[" : "");
+	add(t, e->host);
+	add(t, v6 ? "]" : "");
+	add_port(t, e->port);
 }
 
 static void name_site(struct routed *out)
 {
-	char where[SITE_KEY_MAX - 64] = "";
-	static const char *const kinds[] = {[TARGET_MAILDIR] = "maildir",
-	    [TARGET_LMTP] = "lmtp",
-	    [TARGET_RELAY] = "relay",
-	    [TARGET_REJECT] = "reject"};
+	static const char *const kinds[] = {[TARGET_MAILDIR] = "maildir ",
+	    [TARGET_LMTP] = "lmtp ",
+	    [TARGET_RELAY] = "relay ",
+	    [TARGET_REJECT] = "reject "};
+	struct text t = {out->site, out->site + sizeof(out->site)};
 
+	add(&t, kinds[out->target.kind]);
 	if (out->target.kind == TARGET_LMTP || out->target.kind == TARGET_RELAY)
-		describe_endpoint(&out->target.at, where, sizeof(where));
-	else if (out->target.kind == TARGET_MAILDIR)
-		snprintf(where, sizeof(where), "%s", out->target.path);
+		add_endpoint(&t, &out->target.at);
 	else
-		snprintf(where, sizeof(where), "%s", out->target.reply);
-	snprintf(out->site, sizeof(out->site), "%s %s", kinds[out->target.kind], where);
+		add(&t, out->target.kind == TARGET_MAILDIR ? out->target.path : out->target.reply);
 }
 
 static void take(struct routed *out, const struct target *t, struct place place)

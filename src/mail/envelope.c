@@ -37,42 +37,51 @@ enum tag {
 	TAG_END = 64, /* the seen ones fit a 64-bit set */
 };
 
-enum kind { KIND_SPAN, KIND_TEXT, KIND_ID, KIND_I64, KIND_U32, KIND_U8, KIND_BOOL, KIND_ENUM };
+enum kind {
+	KIND_NONE,
+	KIND_SPAN,
+	KIND_TEXT,
+	KIND_ID,
+	KIND_I64,
+	KIND_U32,
+	KIND_U8,
+	KIND_BOOL,
+	KIND_ENUM
+};
 
-/* The fields that are one value each. KIND_TEXT goes out in commands: no control octets. */
+/* The fields that are one value each, by tag. KIND_TEXT goes out in commands: no control octets. */
 struct row {
-	enum tag tag;
 	enum kind kind;
 	size_t at;
 	unsigned max; /* KIND_ENUM */
 };
 
 #define AT(field) offsetof(struct envelope, field)
-static const struct row rows[] = {
-    {TAG_ID, KIND_ID, AT(id), 0},
-    {TAG_NONCE, KIND_ID, AT(nonce), 0},
-    {TAG_ACCEPTED, KIND_I64, AT(accepted), 0},
-    {TAG_FROM, KIND_TEXT, AT(from), 0},
-    {TAG_TENANT, KIND_SPAN, AT(tenant), 0},
-    {TAG_ACCOUNT, KIND_SPAN, AT(account), 0},
-    {TAG_TICKET, KIND_SPAN, AT(ticket), 0},
-    {TAG_PRIORITY, KIND_U8, AT(priority), 0},
-    {TAG_VMTA, KIND_SPAN, AT(vmta), 0},
-    {TAG_SITE, KIND_SPAN, AT(site), 0},
-    {TAG_IDEMPOTENCY_KEY, KIND_SPAN, AT(idempotency_key), 0},
-    {TAG_ENVID, KIND_TEXT, AT(envid), 0},
-    {TAG_RET, KIND_ENUM, AT(ret), RET_HDRS},
-    {TAG_BODY_TYPE, KIND_ENUM, AT(body_type), BODY_BINARYMIME},
-    {TAG_SMTPUTF8, KIND_BOOL, AT(smtputf8), 0},
-    {TAG_REQUIRE_TLS, KIND_BOOL, AT(require_tls), 0},
-    {TAG_AT_MOST_ONCE, KIND_BOOL, AT(at_most_once), 0},
-    {TAG_ORIGIN, KIND_ENUM, AT(origin), ORIGIN_SYSTEM},
-    {TAG_CLIENT_IP, KIND_SPAN, AT(client_ip), 0},
-    {TAG_CLIENT_HELO, KIND_SPAN, AT(client_helo), 0},
-    {TAG_LISTENER, KIND_SPAN, AT(listener), 0},
-    {TAG_HEAD_LENGTH, KIND_U32, AT(head_length), 0},
-    {TAG_ENDS, KIND_SPAN, AT(ends), 0},
-    {TAG_STATE, KIND_SPAN, AT(state), 0},
+static const struct row rows[TAG_END] = {
+    [TAG_ID] = {KIND_ID, AT(id), 0},
+    [TAG_NONCE] = {KIND_ID, AT(nonce), 0},
+    [TAG_ACCEPTED] = {KIND_I64, AT(accepted), 0},
+    [TAG_FROM] = {KIND_TEXT, AT(from), 0},
+    [TAG_TENANT] = {KIND_SPAN, AT(tenant), 0},
+    [TAG_ACCOUNT] = {KIND_SPAN, AT(account), 0},
+    [TAG_TICKET] = {KIND_SPAN, AT(ticket), 0},
+    [TAG_PRIORITY] = {KIND_U8, AT(priority), 0},
+    [TAG_VMTA] = {KIND_SPAN, AT(vmta), 0},
+    [TAG_SITE] = {KIND_SPAN, AT(site), 0},
+    [TAG_IDEMPOTENCY_KEY] = {KIND_SPAN, AT(idempotency_key), 0},
+    [TAG_ENVID] = {KIND_TEXT, AT(envid), 0},
+    [TAG_RET] = {KIND_ENUM, AT(ret), RET_HDRS},
+    [TAG_BODY_TYPE] = {KIND_ENUM, AT(body_type), BODY_BINARYMIME},
+    [TAG_SMTPUTF8] = {KIND_BOOL, AT(smtputf8), 0},
+    [TAG_REQUIRE_TLS] = {KIND_BOOL, AT(require_tls), 0},
+    [TAG_AT_MOST_ONCE] = {KIND_BOOL, AT(at_most_once), 0},
+    [TAG_ORIGIN] = {KIND_ENUM, AT(origin), ORIGIN_SYSTEM},
+    [TAG_CLIENT_IP] = {KIND_SPAN, AT(client_ip), 0},
+    [TAG_CLIENT_HELO] = {KIND_SPAN, AT(client_helo), 0},
+    [TAG_LISTENER] = {KIND_SPAN, AT(listener), 0},
+    [TAG_HEAD_LENGTH] = {KIND_U32, AT(head_length), 0},
+    [TAG_ENDS] = {KIND_SPAN, AT(ends), 0},
+    [TAG_STATE] = {KIND_SPAN, AT(state), 0},
 };
 #undef AT
 
@@ -137,25 +146,28 @@ static bool id_is_zero(const struct msgid *id)
 	return msgid_eq(id, &(struct msgid){0});
 }
 
-static void encode_row(const struct row *row, const void *field, struct buf *out)
+static void encode_row(enum tag tag, const void *field, struct buf *out)
 {
+	const struct row *row = &rows[tag];
+
 	if (!row_sane(row, field))
 		out->failed = true;
 	switch (row->kind) {
+	case KIND_NONE: break;
 	case KIND_SPAN:
 	case KIND_TEXT:
 		if (((const struct span *)field)->n > 0)
-			put_field(out, row->tag, *(const struct span *)field);
+			put_field(out, tag, *(const struct span *)field);
 		break;
 	case KIND_ID:
 		if (!id_is_zero(field))
-			put_field(out, row->tag, msgid_span(field));
+			put_field(out, tag, msgid_span(field));
 		break;
-	case KIND_I64: put_number(out, row->tag, (uint64_t) * (const int64_t *)field, 8); break;
-	case KIND_U32: put_number(out, row->tag, *(const uint32_t *)field, 4); break;
-	case KIND_U8: put_number(out, row->tag, *(const uint8_t *)field, 1); break;
-	case KIND_BOOL: put_number(out, row->tag, *(const bool *)field, 1); break;
-	case KIND_ENUM: put_number(out, row->tag, *(const unsigned *)field, 1); break;
+	case KIND_I64: put_number(out, tag, (uint64_t) * (const int64_t *)field, 8); break;
+	case KIND_U32: put_number(out, tag, *(const uint32_t *)field, 4); break;
+	case KIND_U8: put_number(out, tag, *(const uint8_t *)field, 1); break;
+	case KIND_BOOL: put_number(out, tag, *(const bool *)field, 1); break;
+	case KIND_ENUM: put_number(out, tag, *(const unsigned *)field, 1); break;
 	}
 }
 
@@ -202,8 +214,8 @@ void envelope_encode(const struct envelope *e, struct buf *out)
 	if (!counts_sane(e))
 		out->failed = true;
 	put_u8(out, VERSION);
-	for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++)
-		encode_row(&rows[i], (const uint8_t *)e + rows[i].at, out);
+	for (int tag = 0; tag < TAG_END; tag++)
+		encode_row((enum tag)tag, (const uint8_t *)e + rows[tag].at, out);
 	encode_facts(&e->facts, out);
 	for (size_t i = 0; i < e->n_rcpt && !buf_failed(out); i++)
 		encode_rcpt(&e->rcpt[i], out);
@@ -219,6 +231,7 @@ static bool decode_row(const struct row *row, void *field, struct cursor c)
 	uint8_t byte;
 
 	switch (row->kind) {
+	case KIND_NONE: return true; /* of a later version */
 	case KIND_SPAN:
 	case KIND_TEXT: *(struct span *)field = all; return row_sane(row, field);
 	case KIND_ID:
@@ -277,15 +290,14 @@ static bool decode_single(struct envelope *e, uint8_t tag, struct cursor field)
 {
 	if (tag == TAG_FACTS)
 		return decode_facts(&e->facts, field);
-	for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
-		if (rows[i].tag == tag)
-			return decode_row(&rows[i], (uint8_t *)e + rows[i].at, field);
-	}
-	return true;
+	if (tag >= TAG_END)
+		return true;
+	return decode_row(&rows[tag], (uint8_t *)e + rows[tag].at, field);
 }
 
-/* The arrays being filled; NULL in the first pass, which only counts. */
+/* The arrays being filled; NULL in the first pass, which counts them and reads all else. */
 struct arrays {
+	bool second;
 	struct rcpt *rcpt;
 	struct span *tag;
 	struct part *part;
@@ -304,7 +316,7 @@ static bool decode_field(
 		if (to->tag)
 			to->tag[at] = field.rest;
 		return true;
-	default: return decode_single(e, tag, field);
+	default: return to->second || decode_single(e, tag, field);
 	}
 }
 
@@ -334,6 +346,7 @@ static int decode_pass(struct envelope *e, const struct arrays *to, struct curso
 
 static int make_arrays(struct envelope *e, struct arrays *to, struct arena *a)
 {
+	to->second = true;
 	if (e->n_rcpt > 0)
 		e->rcpt = to->rcpt = arena_alloc(a, e->n_rcpt * sizeof(*to->rcpt));
 	if (e->n_tag > 0)
