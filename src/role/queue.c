@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "spool/disk_cut.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -18,6 +19,8 @@ enum {
 	    60000000, /* a receiver may ask so long what the queue before us made durable */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
 	MEMORY_MAX = 64 << 20,
+	TRIM_EVERY = 10000000,
+	TRIM_WORTH = 8 << 20, /* free octets in the heap */
 	READY_MAX = 4096,
 };
 
@@ -315,6 +318,19 @@ static bool compact(struct queue *q)
 	return more;
 }
 
+/* What a wave of mail took is given back when it is over, also from the middle of the heap. */
+static void give_memory_back(struct queue *q)
+{
+	struct mallinfo2 m;
+
+	if (loop_now(q->loop) < q->trim_at)
+		return;
+	q->trim_at = loop_now(q->loop) + TRIM_EVERY;
+	m = mallinfo2();
+	if (m.fordblks > TRIM_WORTH)
+		malloc_trim(0);
+}
+
 static void house(void *arg)
 {
 	struct queue *q = arg;
@@ -323,6 +339,7 @@ static void house(void *arg)
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
+	give_memory_back(q);
 	more = !q->low && !q->stopping && compact(q);
 	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
 }
