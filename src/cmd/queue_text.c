@@ -133,6 +133,18 @@ static void put_total(
 	buf_add_byte(out, '\n');
 }
 
+static void put_held(struct buf *out, const json_t *summary)
+{
+	int64_t n = answer_number(summary, "held");
+	char text[TERMINAL_SHORT];
+
+	if (n > 0)
+		buf_addf(out,
+		    "%s recipient%s held: sent, they ended a process twice (godwit queue list "
+		    "state:held)\n",
+		    terminal_count(n, text), n == 1 ? " is" : "s are");
+}
+
 void queue_table(const json_t *summary, size_t columns, struct buf *out)
 {
 	int64_t now = answer_time(summary, "now");
@@ -154,6 +166,7 @@ void queue_table(const json_t *summary, size_t columns, struct buf *out)
 		put_site(out, site[i], now, columns);
 	if (n > shown)
 		buf_addf(out, "... and %zu more destinations (--json shows all)\n", n - shown);
+	put_held(out, summary);
 	free(site);
 }
 
@@ -164,7 +177,7 @@ static bool is_open(const json_t *rcpt)
 	struct span state = answer_text(rcpt, "state");
 
 	return span_eq(state, SPAN("ready")) || span_eq(state, SPAN("active")) ||
-	       span_eq(state, SPAN("deferred"));
+	       span_eq(state, SPAN("deferred")) || span_eq(state, SPAN("held"));
 }
 
 size_t queue_open_recipients(const json_t *message)

@@ -69,8 +69,26 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 	put_count(out, q, "recipients", "recipient", "recipients");
 	if (answer_number(q, "messages") > 0 && answer_time(q, "oldest") >= 0)
 		buf_addf(out, ", oldest %s", terminal_age(now - answer_time(q, "oldest"), age));
+	if (answer_number(q, "held") > 0)
+		buf_addf(out, ", %lld HELD", (long long)answer_number(q, "held"));
 	buf_add_str(out,
 	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
+}
+
+static void put_denied(const json_t *s, int64_t now, struct buf *out)
+{
+	const json_t *list = json_object_get(s, "denied");
+	char age[TERMINAL_SHORT];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *x = json_array_get(list, i);
+
+		buf_add_str(out, "  denied    ");
+		terminal_text(out, answer_text(x, "ip"), 64);
+		buf_addf(out, " for %s: what it sent ended a process %lld times\n",
+		    terminal_age(answer_time(x, "until") - now, age),
+		    (long long)answer_number(x, "crashes"));
+	}
 }
 
 static void put_spool(const json_t *s, struct buf *out)
@@ -80,7 +98,10 @@ static void put_spool(const json_t *s, struct buf *out)
 	buf_add_str(out, "  spool     ");
 	terminal_text(out, answer_text(s, "directory"), 200);
 	buf_addf(out, "  %s free, ", terminal_size(answer_number(s, "free_bytes"), size));
-	put_count(out, s, "segments", "segment\n", "segments\n");
+	put_count(out, s, "segments", "segment", "segments");
+	if (answer_number(s, "aside") > 0)
+		buf_addf(out, ", %lld SET ASIDE", (long long)answer_number(s, "aside"));
+	buf_add_byte(out, '\n');
 }
 
 static void put_process(const json_t *p, int64_t now, struct buf *out)
@@ -110,6 +131,7 @@ void status_text(const json_t *s, struct buf *out)
 	put_out(json_object_get(s, "counters"), out);
 	put_queue(json_object_get(s, "queue"), now, out);
 	put_spool(json_object_get(s, "spool"), out);
+	put_denied(s, now, out);
 	buf_add_str(out, "\n");
 	for (size_t i = 0; i < json_array_size(processes); i++)
 		put_process(json_array_get(processes, i), now, out);

@@ -71,14 +71,15 @@ struct queued {
 	uint64_t octets;        /* it takes in the log */
 	bool copying;           /* a copy of it is on its way to the disk */
 	bool parts_held;        /* by its transaction, until its own record is durable */
-	uint8_t kills;
-	struct part body; /* the MESSAGE record's body: head and rest */
+	struct part body;       /* the MESSAGE record's body: head and rest */
 	struct part *part;
 	size_t n_part;
 	struct blob *content; /* head and rest in memory, or NULL */
 	struct queued_rcpt *rcpt;
 	size_t n_rcpt, n_open;
 	unsigned appends, tasks, jobs;
+	uint8_t kills; /* workers it ended (broker_blame.c) */
+	uint16_t lost; /* jobs whose workers died, until it is known who is to blame: stays awake */
 	TAILQ_HEAD(task_list_head, task) task_list;
 	uint8_t memory[]; /* addresses */
 };
@@ -111,7 +112,7 @@ struct site {
 	char key[SITE_KEY_MAX + 64];
 	struct target target;
 	const struct shape *shape;
-	TAILQ_HEAD(, task) ready;
+	TAILQ_HEAD(ready_list, task) ready;
 	TAILQ_HEAD(, conn) conns;
 	size_t n_ready, n_waiting, n_active, n_conns;
 	size_t n_parked;            /* recipients at rest */
@@ -120,6 +121,9 @@ struct site {
 	bool is_hungry;
 	unsigned failures; /* of the site itself, in a row */
 	int64_t rest_until;
+	bool
+	    suspected; /* a worker died on the way there and nothing arrived since: one at a time */
+	bool paused;   /* rests for that reason */
 	char said[160]; /* the last temporary or permanent reply */
 	size_t row;     /* while a summary is made */
 };
@@ -133,6 +137,7 @@ struct job {
 	uint64_t sent, credit;
 	bool finished; /* the result is in; waiting for its records to be durable */
 	bool adopted;  /* came by HOLDING: no content is to be sent */
+	bool poison;   /* its delivery crashed, and not for the first time: to be held */
 };
 
 struct txn {
@@ -182,6 +187,25 @@ struct asked {
 	unsigned asker;
 	uint64_t request;
 	size_t pending, dropped;
+	bool release; /* else they were dropped */
+};
+
+/* What is known of a death: of a worker's slot, the jobs it had and what master said; of sites, how
+ * many messages ended a worker on their way there since something arrived. */
+enum { BLAME_SITES_MAX = 64 };
+struct blame {
+	struct blame_worker {
+		struct lost_job **lost;
+		size_t n_lost, cap_lost;
+		bool is_said;
+		struct broker_crash said;
+	} worker[BROKER_WORKERS_MAX];
+	struct blame_site {
+		char key[SITE_KEY_MAX + 64];
+		int64_t when;
+		unsigned kills;
+	} site[BLAME_SITES_MAX];
+	size_t n_site;
 };
 
 /* COMMITs that were in the log, to be asked for: sorted when recovery is over. */
@@ -245,7 +269,7 @@ struct broker {
 	int64_t now; /* of the last call that brought the time along */
 	struct worker worker[BROKER_WORKERS_MAX];
 	bool recovering, frozen, intake, may_start, stopping;
-	size_t n_rcpt, n_active, n_conns;
+	size_t n_rcpt, n_active, n_conns, n_held;
 	TAILQ_HEAD(, append) appends; /* all that are not durable yet */
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
@@ -254,6 +278,8 @@ struct broker {
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch, reading;
 	int read_error; /* of the last message that could not be read back */
+	struct blame blame;
+	void (*hand)(const struct msgid *id);
 };
 
 enum {
@@ -392,6 +418,31 @@ void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outco
 void job_confirm(struct broker *b, struct job *j);
 /* The worker is gone or gave the job back: its recipients are due again. */
 void job_lost(struct broker *b, struct job *j, int64_t now);
+
+/* broker_worker.c: takes the named recipients out of the tasks they are in, into one task of their
+ * own, as far as no later job than this one has them. NULL: none is left. */
+struct task *task_carve(
+    struct broker *b, struct queued *m, uint64_t job, const uint32_t *rcpt, size_t n);
+
+/* broker_blame.c */
+/* A job is lost with its worker: until when its recipients wait for the verdict. */
+int64_t blame_lost(struct broker *b, const struct job *j, int64_t now);
+void blame_worker_up(struct broker *b, unsigned worker);
+void blame_worker_down(struct broker *b, unsigned worker, int64_t now);
+/* The result of a delivery that crashed too often. */
+void blame_settle(
+    struct broker *b, struct task *t, struct job *j, const struct change *c, int64_t now);
+/* A dialogue with it came to its end: it is not the site. */
+void blame_site_works(struct broker *b, struct site *s);
+void blame_site_wakes(struct site *s);
+/* A site under suspicion tries the newest first, and those that ended no worker: what stands at
+ * the front came together, and may be more of the same. */
+struct task *blame_next_task(const struct site *s);
+/* Releases what is held of the message; how many recipients. */
+size_t blame_release(struct broker *b, struct queued *m, struct asked *asked, int64_t now);
+/* Says what is worked on now: a crash is blamed on it. */
+void blame_hand(const struct broker *b, const struct msgid *id);
+void blame_fini(struct broker *b);
 
 /* broker_txn.c: an append of APPEND_PART was carried out. */
 void txn_part_done(struct broker *b, struct append *a, int status, const struct part *at);

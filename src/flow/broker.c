@@ -327,6 +327,7 @@ static void wake_sites(struct broker *b, int64_t now)
 
 		heap_del(&b->resting, n);
 		s->rest_until = 0;
+		blame_site_wakes(s);
 		site_pump(b, s, now);
 	}
 }
@@ -384,6 +385,7 @@ struct broker *broker_new(const struct broker_params *p)
 	b->next_number = p->first_number;
 	b->memory_max = p->memory_max;
 	b->ready_max = p->ready_max;
+	b->hand = p->hand;
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));
@@ -418,6 +420,7 @@ void broker_counts(const struct broker *b, struct broker_counts *out)
 	    .live = b->live,
 	    .copied = b->copied,
 	    .recipients = b->n_rcpt,
+	    .held = b->n_held,
 	    .active = b->n_active,
 	    .sites = map_len(&b->sites),
 	    .connections = b->n_conns,

@@ -63,6 +63,7 @@ struct broker_params {
 				  restarts (a time) */
 	size_t memory_max;     /* octets of content kept in memory for first attempts */
 	size_t ready_max;      /* messages of a site that wait in memory for their turn */
+	void (*hand)(const struct msgid *id); /* this message is worked on now; may be NULL */
 };
 
 struct broker *broker_new(const struct broker_params *p) gw_checked;
@@ -117,6 +118,21 @@ enum broker_worker_kind { WORKER_SENDER, WORKER_MDA };
 void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind);
 /* Its jobs are due again. */
 void broker_worker_down(struct broker *b, unsigned worker, int64_t now);
+/*
+ * Master's word on its death, once for each, before or after the end of its channel: the job it had
+ * in hand when it crashed, 0 if none or if it did not crash. What the worker did not have cannot be
+ * blamed.
+ */
+struct broker_crash {
+	uint64_t job;
+	struct msgid id;
+	int signal;
+	bool host; /* it was reading what the host said */
+};
+void broker_blamed(
+    struct broker *b, unsigned worker, const struct broker_crash *crash, int64_t now);
+/* The process that had this delivery alone crashed; its result follows. */
+void broker_delivery_crashed(struct broker *b, unsigned worker, uint64_t job);
 /* Its channel is full: no content and no new jobs for it until this is taken back. */
 void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now);
 /* A job it goes on with (after a restart of the queue); last: it has named them all. GW_EFORMAT: as
@@ -147,8 +163,12 @@ int broker_retry(
 int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
     struct buf *out, int64_t now);
 
+/* What is held is due again; answered like a drop. */
+int broker_release(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
+    struct buf *out, int64_t now);
+
 struct broker_counts {
-	size_t messages, recipients, active, waiting, ready, sites, connections;
+	size_t messages, recipients, held, active, waiting, ready, sites, connections;
 	size_t parked;   /* messages at rest, of which little is in memory */
 	size_t memory;   /* octets of content in memory */
 	uint64_t live;   /* octets of the log that living messages take */
@@ -178,7 +198,8 @@ enum broker_effect_type {
 	EFFECT_HOLD,    /* segment */
 	EFFECT_RELEASE,
 	EFFECT_READ_HEAD, /* read piece[0..octets) and call broker_head(token) */
-	EFFECT_ANSWER,    /* tell the asker: request, status 200, data is JSON */
+	EFFECT_ANSWER, /* tell the asker: request, status 200, octets were dropped (flag: released)
+			*/
 };
 
 struct broker_job_rcpt {

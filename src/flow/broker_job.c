@@ -197,7 +197,7 @@ static void log_outcome(
 	    [OUTCOME_EXPIRED] = EV_EXPIRED,
 	    [OUTCOME_DROPPED] = EV_DROPPED,
 	    [OUTCOME_MAYBE] = EV_DEFERRED,
-	    [OUTCOME_HELD] = EV_DEFERRED};
+	    [OUTCOME_HELD] = EV_HELD};
 	struct logline l;
 	char id[MSGID_TEXT + 1], esc[16];
 
@@ -284,6 +284,8 @@ void append_change(struct broker *b, struct queued *m, struct job *j, const stru
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (outcome_final(c->rcpt[i].outcome))
 			record = BROKER_RESULT;
+		else if (c->rcpt[i].outcome == OUTCOME_HELD && record == BROKER_DEFERRED)
+			record = BROKER_HELD;
 	}
 	a = append_new(b, APPEND_CHANGE, record, &m->id);
 	change_encode(c, &a->meta);
@@ -317,8 +319,8 @@ static void sort_one(struct broker *b, struct task *t, size_t index, const struc
 	count_outcome(m, c.outcome);
 	remember_said(t->site, &c);
 	queued_apply(b, m, &c);
-	m->rcpt[c.index].task = outcome_final(c.outcome) ? NULL : t;
-	if (outcome_final(c.outcome))
+	m->rcpt[c.index].task = outcome_open(c.outcome) ? t : NULL;
+	if (!outcome_open(c.outcome))
 		t->n_rcpt--;
 }
 
@@ -418,8 +420,8 @@ void job_lost(struct broker *b, struct job *j, int64_t now)
 	}
 	j->conn->jobs--;
 	t->job = NULL;
+	task_wait(b, t, blame_lost(b, j, now));
 	j->task = NULL;
-	task_wait(b, t, now);
 	job_free(b, j);
 }
 
@@ -435,6 +437,8 @@ static void free_connection(struct broker *b, struct job *j, bool site_is_down, 
 		site_failed(b, s, now);
 	else
 		s->failures = 0;
+	if (!site_is_down)
+		blame_site_works(b, s);
 	conn_idle(b, c);
 }
 
@@ -475,7 +479,10 @@ static void take_result(
 	s->n_waiting++; /* the site stays until its next task was looked for */
 	free_connection(b, j, site_is_down, now);
 	j->appends++;
-	task_settle(b, t, j, c, now);
+	if (j->poison)
+		blame_settle(b, t, j, c, now);
+	else
+		task_settle(b, t, j, c, now);
 	if (only_waiting(j->msg))
 		queued_forget_content(b, j->msg);
 	if (--j->appends == 0)
@@ -493,6 +500,7 @@ int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_
 		say_confirm(b, worker, number);
 		return 0;
 	}
+	blame_hand(b, &j->msg->id);
 	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_allowed(c))
 		return GW_EFORMAT;
 	if (!j->finished)

@@ -144,6 +144,7 @@ bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *
 		m->n_open--;
 		b->n_rcpt--;
 	}
+	b->n_held += (size_t)(c->outcome == OUTCOME_HELD) - (size_t)(r->outcome == OUTCOME_HELD);
 	r->outcome = c->outcome;
 	r->number = c->number;
 	r->attempts = c->attempts;

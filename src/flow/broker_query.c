@@ -126,7 +126,7 @@ static struct rows count_sites(struct broker *b, int64_t now)
 static const char *site_state(const struct site *s)
 {
 	if (s->rest_until > 0)
-		return "unreachable";
+		return s->paused ? "paused" : "unreachable";
 	if (s->n_ready > 0 && s->n_conns >= s->shape->connections)
 		return "limited";
 	return "open";
@@ -193,6 +193,7 @@ int broker_summary(struct broker *b, struct buf *out, int64_t now)
 	json_open(out, NULL, '{');
 	json_number(out, "messages", (int64_t)n.messages);
 	json_number(out, "recipients", (int64_t)n.recipients);
+	json_number(out, "held", (int64_t)n.held);
 	json_number(out, "active", (int64_t)n.active);
 	json_bool(out, "accepting", n.intake);
 	if (rows.oldest)

@@ -201,6 +201,16 @@ static void settle_times(struct parked *p, int64_t now)
 		r[i].due = sched_stored(r[i].site->shape, r[i].attempts, r[i].due, now);
 }
 
+static size_t held_of(struct parked *p)
+{
+	const struct resting *r = parked_rest(p);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_open; i++)
+		n += r[i].outcome == OUTCOME_HELD;
+	return n;
+}
+
 static void settle(struct broker *b, struct parked *p, int64_t now)
 {
 	size_t left = let_finished_go(b, p);
@@ -212,6 +222,7 @@ static void settle(struct broker *b, struct parked *p, int64_t now)
 	}
 	parked_compact(p);
 	b->n_rcpt += left;
+	b->n_held += held_of(p);
 	segment_hold_message(b, p->first, p->first + p->ahead, p->octets);
 	settle_times(p, now);
 	parked_schedule(b, p);

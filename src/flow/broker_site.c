@@ -190,6 +190,7 @@ void queued_file(struct broker *b, struct queued *m, int64_t now)
 {
 	struct task *old_last = TAILQ_LAST(&m->task_list, task_list_head), *t, *next;
 
+	blame_hand(b, &m->id);
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		if (queued_fileable(&m->rcpt[i]) && m->rcpt[i].task == NULL)
 			file_one(b, m, &m->rcpt[i], old_last, now);
@@ -282,7 +283,8 @@ static int pick_worker(const struct broker *b, enum broker_worker_kind kind)
 static struct conn *get_conn(struct broker *b, struct site *s)
 {
 	struct conn *c = idle_conn(b, s);
-	size_t most = s->failures > 0 ? 1 : s->shape->connections; /* one knocks, the others wait */
+	/* one knocks, the others wait */
+	size_t most = s->failures > 0 || s->suspected ? 1 : s->shape->connections;
 	int worker;
 
 	if (c != NULL || s->n_conns >= most)
@@ -317,7 +319,7 @@ void site_pump(struct broker *b, struct site *s, int64_t now)
 		return;
 	}
 	s->n_active++; /* the site stays while its list is walked */
-	while ((t = TAILQ_FIRST(&s->ready)) != NULL) {
+	while ((t = blame_next_task(s)) != NULL) {
 		struct conn *c;
 
 		if (s->target.kind == TARGET_REJECT) {

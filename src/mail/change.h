@@ -36,6 +36,12 @@ static inline bool outcome_final(enum outcome o)
 	       o == OUTCOME_DROPPED;
 }
 
+/* To be tried, now or later. */
+static inline bool outcome_open(enum outcome o)
+{
+	return !outcome_final(o) && o != OUTCOME_HELD;
+}
+
 struct change_rcpt {
 	uint32_t index;    /* of the recipient in the envelope */
 	uint32_t number;   /* change number of this recipient, counts up */

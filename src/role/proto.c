@@ -1,6 +1,7 @@
 #include "role/proto.h"
 
 enum { JOB_RCPT_MAX = 1000, HOLDING_MAX = 4096 };
+enum result_flag { RESULT_SITE = 1, RESULT_CRASHED = 2 };
 
 static struct msgid get_msgid(struct cursor *c)
 {
@@ -108,16 +109,19 @@ int proto_get_job(struct span in, struct proto_job *j, struct arena *a)
 void proto_put_result(struct buf *b, const struct proto_result *r)
 {
 	put_u64(b, r->job);
-	put_u8(b, r->site);
+	put_u8(b, (uint8_t)((r->site ? RESULT_SITE : 0) | (r->crashed ? RESULT_CRASHED : 0)));
 	change_encode(&r->change, b);
 }
 
 int proto_get_result(struct span in, struct proto_result *r, struct arena *a)
 {
 	struct cursor c = cursor_of(in);
+	uint8_t flags;
 
 	r->job = get_u64(&c);
-	r->site = get_u8(&c) != 0;
+	flags = get_u8(&c);
+	r->site = flags & RESULT_SITE;
+	r->crashed = flags & RESULT_CRASHED;
 	if (!cursor_ok(&c))
 		return GW_EFORMAT;
 	return change_decode(&r->change, c.rest, a);
@@ -245,4 +249,27 @@ int proto_get_role(struct cursor *c, struct proto_role *r)
 	r->restarts = get_u32(c);
 	r->started = (int64_t)get_u64(c);
 	return cursor_ok(c) ? 1 : GW_EFORMAT;
+}
+
+void proto_put_blame(struct buf *b, const struct proto_blame *x)
+{
+	put_u8(b, x->role);
+	put_u8(b, x->index);
+	put_u8(b, x->signal);
+	put_u8(b, x->host);
+	put_u64(b, x->job);
+	put_msgid(b, &x->id);
+}
+
+int proto_get_blame(struct span in, struct proto_blame *x)
+{
+	struct cursor c = cursor_of(in);
+
+	x->role = get_u8(&c);
+	x->index = get_u8(&c);
+	x->signal = get_u8(&c);
+	x->host = get_u8(&c) != 0;
+	x->job = get_u64(&c);
+	x->id = get_msgid(&c);
+	return cursor_done(&c) ? 0 : GW_EFORMAT;
 }

@@ -69,7 +69,8 @@ enum body_flag { BODY_LAST = 1, BODY_BROKEN = 2 /* cannot be completed: never se
 /* RESULT: job, then a change (numbers of the change are the queue's to set). */
 struct proto_result {
 	uint64_t job;
-	bool site; /* a failure of the host (connect, greeting, timeout), not of this message */
+	bool site;    /* a failure of the host (connect, greeting, timeout), not of this message */
+	bool crashed; /* the process that had this delivery alone crashed */
 	struct change change;
 };
 void proto_put_result(struct buf *b, const struct proto_result *r);
@@ -98,6 +99,7 @@ enum query_op {
 	QUERY_SHOW,    /* id */
 	QUERY_RETRY,   /* id, or all */
 	QUERY_DROP,    /* id, or all */
+	QUERY_RELEASE, /* id, or all: what is held */
 	QUERY_STATUS,
 	QUERY_MAX = QUERY_STATUS,
 };
@@ -105,7 +107,7 @@ struct proto_query {
 	uint64_t request; /* chosen by control, in the answer too */
 	enum query_op op;
 	bool all;
-	struct msgid id; /* SHOW, RETRY, DROP; LIST: cursor (all zero: from the start) */
+	struct msgid id; /* SHOW, RETRY, DROP, RELEASE; LIST: cursor (all zero: from the start) */
 	uint32_t limit;
 	struct span text;
 	struct span who; /* for the audit line: "uid=0" */
@@ -132,5 +134,15 @@ struct proto_role {
 void proto_put_role(struct buf *b, const struct proto_role *r);
 /* The next row, 1; 0 at the end; GW_EFORMAT. */
 int proto_get_role(struct cursor *c, struct proto_role *r) gw_checked;
+
+/* BLAME: a worker died. Without a crash there is no signal, with nothing in hand no job. */
+struct proto_blame {
+	uint8_t role, index, signal;
+	bool host; /* it was reading what the host said */
+	uint64_t job;
+	struct msgid id;
+};
+void proto_put_blame(struct buf *b, const struct proto_blame *x);
+int proto_get_blame(struct span in, struct proto_blame *x) gw_checked;
 
 #endif

@@ -201,6 +201,7 @@ static void tick(void *arg)
 
 	broker_tick(q->broker, loop_now(q->loop));
 	queue_run(q);
+	blotter_clear();
 }
 
 /* ---- the log ------------------------------------------------------------------------------ */
@@ -219,6 +220,7 @@ static void record_done(
 	if (status == 0)
 		store_release(
 		    q->store, meta->segment); /* what is still needed was held by the broker */
+	blotter_clear();
 }
 
 static void look_at_store(struct queue *q);
@@ -284,6 +286,7 @@ static void look_at_store(struct queue *q)
 	broker_counts(q->broker, &n);
 	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);
 	metric_set(METRIC_QUEUE_RECIPIENTS, (int64_t)n.recipients);
+	metric_set(METRIC_QUEUE_HELD, (int64_t)n.held);
 	metric_set(METRIC_SPOOL_SEGMENTS, st.segments);
 	metric_set(METRIC_SPOOL_FREE_BYTES, (int64_t)st.free_bytes);
 	metric_set(METRIC_SPOOL_BYTES, (int64_t)st.bytes_written);
@@ -388,11 +391,16 @@ static void recover(struct queue *q)
 
 	while ((more = store_recover(q->store, &r, &damage)) == 1) {
 		records++;
+		if (queue_set_aside(q, &r))
+			continue;
+		blotter_record(&r.id, r.meta_at.segment, r.meta_at.offset);
 		give_record(q, &r, &strange);
+		blotter_clear();
 	}
 	if (more < 0)
 		die("the spool cannot be read: %s", gw_strerror(more));
 	broker_recovered(q->broker, loop_now(q->loop));
+	blotter_clear();
 	log_recovered(q, &damage, records, strange, start);
 }
 
@@ -418,7 +426,8 @@ static void make_broker(struct queue *q)
 	struct broker_params p = {.config = q->config,
 	    .first_number = (uint64_t)clock_now() << 8,
 	    .memory_max = MEMORY_MAX,
-	    .ready_max = READY_MAX};
+	    .ready_max = READY_MAX,
+	    .hand = blotter_message};
 
 	body_log(q->reader, &p.log);
 	random_bytes(&p.seed, sizeof(p.seed));
@@ -457,6 +466,11 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	queue_run(q);
 }
 
+static void take_blame(void *arg, struct span payload)
+{
+	queue_take_blame(arg, payload);
+}
+
 static void start_log(struct queue *q, struct sandbox *box)
 {
 	struct queue_log_owner owner = {
@@ -491,7 +505,8 @@ int role_queue(struct loop *l, struct boot *b)
 	if (b->n_peer > 0) /* receivers that knew the queue before us */
 		q->retire_from = loop_now(l) + QUESTIONS_END;
 	queue_run(q);
-	q->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = q};
+	q->master =
+	    (struct master_link){.peer = new_peer, .stop = stop, .blame = take_blame, .arg = q};
 	master_link_start(&q->master, l, b);
 	house(q);
 	return 0;

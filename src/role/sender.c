@@ -36,10 +36,8 @@ static uint64_t number_of(struct span in)
 	return get_u64(&c);
 }
 
-static int from_queue(void *arg, const struct ipc_frame *f)
+static int take(struct sender *s, const struct ipc_frame *f)
 {
-	struct sender *s = arg;
-
 	if (f->type == IPC_JOB)
 		return job_take(s, f->payload);
 	if (f->type == IPC_BODY)
@@ -47,6 +45,14 @@ static int from_queue(void *arg, const struct ipc_frame *f)
 	if (f->type == IPC_CONFIRM)
 		job_confirmed(s, number_of(f->payload));
 	return 0;
+}
+
+static int from_queue(void *arg, const struct ipc_frame *f)
+{
+	int err = take(arg, f);
+
+	blotter_clear();
+	return err;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "role/deny.h"
 #include "role/proto.h"
 #include "role/queue_link.h"
 #include "role/role.h"
@@ -78,6 +79,8 @@ struct smtpd {
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
 	struct map txns, clients;
+	struct deny_table deny;
+	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
 	size_t n_sessions, n_lingering;
 	uint64_t next_txn, parts_in_flight;
@@ -99,6 +102,8 @@ struct session {
 	struct buf in;
 	struct msgid sid;
 	struct sockaddr_storage addr;
+	struct blotter_addr from; /* the same, for the blotter */
+	uint64_t number;          /* of this session in this process */
 	const struct cidr *trust;
 	struct client_count *count;
 	struct transaction *txn;

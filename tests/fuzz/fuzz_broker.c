@@ -423,6 +423,26 @@ static void worker_up(unsigned i)
 	broker_worker_up(w.b, i, i == WORKERS - 1 ? WORKER_MDA : WORKER_SENDER);
 }
 
+/* It dies; what master says of it may be of another worker's job, or of none. */
+static void worker_dies(unsigned i)
+{
+	const struct order *j = w.n_job && roll(4) ? &w.job[roll(200) % w.n_job] : NULL;
+	struct broker_crash crash = {.signal = 11, .host = roll(2)};
+	unsigned when = roll(3);
+
+	if (j != NULL) {
+		crash.job = j->number;
+		crash.id = j->id;
+	}
+	if (when == 0)
+		broker_blamed(w.b, i, &crash, w.now);
+	w.up[i] = false;
+	forget_jobs(i);
+	broker_worker_down(w.b, i, w.now);
+	if (when == 1)
+		broker_blamed(w.b, i, &crash, w.now);
+}
+
 static void worker(void)
 {
 	unsigned i = roll(WORKERS);
@@ -431,11 +451,11 @@ static void worker(void)
 		worker_up(i);
 		return;
 	}
-	switch (roll(12)) {
-	case 0:
-		w.up[i] = false;
-		forget_jobs(i);
-		broker_worker_down(w.b, i, w.now);
+	switch (roll(13)) {
+	case 0: worker_dies(i); break;
+	case 12:
+		if (w.n_job)
+			broker_delivery_crashed(w.b, i, w.job[roll(200) % w.n_job].number);
 		break;
 	case 1: holding(i); break;
 	case 2:
@@ -472,6 +492,10 @@ static void operator(void)
 		    w.b, get_bytes(&w.in, roll(20)), &id, get_u8(&w.in), &out, w.now);
 		break;
 	case 2: (void)!broker_show(w.b, &id, &out, w.now); break;
+	case 4:
+		if (w.n_append < APPENDS - 200)
+			(void)!broker_release(w.b, roll(4) ? &id : NULL, 9, 1, &out, w.now);
+		break;
 	case 3: (void)!broker_retry(w.b, roll(2) ? &id : NULL, &out, w.now); break;
 	default:
 		if (w.n_append < APPENDS - 200)
@@ -562,6 +586,17 @@ static void drop_all(void)
 	buf_fini(&out);
 }
 
+/* What is held would stay for ever. */
+static void release_held(void)
+{
+	struct buf out;
+
+	buf_init(&out, ANSWER_MAX);
+	(void)!broker_release(w.b, NULL, 9, 1, &out, w.now);
+	buf_fini(&out);
+	run();
+}
+
 /* Everybody does what he should. What parts of open transactions hold goes with their receivers. */
 static void drain(void)
 {
@@ -581,6 +616,8 @@ static void drain(void)
 	run();
 	for (int i = 0; i < DRAIN_MAX; i++) {
 		broker_counts(w.b, &n);
+		if (n.held > 0 && w.n_append == 0)
+			release_held();
 		if (n.messages == 0 && w.n_append == 0)
 			break;
 		if (w.n_append > 0)
