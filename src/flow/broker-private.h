@@ -17,6 +17,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "flow/broker.h"
+#include "flow/counters.h"
 #include "flow/route.h"
 #include "flow/sched.h"
 
@@ -30,6 +31,7 @@ enum {
 	TXN_MAX = 4096,           /* open transactions with parts, per receiver */
 	HEAD_COPY_MAX = 64 << 10, /* of the original's header in a report */
 	ENVELOPE_ARENA = 32 << 20,
+	UNSURE_TEXT = 400, /* what is said of a message that may have been delivered */
 };
 
 /* Content in memory, counted. */
@@ -60,7 +62,7 @@ struct queued {
 	uint64_t size;
 	uint32_t head_length;
 	enum body_type body_type;
-	bool eight_bit, durable;
+	bool eight_bit, at_most_once, durable;
 	struct part body; /* the MESSAGE record's body: head and rest */
 	struct part *part;
 	size_t n_part;
@@ -116,8 +118,10 @@ struct job {
 	struct conn *conn;
 	unsigned worker, appends;
 	uint64_t sent, credit;
-	bool finished; /* the result is in; waiting for its records to be durable */
-	bool adopted;  /* came by HOLDING: no content is to be sent */
+	bool finished;  /* the result is in; waiting for its records to be durable */
+	bool adopted;   /* came by HOLDING: no content is to be sent */
+	bool once;      /* at-most-once mail: asks before the dot ... */
+	bool asked, go; /* ... has asked (PAST_DOT), and may send it (that is durable) */
 };
 
 struct txn {
@@ -133,7 +137,14 @@ struct txn {
 	uint8_t key[sizeof(uint64_t) + sizeof(unsigned)];
 };
 
-enum append_kind { APPEND_PART, APPEND_ACCEPT, APPEND_CHANGE, APPEND_REPORT };
+enum append_kind {
+	APPEND_PART,
+	APPEND_ACCEPT,
+	APPEND_CHANGE,
+	APPEND_REPORT,
+	APPEND_PAST_DOT,
+	APPEND_COUNTERS,
+};
 
 struct append {
 	TAILQ_ENTRY(append) link; /* among those to be tried again */
@@ -144,13 +155,14 @@ struct append {
 	struct buf meta;
 	struct blob *blob;
 	struct span body[BROKER_APPEND_SPANS];
-	struct queued *msg;   /* ACCEPT, REPORT: the message it stores */
-	struct queued *about; /* CHANGE, REPORT: the message whose recipients it changes */
-	struct job *job;      /* CHANGE, REPORT: to be confirmed when all is durable */
-	struct txn *txn;      /* PART */
-	int receiver;         /* ACCEPT: -1 when it is gone */
-	uint64_t number;      /* ACCEPT: its transaction */
-	struct asked *asked;  /* CHANGE: an operator waits, or NULL */
+	struct queued *msg; /* ACCEPT, REPORT: the message it stores */
+	struct queued
+	    *about;          /* CHANGE, REPORT, PAST_DOT: the message whose recipients it changes */
+	struct job *job;     /* CHANGE, REPORT: to be confirmed when all is durable */
+	struct txn *txn;     /* PART */
+	int receiver;        /* ACCEPT: -1 when it is gone */
+	uint64_t number;     /* ACCEPT: its transaction; PAST_DOT: its job */
+	struct asked *asked; /* CHANGE: an operator waits, or NULL */
 };
 
 /* An operator is answered when all records of the command are durable. */
@@ -189,7 +201,15 @@ struct broker {
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
 	int64_t latest,
-	    resumed; /* of the log: its latest time, the end of a silence (sched_born) */
+	    resumed;       /* of the log: its latest time, the end of a silence (sched_born) */
+	bool had_past_dot; /* recovery met one */
+	struct msgid
+	    *doubt; /* messages that may be past their dot, until all workers named theirs */
+	size_t n_doubt;
+	struct counters counters;
+	int64_t counters_every, counters_due;
+	uint64_t counters_segment; /* of their newest record, which is held; 0: there is none */
+	bool counters_ahead;       /* of that record */
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch;
 };
@@ -263,6 +283,30 @@ void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outco
 void job_confirm(struct broker *b, struct job *j);
 /* The worker is gone or gave the job back: its recipients are due again. */
 void job_lost(struct broker *b, struct job *j, int64_t now);
+
+/* broker_once.c: mail that may have been delivered, and at-most-once mail. */
+bool once_wanted(const struct queued *m, const struct site *s);
+/* What a worker did not know is decided: deferred or failed, in these words. */
+void once_judge(const struct task *t, struct change_rcpt *c, char text[UNSURE_TEXT]);
+void once_appended(struct broker *b, struct append *a, int status);
+/* The worker of this active task died; true: its recipients are settled, and the task with them. */
+bool once_lost(struct broker *b, struct task *t, bool past_dot, int64_t now);
+/* A message that is open after recovery; then, when no worker can name it any more. */
+void once_recovered(struct broker *b, const struct queued *m);
+void once_thaw(struct broker *b, int64_t now);
+
+/* broker_counters.c: the counts of the days. */
+void counted(struct broker *b, enum counter what, uint64_t n, int64_t now);
+/* A recipient's new state, before it is applied; m may be NULL (not in the queue any more). */
+void counted_change(
+    struct broker *b, const struct queued *m, const struct change_rcpt *c, int64_t when);
+void counters_tick(struct broker *b, int64_t now);
+void counters_appended(
+    struct broker *b, struct append *a, int status, const struct part *at, int64_t now);
+/* Any record was written, or was not. */
+void counters_seen(struct broker *b, int status, const struct part *at, int64_t now);
+int counters_recover(struct broker *b, struct span meta, const struct part *at) gw_checked;
+void counters_recovered(struct broker *b, int64_t now);
 
 /* broker_txn.c: an append of APPEND_PART was carried out. */
 void txn_part_done(struct broker *b, struct append *a, int status, const struct part *at);

@@ -126,7 +126,7 @@ void append_send(struct broker *b, struct append *a, bool urgent)
 
 	e->token = a;
 	e->record = a->record;
-	e->own = a->kind == APPEND_CHANGE || a->kind == APPEND_REPORT;
+	e->own = a->kind != APPEND_PART && a->kind != APPEND_ACCEPT;
 	e->id = a->id;
 	e->meta = buf_view(&a->meta);
 	memcpy(e->body, a->body, sizeof(e->body));
@@ -225,6 +225,7 @@ void broker_appended(
 {
 	struct append *a = token;
 
+	counters_seen(b, status, body, now);
 	switch (a->kind) {
 	case APPEND_PART:
 		txn_part_done(b, a, status, body);
@@ -236,6 +237,8 @@ void broker_appended(
 		return;
 	case APPEND_CHANGE:
 	case APPEND_REPORT: own_done(b, a, status, body, now); return;
+	case APPEND_PAST_DOT: once_appended(b, a, status); return;
+	case APPEND_COUNTERS: counters_appended(b, a, status, body, now); return;
 	}
 }
 
@@ -321,6 +324,7 @@ void broker_tick(struct broker *b, int64_t now)
 {
 	gw_check_magic(b, BROKER_MAGIC);
 	retry_appends(b, now);
+	counters_tick(b, now);
 	if (now >= b->forget_nonces_at)
 		nonces_forget(b);
 	if (b->recovering || b->frozen)
@@ -336,6 +340,8 @@ int64_t broker_deadline(const struct broker *b)
 
 	if (!TAILQ_EMPTY(&b->again) && b->again_at < at)
 		at = b->again_at;
+	if (b->counters_due < at)
+		at = b->counters_due;
 	if (b->recovering || b->frozen)
 		return at;
 	if ((n = heap_min(&b->due)) != NULL && n->key < at)
@@ -361,6 +367,8 @@ struct broker *broker_new(const struct broker_params *p)
 	b->config = p->config;
 	b->next_number = p->first_number;
 	b->memory_max = p->memory_max;
+	b->counters_every = p->counters_every;
+	b->counters_due = INT64_MAX;
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));

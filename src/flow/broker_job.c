@@ -25,11 +25,14 @@ static const struct broker_job_rcpt *job_rcpts(const struct task *t)
 	return list;
 }
 
-static void say_job(struct broker *b, const struct job *j)
+static void say_job(struct broker *b, struct job *j)
 {
 	const struct queued *m = j->msg;
 	const struct site *s = j->task->site;
 	struct broker_effect *e = effect_add(b, EFFECT_JOB);
+
+	/* A Maildir knows its messages by name: a second delivery of one finds the first. */
+	j->once = once_wanted(m, s) && s->target.kind != TARGET_MAILDIR;
 
 	e->peer = j->worker;
 	e->number = j->number;
@@ -41,6 +44,7 @@ static void say_job(struct broker *b, const struct job *j)
 	e->size = m->size;
 	e->body_type = m->body_type;
 	e->eight_bit = m->eight_bit;
+	e->at_most_once = j->once;
 	e->n_rcpt = j->task->n_rcpt;
 	e->rcpt = job_rcpts(j->task);
 	effect_own(b, (void *)e->rcpt);
@@ -272,8 +276,11 @@ static void remember_said(struct site *s, const struct change_rcpt *c)
 	if (c->outcome != OUTCOME_DEFERRED && c->outcome != OUTCOME_FAILED)
 		return;
 	span_to_cstr(c->reply, text, sizeof(text));
-	snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
-	    c->esc[2], text);
+	if (c->code == 0) /* nobody said it: our words */
+		snprintf(s->said, sizeof(s->said), "%s", text);
+	else
+		snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
+		    c->esc[2], text);
 }
 
 static void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
@@ -299,6 +306,7 @@ static void append_change(struct broker *b, struct queued *m, struct job *j, con
 struct sorted {
 	struct change plain, failed;
 	int64_t due;
+	char unsure[UNSURE_TEXT]; /* of those that may have been delivered; the same for all */
 };
 
 static void sort_one(struct broker *b, struct task *t, size_t index, const struct change_rcpt *said,
@@ -310,12 +318,14 @@ static void sort_one(struct broker *b, struct task *t, size_t index, const struc
 
 	c = *said;
 	c.index = (uint32_t)index;
+	once_judge(t, &c, out->unsure);
 	judge(b, t, &c, &out->due, now);
 	to = wants_report(m, &c) ? &out->failed : &out->plain;
 	to->rcpt[to->n_rcpt++] = c;
 	log_outcome(m, t->site, &c, now);
 	count_outcome(m, c.outcome);
 	remember_said(t->site, &c);
+	counted_change(b, m, &c, now);
 	queued_apply(b, m, &c);
 	m->rcpt[c.index].task = outcome_final(c.outcome) ? NULL : t;
 	if (outcome_final(c.outcome))
@@ -333,7 +343,7 @@ static void sorted_init(struct sorted *s, const struct queued *m, int64_t now)
 /* Recipients the worker did not speak of are as good as not tried. */
 static const struct change_rcpt *said_of(const struct change *c, size_t index, size_t *at)
 {
-	static const struct change_rcpt nothing = {.outcome = OUTCOME_DEFERRED,
+	static const struct change_rcpt nothing = {.outcome = OUTCOME_NONE,
 	    .code = 451,
 	    .esc = {4, 3, 0},
 	    .reply = {(const uint8_t *)"No result was reported", 22}};
@@ -408,6 +418,13 @@ void job_confirm(struct broker *b, struct job *j)
 	job_free(b, j);
 }
 
+/* The worker had all of it, and may have sent it before it died. */
+static bool may_be_twice(const struct job *j, const struct task *t)
+{
+	return !j->once && t->site->target.kind != TARGET_MAILDIR &&
+	       (j->adopted || j->sent == j->msg->size);
+}
+
 void job_lost(struct broker *b, struct job *j, int64_t now)
 {
 	struct task *t = j->task;
@@ -419,7 +436,11 @@ void job_lost(struct broker *b, struct job *j, int64_t now)
 	j->conn->jobs--;
 	t->job = NULL;
 	j->task = NULL;
-	task_wait(b, t, now);
+	if (!once_lost(b, t, j->go || j->adopted, now)) {
+		if (may_be_twice(j, t))
+			counted(b, COUNTER_LOST, t->n_rcpt, now);
+		task_wait(b, t, now);
+	}
 	job_free(b, j);
 }
 
@@ -444,7 +465,7 @@ static bool change_allowed(const struct change *c)
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (i > 0 && c->rcpt[i].index <= c->rcpt[i - 1].index)
 			return false;
-		if (c->rcpt[i].outcome >= OUTCOME_EXPIRED)
+		if (c->rcpt[i].outcome >= OUTCOME_EXPIRED && c->rcpt[i].outcome != OUTCOME_MAYBE)
 			return false;
 	}
 	return true;

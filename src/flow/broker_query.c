@@ -118,6 +118,7 @@ int broker_summary(struct broker *b, struct buf *out, int64_t now)
 	if (n.oldest)
 		json_time(out, "oldest", n.oldest);
 	json_time(out, "now", now);
+	counters_json(&b->counters, "days", now, out);
 	json_open(out, "sites", '[');
 	while ((s = map_next(&b->sites, &at)) != NULL)
 		put_site(s, rows[s->row], out);
@@ -140,6 +141,8 @@ static const char *rcpt_state(const struct queued_rcpt *r)
 	    [OUTCOME_MAYBE] = "maybe",
 	    [OUTCOME_HELD] = "held"};
 
+	if (r->outcome == OUTCOME_MAYBE)
+		return finals[OUTCOME_MAYBE];
 	if (r->task != NULL && r->task->state == TASK_ACTIVE)
 		return "active";
 	if (r->task != NULL && r->task->state == TASK_READY)
@@ -163,6 +166,8 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 	json_number(out, "attempts", r->attempts);
 	if (r->outcome == OUTCOME_DEFERRED)
 		json_time(out, "due", r->due);
+	if (r->outcome == OUTCOME_MAYBE)
+		json_time(out, "since", r->due);
 	if (r->code)
 		json_number(out, "code", r->code);
 	if (r->esc[0])
@@ -367,7 +372,7 @@ int broker_list(struct broker *b, struct span filter, const struct msgid *after,
 		snprintf(detail, sizeof(detail), "column %zu: \"%.*s\" is not understood",
 		    (size_t)(bad.p - filter.p) + 1, SPAN_ARG(span_first(bad, 64)));
 		return problem(out, 400, "Bad query", detail,
-		    "words: to: from: domain: group: state:(ready|active|deferred)");
+		    "words: to: from: domain: group: state:(ready|active|deferred|maybe)");
 	}
 	json_open(out, NULL, '{');
 	json_open(out, "data", '[');

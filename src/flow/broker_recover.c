@@ -35,8 +35,11 @@ static int apply_change(struct broker *b, struct span in)
 		return GW_EFORMAT;
 	note_time(b, c.when);
 	m = map_get(&b->ids, msgid_span(&c.id));
-	for (size_t i = 0; m != NULL && i < c.n_rcpt; i++)
-		queued_apply(b, m, &c.rcpt[i]);
+	for (size_t i = 0; i < c.n_rcpt; i++) {
+		counted_change(b, m, &c.rcpt[i], c.when);
+		if (m != NULL)
+			queued_apply(b, m, &c.rcpt[i]);
+	}
 	return 0;
 }
 
@@ -77,11 +80,12 @@ int broker_recover(
 	arena_reset(&b->scratch);
 	switch (type) {
 	case BROKER_MESSAGE: return recover_message(b, meta, body);
+	case BROKER_PAST_DOT: b->had_past_dot = true; return apply_change(b, meta);
 	case BROKER_RESULT:
 	case BROKER_DEFERRED:
-	case BROKER_PAST_DOT:
 	case BROKER_HELD:
 	case BROKER_RELEASED: return apply_change(b, meta);
+	case BROKER_COUNTERS: return counters_recover(b, meta, body);
 	case BROKER_PART: return 0; /* dead unless a message names it */
 	case BROKER_RECORDS: break;
 	}
@@ -118,9 +122,11 @@ void broker_recovered(struct broker *b, int64_t now)
 		}
 		if (m->accepted > now) /* a receiver's clock, or ours before it was set back */
 			m->accepted = now;
+		once_recovered(b, m);
 		hold_all(b, m);
 		queued_file(b, m, now);
 		queued_settle(b, m);
 	}
+	counters_recovered(b, now);
 	b->frozen = true;
 }

@@ -14,6 +14,7 @@ static void thaw(struct broker *b, int64_t now)
 	if (!b->frozen)
 		return;
 	b->frozen = false;
+	once_thaw(b, now);
 	site_pump_all(b, now);
 }
 

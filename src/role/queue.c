@@ -17,6 +17,7 @@ enum {
 	    60000000, /* a receiver may ask so long what the queue before us made durable */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
 	MEMORY_MAX = 64 << 20,
+	COUNTERS_EVERY = 10000000,
 };
 
 static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
@@ -25,7 +26,8 @@ static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] =
     [BROKER_DEFERRED] = REC_DEFERRED,
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
-    [BROKER_RELEASED] = REC_RELEASED};
+    [BROKER_RELEASED] = REC_RELEASED,
+    [BROKER_COUNTERS] = REC_LIMIT};
 
 static void random_bytes(void *to, size_t n)
 {
@@ -108,6 +110,7 @@ static void put_job(struct buf *b, const struct broker_effect *e)
 	    .size = e->size,
 	    .body_type = (uint8_t)e->body_type,
 	    .eight_bit = e->eight_bit,
+	    .at_most_once = e->at_most_once,
 	    .rcpt = rcpt,
 	    .n_rcpt = e->n_rcpt};
 
@@ -148,6 +151,22 @@ static void send_body(struct queue *q, const struct broker_effect *e)
 	}
 }
 
+static void send_go(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+	struct proto_go g = {.job = e->number, .go = e->flag};
+	struct buf b;
+	struct span part;
+
+	if (c == NULL)
+		return;
+	buf_init(&b, 16);
+	proto_put_go(&b, &g);
+	part = buf_view(&b);
+	ipc_send(c->ipc, IPC_GO, &part, 1, -1);
+	buf_fini(&b);
+}
+
 static void confirm(struct queue *q, const struct broker_effect *e)
 {
 	struct channel *c = queue_channel(q, true, e->peer);
@@ -177,6 +196,7 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 	case EFFECT_INTAKE: tell_intake(q, e); break;
 	case EFFECT_JOB: send_job(q, e); break;
 	case EFFECT_BODY: send_body(q, e); break;
+	case EFFECT_GO: send_go(q, e); break;
 	case EFFECT_CONFIRM: confirm(q, e); break;
 	case EFFECT_HOLD: store_hold(q->store, e->segment); break;
 	case EFFECT_RELEASE: store_release(q->store, e->segment); break;
@@ -387,7 +407,8 @@ static void make_broker(struct queue *q)
 {
 	struct broker_params p = {.config = q->config,
 	    .first_number = (uint64_t)clock_now() << 8,
-	    .memory_max = MEMORY_MAX};
+	    .memory_max = MEMORY_MAX,
+	    .counters_every = COUNTERS_EVERY};
 
 	random_bytes(&p.seed, sizeof(p.seed));
 	q->broker = broker_new(&p);

@@ -12,6 +12,7 @@ enum {
 	CHUNK = 64 << 10,
 	ANSWER = 1 << 20,
 	DISK_SEGMENTS = 40,
+	COUNTERS_EVERY = 10000000,
 };
 
 /*
@@ -21,7 +22,7 @@ enum {
 #define QUESTIONS_END INT64_C(60000000)
 
 const char *const sabotage_names[SABOTAGES] = {
-    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire"};
+    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire", "go"};
 
 static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
@@ -29,7 +30,8 @@ static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_ME
     [BROKER_DEFERRED] = REC_DEFERRED,
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
-    [BROKER_RELEASED] = REC_RELEASED};
+    [BROKER_RELEASED] = REC_RELEASED,
+    [BROKER_COUNTERS] = REC_LIMIT};
 
 static uint64_t keys;
 
@@ -135,6 +137,10 @@ static void take_append(struct world *w, const struct broker_effect *e)
 		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
 		return;
 	}
+	if (w->sabotage == SABOTAGE_GO && e->record == BROKER_PAST_DOT) {
+		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
+		return;
+	}
 	if (w->sabotage == SABOTAGE_EARLY && e->record == BROKER_MESSAGE && !e->own)
 		peers_early(w, &e->id);
 	batch_add(w, e);
@@ -197,6 +203,7 @@ static void carry_out(struct world *w, const struct broker_effect *e)
 	case EFFECT_INTAKE: break;
 	case EFFECT_JOB: peers_job(w, e); break;
 	case EFFECT_BODY: send_body(w, e); break;
+	case EFFECT_GO: peers_go(w, e); break;
 	case EFFECT_CONFIRM: peers_confirm(w, e); break;
 	case EFFECT_HOLD:
 		if (w->sabotage != SABOTAGE_HOLD)
@@ -452,7 +459,8 @@ static void new_broker(struct world *w)
 	struct broker_params p = {.config = w->config,
 	    .seed = sim_random(&w->rng),
 	    .first_number = (uint64_t)w->now << 8,
-	    .memory_max = sim_once_in(&w->rng, 3) ? 0 : 1 << 20};
+	    .memory_max = sim_once_in(&w->rng, 3) ? 0 : 1 << 20,
+	    .counters_every = COUNTERS_EVERY};
 
 	w->broker = broker_new(&p);
 }
