@@ -303,7 +303,7 @@ void counted_change(
 void counters_tick(struct broker *b, int64_t now);
 void counters_appended(
     struct broker *b, struct append *a, int status, const struct part *at, int64_t now);
-/* Any record was written, or was not. */
+/* Any other record was written, or was not. */
 void counters_seen(struct broker *b, int status, const struct part *at, int64_t now);
 int counters_recover(struct broker *b, struct span meta, const struct part *at) gw_checked;
 void counters_recovered(struct broker *b, int64_t now);

@@ -225,7 +225,8 @@ void broker_appended(
 {
 	struct append *a = token;
 
-	counters_seen(b, status, body, now);
+	if (a->kind != APPEND_COUNTERS)
+		counters_seen(b, status, body, now);
 	switch (a->kind) {
 	case APPEND_PART:
 		txn_part_done(b, a, status, body);
