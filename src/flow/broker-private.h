@@ -288,6 +288,8 @@ void job_lost(struct broker *b, struct job *j, int64_t now);
 bool once_wanted(const struct queued *m, const struct site *s);
 /* What a worker did not know is decided: deferred or failed, in these words. */
 void once_judge(const struct task *t, struct change_rcpt *c, char text[UNSURE_TEXT]);
+/* Before a result is settled: what it cannot know is left to a worker that has not spoken yet. */
+void once_set_aside(struct broker *b, struct task *t, const struct change *c, int64_t now);
 void once_appended(struct broker *b, struct append *a, int status);
 /* The worker of this active task died; true: its recipients are settled, and the task with them. */
 bool once_lost(struct broker *b, struct task *t, bool past_dot, int64_t now);

@@ -496,6 +496,7 @@ static void take_result(
 	s->n_waiting++; /* the site stays until its next task was looked for */
 	free_connection(b, j, site_is_down, now);
 	j->appends++;
+	once_set_aside(b, t, c, now);
 	task_settle(b, t, j, c, now);
 	if (only_waiting(j->msg))
 		queued_forget_content(b, j->msg);

@@ -106,12 +106,22 @@ static const char *reason_of(const struct change_rcpt *c, char *text, size_t siz
 	return text;
 }
 
+/*
+ * An unconfirmed result of an attempt before the one that PAST_DOT speaks of, told again to a new
+ * queue: it says nothing of that one.
+ */
+static bool is_stale(const struct queued_rcpt *r, const struct change_rcpt *c)
+{
+	return r->outcome == OUTCOME_MAYBE && !outcome_final(c->outcome) && c->attempts != 0 &&
+	       c->attempts <= r->attempts;
+}
+
 void once_judge(const struct task *t, struct change_rcpt *c, char text[UNSURE_TEXT])
 {
 	const struct queued *m = t->msg;
 	bool noted = m->rcpt[c->index].outcome == OUTCOME_MAYBE, once;
 
-	if (noted && c->outcome == OUTCOME_NONE)
+	if ((noted && c->outcome == OUTCOME_NONE) || is_stale(&m->rcpt[c->index], c))
 		c->outcome = OUTCOME_MAYBE;
 	if (c->outcome != OUTCOME_MAYBE)
 		return;
@@ -120,6 +130,28 @@ void once_judge(const struct task *t, struct change_rcpt *c, char text[UNSURE_TE
 	c->code = 0;
 	memcpy(c->esc, (uint8_t[]){once ? 5 : 4, 4, 2}, sizeof(c->esc));
 	c->reply = span_str(reason_of(c, text, UNSURE_TEXT, once));
+}
+
+/* While workers still name what they hold, one may come that knows of the later attempt. */
+void once_set_aside(struct broker *b, struct task *t, const struct change *c, int64_t now)
+{
+	struct queued *m = t->msg;
+	struct task *aside = NULL;
+
+	for (size_t i = 0; b->frozen && i < c->n_rcpt; i++) {
+		uint32_t index = c->rcpt[i].index;
+
+		if (index >= m->n_rcpt || m->rcpt[index].task != t ||
+		    !is_stale(&m->rcpt[index], &c->rcpt[i]))
+			continue;
+		if (aside == NULL)
+			aside = task_like(t);
+		m->rcpt[index].task = aside;
+		aside->n_rcpt++;
+		t->n_rcpt--;
+	}
+	if (aside != NULL)
+		task_wait(b, aside, now);
 }
 
 static size_t count_noted(const struct task *t)

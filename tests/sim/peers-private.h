@@ -40,7 +40,7 @@ struct held {
 	uint64_t job, conn;
 	uint32_t conn_messages;
 	struct mail *mail;
-	uint32_t index[MAIL_RCPTS];
+	uint32_t index[MAIL_RCPTS], attempts[MAIL_RCPTS];
 	bool holding[MAIL_RCPTS]; /* counted in the book */
 	size_t n;
 	enum held_state state;

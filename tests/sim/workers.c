@@ -141,6 +141,7 @@ static void take_rcpts(struct world *w, struct held *h, const struct broker_effe
 			sim_fail("mail %d: the class of a job is wrong", h->mail->index);
 		book_handed(h->mail, index, w->life);
 		h->index[i] = index;
+		h->attempts[i] = e->rcpt[i].attempts + 1;
 		h->holding[i] = true;
 		h->n++;
 	}
@@ -296,6 +297,7 @@ static void say(struct world *w, struct held *h, size_t i, enum outcome o)
 	struct change_rcpt *c = &h->said[h->n_said++];
 
 	*c = (struct change_rcpt){.index = h->index[i],
+	    .attempts = h->attempts[i],
 	    .outcome = o,
 	    .code = codes[o],
 	    .esc = {(uint8_t)(codes[o] / 100), 1, 1},

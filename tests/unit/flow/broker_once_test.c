@@ -532,6 +532,73 @@ static void test_restart_named_dies(void **state)
 	rig_none(r, EFFECT_JOB);
 }
 
+/*
+ * The worker of an earlier attempt, whose result was never confirmed, speaks first: it knows
+ * nothing of the later one. If nobody else does, it is not given out again.
+ */
+static void stale_result(struct rig *r, bool later_lives)
+{
+	struct rig_mail m = rig_mail(r, "a@src.test", "b@sms.test");
+	static const uint32_t first[] = {0};
+	struct change_rcpt noted = {
+	    .number = 3, .attempts = 1, .outcome = OUTCOME_MAYBE, .due = r->now};
+	struct change_rcpt said = {.attempts = 1, .outcome = OUTCOME_DEFERRED, .code = 450};
+	struct change c = {.id = m.id, .rcpt = &said, .n_rcpt = 1};
+
+	stored(r, &m);
+	stored_change(r, &m, BROKER_PAST_DOT, &noted);
+	workers_come(r);
+	assert_int_equal(broker_holding(r->b, 0, 400, 401, &m.id, first, 1), 0);
+	broker_holding_done(r->b, 0, r->now);
+	assert_int_equal(broker_result(r->b, 0, 400, false, &c, r->now), 0);
+	rig_take(r, EFFECT_CONFIRM); /* there is nothing to write */
+	rig_none(r, EFFECT_APPEND);
+	if (later_lives)
+		assert_int_equal(broker_holding(r->b, 1, 500, 501, &m.id, first, 1), 0);
+	broker_holding_done(r->b, 1, r->now);
+	if (later_lives) {
+		said = (struct change_rcpt){
+		    .attempts = 2, .outcome = OUTCOME_DEFERRED, .code = 451, .esc = {4, 0, 0}};
+		assert_int_equal(broker_result(r->b, 1, 500, false, &c, r->now), 0);
+		assert_int_equal(rig_take(r, EFFECT_APPEND)->e.record, BROKER_DEFERRED);
+	} else {
+		reported(r);
+	}
+	assert_int_equal(today(r, "given_up"), later_lives ? 0 : 1);
+}
+
+static void test_restart_stale(void **state)
+{
+	stale_result(*state, true);
+}
+
+static void test_restart_stale_only(void **state)
+{
+	stale_result(*state, false);
+}
+
+/* All have named theirs, and only the earlier attempt is known of. */
+static void test_restart_stale_late(void **state)
+{
+	struct rig *r = *state;
+	struct rig_mail m = rig_mail(r, "a@src.test", "b@sms.test");
+	static const uint32_t first[] = {0};
+	struct change_rcpt noted = {
+	    .number = 3, .attempts = 1, .outcome = OUTCOME_MAYBE, .due = r->now};
+	struct change_rcpt said = {.attempts = 1, .outcome = OUTCOME_DEFERRED, .code = 450};
+	struct change c = {.id = m.id, .rcpt = &said, .n_rcpt = 1};
+
+	stored(r, &m);
+	stored_change(r, &m, BROKER_PAST_DOT, &noted);
+	workers_come(r);
+	assert_int_equal(broker_holding(r->b, 0, 400, 401, &m.id, first, 1), 0);
+	all_named(r);
+	rig_none(r, EFFECT_APPEND);
+	assert_int_equal(broker_result(r->b, 0, 400, false, &c, r->now), 0);
+	reported(r);
+	assert_int_equal(today(r, "given_up"), 1);
+}
+
 /* A later record knows better than the PAST_DOT, in whatever order they are read. */
 static void test_restart_outdone(void **state)
 {
@@ -683,6 +750,9 @@ int main(void)
 	    IDLE(test_restart),
 	    IDLE(test_restart_named),
 	    IDLE(test_restart_named_dies),
+	    IDLE(test_restart_stale),
+	    IDLE(test_restart_stale_only),
+	    IDLE(test_restart_stale_late),
 	    IDLE(test_restart_outdone),
 	    cmocka_unit_test(test_counters_written),
 	    cmocka_unit_test(test_counters_recovered),
