@@ -192,7 +192,7 @@ static void last_life(void)
 	book_final(&w.book);
 	if (w.now < w.retire_from)
 		w.now = w.retire_from;
-	for (int i = 0; i < 8; i++) { /* the counts of the days follow into the newest segment */
+	for (int i = 0; i < 20; i++) { /* the counts of the days follow into the newest segment */
 		w.now += 1000000;
 		world_turn(&w);
 	}
