@@ -46,6 +46,7 @@ struct world {
 	enum sabotage sabotage;
 	const struct config *config;
 	struct disk_sim *disk;
+	int64_t counters_every;
 	struct store_params params;
 	struct book book;
 	struct peers *peers;
