@@ -5,9 +5,14 @@
 
 enum { MAP_FIRST = 16 };
 
+uint64_t map_hash(struct span key, uint64_t seed)
+{
+	return XXH3_64bits_withSeed(key.p, key.n, seed);
+}
+
 static uint64_t hash_of(const struct map *m, struct span key)
 {
-	uint64_t h = XXH3_64bits_withSeed(key.p, key.n, m->seed);
+	uint64_t h = map_hash(key, m->seed);
 
 	return h < 2 ? h + 2 : h; /* 0 and 1 mark empty and removed slots */
 }

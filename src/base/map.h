@@ -20,6 +20,9 @@ struct map {
 	uint64_t seed;
 };
 
+/* The keyed hash of these bytes, for tables of other shapes. */
+uint64_t map_hash(struct span key, uint64_t seed) gw_checked;
+
 void map_init(struct map *m, uint64_t seed);
 /* Frees the table, not the values. */
 void map_fini(struct map *m);

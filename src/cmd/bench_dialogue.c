@@ -60,7 +60,7 @@ static void put_header(struct source *src, struct buf *b, uint64_t n)
 {
 	struct span run = span_str(src->run);
 
-	mark_put(b, run, n, pool_sum(&src->pool, n));
+	mark_put(b, run, n, bench_pool_sum(&src->pool, n));
 	buf_add_str(b, "From: <");
 	buf_add_str(b, src->opt.from);
 	buf_add_str(b, ">\r\nTo: <");
@@ -87,7 +87,7 @@ static void put_message(struct source *src, struct session *s)
 {
 	s->state = SESSION_DOT;
 	put_header(src, &s->head, s->now.n);
-	s->body = pool_body(&src->pool, s->now.n);
+	s->body = bench_pool_body(&src->pool, s->now.n);
 	buf_add_str(&s->tail, "\r\n.\r\n");
 	s->until_dot = buf_len(&s->head) + s->body.n + buf_len(&s->tail);
 	if (s->pipelining && !put_envelope(src, s, &s->next, &s->tail))

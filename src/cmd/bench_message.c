@@ -26,12 +26,12 @@ static void fill_line(char *line, uint64_t *state, bool dotted)
 	line[POOL_LINE - 1] = '\n';
 }
 
-void pool_init(struct pool *p, size_t size)
+void bench_pool_init(struct bench_pool *p, size_t size)
 {
 	size_t lines = (size + (size_t)POOL_OFFSETS * POOL_LINE) / POOL_LINE + 1;
 	uint64_t state = 0x9e3779b97f4a7c15;
 
-	*p = (struct pool){.window = size - 2};
+	*p = (struct bench_pool){.window = size - 2};
 	/* A body may end between any two letters, but not inside a CRLF or a doubled dot. */
 	if (p->window % POOL_LINE == POOL_LINE - 1 || p->window % POOL_LINE == 1)
 		p->window--;
@@ -40,13 +40,13 @@ void pool_init(struct pool *p, size_t size)
 		fill_line(p->text + i * POOL_LINE, &state, i % 16 == 7);
 }
 
-void pool_fini(struct pool *p)
+void bench_pool_fini(struct bench_pool *p)
 {
 	free(p->text);
-	*p = (struct pool){0};
+	*p = (struct bench_pool){0};
 }
 
-struct span pool_body(const struct pool *p, uint64_t n)
+struct span bench_pool_body(const struct bench_pool *p, uint64_t n)
 {
 	return span_of(p->text + n % POOL_OFFSETS * POOL_LINE, p->window);
 }
@@ -60,10 +60,10 @@ static XXH3_state_t *hash_new(void)
 	return hash;
 }
 
-uint64_t pool_sum(struct pool *p, uint64_t n)
+uint64_t bench_pool_sum(struct bench_pool *p, uint64_t n)
 {
 	size_t i = n % POOL_OFFSETS;
-	struct span body = pool_body(p, n);
+	struct span body = bench_pool_body(p, n);
 	XXH3_state_t *hash;
 
 	if (p->have_sum[i])

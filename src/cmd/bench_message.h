@@ -28,7 +28,7 @@ enum {
 
 /* ---- making ------------------------------------------------------------------------------ */
 
-struct pool {
+struct bench_pool {
 	char *text;
 	size_t window; /* bytes of text in a body; CRLF follows */
 	uint64_t sum[POOL_OFFSETS];
@@ -36,13 +36,13 @@ struct pool {
 };
 
 /* Bodies of size bytes (2 .. POOL_SIZE_MAX), a byte less where a line end would be torn. */
-void pool_init(struct pool *p, size_t size);
-void pool_fini(struct pool *p);
+void bench_pool_init(struct bench_pool *p, size_t size);
+void bench_pool_fini(struct bench_pool *p);
 /* The body of number n but for its last CRLF, ready to be transmitted; lives as long as the pool.
  */
-struct span pool_body(const struct pool *p, uint64_t n);
+struct span bench_pool_body(const struct bench_pool *p, uint64_t n);
 /* The checksum of that body and its CRLF. */
-uint64_t pool_sum(struct pool *p, uint64_t n);
+uint64_t bench_pool_sum(struct bench_pool *p, uint64_t n);
 
 /* The mark line of a number. */
 void mark_put(struct buf *b, struct span run, uint64_t n, uint64_t sum);

@@ -326,7 +326,7 @@ int source_run(const struct source_options *opt)
 		return bench_fail("source", BENCH_UNAVAILABLE, "epoll: %s", strerror(errno));
 	choose_run(&src);
 	put_begin(&src);
-	pool_init(&src.pool, opt->size);
+	bench_pool_init(&src.pool, opt->size);
 	src.latency = gw_calloc(1, sizeof(*src.latency));
 	src.next_n = opt->first;
 	src.began = src.last_good = clock_now();
@@ -345,7 +345,7 @@ int source_run(const struct source_options *opt)
 		report_json(&src, unsent);
 	else if (src.connections > 0)
 		report_text(&src, unsent);
-	pool_fini(&src.pool);
+	bench_pool_fini(&src.pool);
 	free(src.latency);
 	close(src.epoll);
 	return code;

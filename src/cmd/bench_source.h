@@ -83,7 +83,7 @@ struct source {
 	uint64_t fate[FATE_COUNT];
 	uint64_t connections, failures;
 	struct latency *latency;
-	struct pool pool;
+	struct bench_pool pool;
 	struct ledger ledger;
 	char run[RUN_MAX + 1];
 	char first_trouble[256];

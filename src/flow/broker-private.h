@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "flow/broker.h"
 #include "flow/counters.h"
+#include "flow/parked.h"
 #include "flow/route.h"
 #include "flow/sched.h"
 
@@ -49,8 +50,12 @@ struct queued_rcpt {
 	int64_t due;
 	uint16_t code;
 	uint8_t esc[3];
-	char said[96]; /* the last reply, cut; for the operator */
+	char said[96];               /* the last reply, cut; for the operator */
+	struct record_place said_at; /* the record it stands in, where it is not in memory */
 	struct task *task;
+	/* Of a view of a parked message: where it rests, and whether for want of room. */
+	const struct site *site;
+	bool crowded;
 };
 
 struct queued {
@@ -63,6 +68,12 @@ struct queued {
 	uint32_t head_length;
 	enum body_type body_type;
 	bool eight_bit, at_most_once, durable;
+	struct record_place at; /* its record */
+	uint64_t first;         /* the oldest segment it needs */
+	uint64_t octets;        /* it takes in the log */
+	bool copying;           /* a copy of it is on its way to the disk */
+	bool parts_held;        /* by its transaction, until its own record is durable */
+	uint8_t kills;
 	struct part body; /* the MESSAGE record's body: head and rest */
 	struct part *part;
 	size_t n_part;
@@ -105,6 +116,10 @@ struct site {
 	TAILQ_HEAD(, task) ready;
 	TAILQ_HEAD(, conn) conns;
 	size_t n_ready, n_waiting, n_active, n_conns;
+	size_t n_parked;            /* recipients at rest */
+	TAILQ_HEAD(, parked) crowd; /* messages that wait for room among the ready ones */
+	TAILQ_ENTRY(site) hungry;   /* among those that have room again */
+	bool is_hungry;
 	unsigned failures; /* of the site itself, in a row */
 	int64_t rest_until;
 	char said[160]; /* the last temporary or permanent reply */
@@ -144,6 +159,8 @@ enum append_kind {
 	APPEND_REPORT,
 	APPEND_PAST_DOT,
 	APPEND_COUNTERS,
+	APPEND_COPY_PART,
+	APPEND_COPY,
 };
 
 struct append {
@@ -163,6 +180,8 @@ struct append {
 	int receiver;        /* ACCEPT: -1 when it is gone */
 	uint64_t number;     /* ACCEPT: its transaction; PAST_DOT: its job */
 	struct asked *asked; /* CHANGE: an operator waits, or NULL */
+	struct copy *copy;   /* COPY, COPY_PART */
+	size_t index;        /* COPY_PART: which */
 };
 
 /* An operator is answered when all records of the command are durable. */
@@ -170,6 +189,32 @@ struct asked {
 	unsigned asker;
 	uint64_t request;
 	size_t pending, dropped;
+};
+
+/* COMMITs that were in the log, to be asked for: sorted when recovery is over. */
+struct nonces {
+	struct nonce {
+		struct msgid id;
+		int64_t accepted;
+	} * v;
+	size_t n, cap;
+};
+
+/* Copying forward: which segment is being emptied, and where the search for its messages is. */
+struct compaction {
+	uint64_t segment; /* 0: none */
+	struct pool_walk at;
+	size_t under_way, found;
+	TAILQ_HEAD(, copy) copies;
+	uint64_t budget; /* octets for now */
+	uint64_t stuck;  /* a segment that could not be emptied */
+	int64_t stuck_until;
+};
+
+/* An operator's command that goes over all messages at rest, a part at a time. */
+struct sweep {
+	struct asked *asked; /* NULL: none */
+	struct pool_walk at;
 };
 
 struct worker {
@@ -188,12 +233,21 @@ struct effect_slot {
 struct broker {
 	uint32_t magic;
 	const struct config *config;
+	struct broker_log log;
 	struct dice dice;
 	uint64_t next_number;
-	size_t memory, memory_max;
-	struct map ids, sites, jobs, conns, txns, nonces;
-	TAILQ_HEAD(queued_list, queued) messages;
+	size_t memory, memory_max, ready_max;
+	struct map ids, sites, jobs, conns, txns;
+	struct nonces nonces;
+	TAILQ_HEAD(queued_list, queued) messages; /* those in `ids`: something is under way */
+	struct parking parking;                   /* all others */
 	struct heap due, resting;
+	TAILQ_HEAD(, site) hungry;
+	struct map segments; /* what living messages need, see broker_segment.c */
+	uint64_t live, copied;
+	struct compaction compaction;
+	struct sweep sweep;
+	int64_t now; /* of the last call that brought the time along */
 	struct worker worker[BROKER_WORKERS_MAX];
 	bool recovering, frozen, intake, may_start, stopping;
 	size_t n_rcpt, n_active, n_conns;
@@ -211,7 +265,8 @@ struct broker {
 	uint64_t counters_segment; /* of their newest record, which is held; 0: there is none */
 	bool counters_ahead;       /* of that record */
 	struct effect_slot *first, **last, *shown;
-	struct arena scratch;
+	struct arena scratch, reading;
+	int read_error; /* of the last message that could not be read back */
 };
 
 enum {
@@ -228,12 +283,16 @@ struct blob *blob_new(struct broker *b, size_t n);
 void blob_drop(struct broker *b, struct blob **blob);
 struct append *append_new(
     struct broker *b, enum append_kind kind, enum broker_record record, const struct msgid *id);
+/* A change of some recipients, written: RESULT or DEFERRED. j: is confirmed then, or NULL. */
+void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c);
 /* Asks for it to be written; urgent: somebody waits for the flush. */
 void append_send(struct broker *b, struct append *a, bool urgent);
 void append_free(struct broker *b, struct append **a);
 
 void effect_forget_all(struct broker *b);
 void nonces_forget(struct broker *b);
+/* broker_recover.c: was a COMMIT with this nonce in the log? */
+bool nonce_known(const struct broker *b, const struct msgid *nonce);
 
 /* broker_message.c */
 /* A message from an envelope that decoded; its memory is its own. Not yet in the map. */
@@ -246,7 +305,70 @@ void queued_settle(struct broker *b, struct queued *m);
 void queued_discard(struct broker *b, struct queued *m);
 /* Takes over a newer state of a recipient; true if it changed something. */
 bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *c);
-void queued_hold(struct broker *b, const struct queued *m);
+/* From now on it lies there: its segments are held, those of its parts no longer. */
+void queued_landed(
+    struct broker *b, struct queued *m, const struct record_place *at, const struct part *body);
+/* Has this recipient to be tried again? */
+static inline bool queued_fileable(const struct queued_rcpt *r)
+{
+	return r->outcome == OUTCOME_NONE || r->outcome == OUTCOME_DEFERRED;
+}
+
+/* broker_segment.c: what the living need of the log. */
+void segment_hold(struct broker *b, uint64_t segment, uint64_t octets);
+void segment_release(struct broker *b, uint64_t segment, uint64_t octets);
+/* Of a message: the oldest segment it needs and that of its record. */
+void segment_hold_message(struct broker *b, uint64_t first, uint64_t segment, uint64_t octets);
+void segment_release_message(struct broker *b, uint64_t first, uint64_t segment, uint64_t octets);
+uint64_t segment_live(const struct broker *b, uint64_t segment);
+
+/* broker_parked.c: at rest, and back. */
+/* Parks it if all its recipients wait (and nothing else concerns it). */
+void queued_rest(struct broker *b, struct queued *m);
+/* A new message: parks it if the sites it is for have enough to do. True: m is gone. */
+bool queued_crowd(struct broker *b, struct queued *m);
+/* The message itself, read back, or NULL: it cannot be read now and stays where it is. p is gone.
+ */
+struct queued *parked_revive(struct broker *b, struct parked *p, int64_t now);
+/* The same, to be looked at only: in no list; free with queued_view_free. NULL: cannot be read. */
+struct queued *parked_view(struct broker *b, const struct parked *p);
+void queued_view_free(struct broker *b, struct queued **m);
+/* The last words of its recipients, where they stand in the log only. */
+void queued_load_said(struct broker *b, struct queued *m);
+/* By id, read back if it is at rest. */
+struct queued *queued_find(struct broker *b, const struct msgid *id, int64_t now);
+bool message_known(const struct broker *b, const struct msgid *id);
+/* Those whose time has come, and those their site has room for: some at a time. */
+void parked_wake(struct broker *b, int64_t now);
+int64_t parked_deadline(const struct broker *b);
+/* Forgets it: at the end of recovery, or of a broker. */
+void parked_drop(struct broker *b, struct parked *p);
+void parked_schedule(struct broker *b, struct parked *p);
+bool site_crowded(const struct broker *b, const struct site *s);
+/* Has it room for some of its crowd? Then they are read back in the next turn. */
+void site_hungry(struct broker *b, struct site *s);
+/* Takes over a newer state of a recipient, during recovery. */
+void parked_apply(struct parked *p, const struct change_rcpt *c, const struct record_place *at);
+uint32_t parked_ahead(const struct parked *p, uint64_t segment);
+
+/* broker_copy.c */
+void copy_part_done(struct broker *b, struct append *a, int status, const struct part *body);
+void copy_done(struct broker *b, struct append *a, int status, const struct record_place *at,
+    const struct part *body);
+void copies_free(struct broker *b);
+
+/* broker_action.c */
+void asked_settle(struct broker *b, struct asked *asked);
+void sweep_go_on(struct broker *b, int64_t now);
+
+/* broker_query.c: problems as JSON (RFC 9457), and one message. */
+int query_problem(
+    struct buf *out, int status, const char *title, const char *detail, const char *hint);
+int query_not_found(struct buf *out);
+void query_put_message(const struct queued *m, struct buf *out);
+void query_put_unreadable(const struct parked *p, struct buf *out);
+size_t query_message_room(const struct queued *m);
+const char *query_rcpt_state(const struct queued_rcpt *r);
 
 /* broker_site.c */
 struct site *site_get(struct broker *b, const struct routed *r);
@@ -294,20 +416,20 @@ void once_appended(struct broker *b, struct append *a, int status);
 /* The worker of this active task died; true: its recipients are settled, and the task with them. */
 bool once_lost(struct broker *b, struct task *t, bool past_dot, int64_t now);
 /* A message that is open after recovery; then, when no worker can name it any more. */
-void once_recovered(struct broker *b, const struct queued *m);
+void once_recovered(struct broker *b, struct parked *p);
 void once_thaw(struct broker *b, int64_t now);
 
 /* broker_counters.c: the counts of the days. */
 void counted(struct broker *b, enum counter what, uint64_t n, int64_t now);
-/* A recipient's new state, before it is applied; m may be NULL (not in the queue any more). */
+/* A recipient's new state; before: outcome and codes until then. */
 void counted_change(
-    struct broker *b, const struct queued *m, const struct change_rcpt *c, int64_t when);
+    struct broker *b, const struct change_rcpt *before, const struct change_rcpt *c, int64_t when);
 void counters_tick(struct broker *b, int64_t now);
 void counters_appended(
-    struct broker *b, struct append *a, int status, const struct part *at, int64_t now);
+    struct broker *b, struct append *a, int status, const struct record_place *at, int64_t now);
 /* Any other record was written, or was not. */
-void counters_seen(struct broker *b, int status, const struct part *at, int64_t now);
-int counters_recover(struct broker *b, struct span meta, const struct part *at) gw_checked;
+void counters_seen(struct broker *b, int status, const struct record_place *at, int64_t now);
+int counters_recover(struct broker *b, struct span meta, const struct record_place *at) gw_checked;
 void counters_recovered(struct broker *b, int64_t now);
 
 /* broker_txn.c: an append of APPEND_PART was carried out. */

@@ -126,7 +126,7 @@ void append_send(struct broker *b, struct append *a, bool urgent)
 
 	e->token = a;
 	e->record = a->record;
-	e->own = a->kind != APPEND_PART && a->kind != APPEND_ACCEPT;
+	e->own = a->kind >= APPEND_CHANGE;
 	e->id = a->id;
 	e->meta = buf_view(&a->meta);
 	memcpy(e->body, a->body, sizeof(e->body));
@@ -154,33 +154,49 @@ static void retry_appends(struct broker *b, int64_t now)
 	}
 }
 
-/* Our own record is durable: what waited for it can go on. */
-static void change_durable(struct broker *b, struct append *a)
+/* The last words of these recipients stand there, should anybody ask when they are at rest. */
+static void note_said(struct broker *b, struct append *a, const struct record_place *at)
 {
-	if (a->asked != NULL && a->asked->pending == 1) {
-		struct broker_effect *e = effect_add(b, EFFECT_ANSWER);
+	struct change c;
 
-		e->peer = a->asked->asker;
-		e->number = a->asked->request;
-		e->status = 200;
-		e->octets = (uint32_t)a->asked->dropped;
+	arena_reset(&b->scratch);
+	if (a->kind != APPEND_CHANGE || a->about->n_open == 0 ||
+	    change_decode(&c, buf_view(&a->meta), &b->scratch) != 0)
+		return;
+	for (size_t i = 0; i < c.n_rcpt; i++) {
+		struct queued_rcpt *r = &a->about->rcpt[c.rcpt[i].index];
+
+		if (r->number == c.rcpt[i].number)
+			r->said_at = *at;
 	}
+}
+
+/* Our own record is durable: what waited for it can go on. */
+static void change_durable(struct broker *b, struct append *a, const struct record_place *at)
+{
+	note_said(b, a, at);
+	if (a->asked != NULL)
+		asked_settle(b, a->asked);
+	a->asked = NULL;
 	if (a->job != NULL && --a->job->appends == 0)
 		job_confirm(b, a->job);
 	a->about->appends--;
 	queued_settle(b, a->about);
 }
 
-static void message_durable(
-    struct broker *b, struct queued *m, const struct part *body, int64_t now)
+static void message_durable(struct broker *b, struct append *a, const struct record_place *at,
+    const struct part *body, int64_t now)
 {
-	m->durable = true;
+	struct queued *m = a->msg;
+
+	m->octets = buf_len(&a->meta) + m->size;
+	queued_landed(b, m, at, body);
 	m->appends--;
-	m->body = *body;
-	queued_hold(b, m);
 	queued_file(b, m, now);
 	if (b->memory > b->memory_max) /* what is not sent yet is read from the log */
 		queued_forget_content(b, m);
+	if (queued_crowd(b, m))
+		return;
 	queued_settle(b, m);
 }
 
@@ -196,50 +212,52 @@ static void say_committed(struct broker *b, int receiver, uint64_t txn, int stat
 	e->status = status == 0 ? 0 : status == GW_ENOSPC ? 2 : 1;
 }
 
-static void accept_done(
-    struct broker *b, struct append *a, int status, const struct part *body, int64_t now)
+static void accept_done(struct broker *b, struct append *a, int status,
+    const struct record_place *at, const struct part *body, int64_t now)
 {
 	say_committed(b, a->receiver, a->number, status);
 	if (status == 0)
-		message_durable(b, a->msg, body, now);
+		message_durable(b, a, at, body, now);
 	else
 		queued_discard(b, a->msg);
 }
 
 /* Results and reports are ours: what could not be written is written again. */
-static void own_done(
-    struct broker *b, struct append *a, int status, const struct part *body, int64_t now)
+static void own_done(struct broker *b, struct append *a, int status, const struct record_place *at,
+    const struct part *body, int64_t now)
 {
 	if (status != 0) {
 		append_again(b, a, now);
 		return;
 	}
 	if (a->kind == APPEND_REPORT)
-		message_durable(b, a->msg, body, now);
-	change_durable(b, a);
+		message_durable(b, a, at, body, now);
+	change_durable(b, a, at);
 	append_free(b, &a);
 }
 
-void broker_appended(
-    struct broker *b, void *token, int status, const struct part *body, int64_t now)
+void broker_appended(struct broker *b, void *token, int status, const struct record_place *at,
+    const struct part *body, int64_t now)
 {
 	struct append *a = token;
 
 	if (a->kind != APPEND_COUNTERS)
-		counters_seen(b, status, body, now);
+		counters_seen(b, status, at, now);
 	switch (a->kind) {
 	case APPEND_PART:
 		txn_part_done(b, a, status, body);
 		append_free(b, &a);
 		return;
 	case APPEND_ACCEPT:
-		accept_done(b, a, status, body, now);
+		accept_done(b, a, status, at, body, now);
 		append_free(b, &a);
 		return;
 	case APPEND_CHANGE:
-	case APPEND_REPORT: own_done(b, a, status, body, now); return;
+	case APPEND_REPORT: own_done(b, a, status, at, body, now); return;
 	case APPEND_PAST_DOT: once_appended(b, a, status); return;
-	case APPEND_COUNTERS: counters_appended(b, a, status, body, now); return;
+	case APPEND_COUNTERS: counters_appended(b, a, status, at, now); return;
+	case APPEND_COPY_PART: copy_part_done(b, a, status, body); return;
+	case APPEND_COPY: copy_done(b, a, status, at, body); return;
 	}
 }
 
@@ -260,12 +278,8 @@ void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now)
 
 void nonces_forget(struct broker *b)
 {
-	size_t at = 0;
-	void *key;
-
-	while ((key = map_next(&b->nonces, &at)) != NULL)
-		free(key);
-	map_fini(&b->nonces);
+	free(b->nonces.v);
+	b->nonces = (struct nonces){0};
 	b->forget_nonces_at = INT64_MAX;
 }
 
@@ -324,6 +338,7 @@ static void wake_sites(struct broker *b, int64_t now)
 void broker_tick(struct broker *b, int64_t now)
 {
 	gw_check_magic(b, BROKER_MAGIC);
+	b->now = now;
 	retry_appends(b, now);
 	counters_tick(b, now);
 	if (now >= b->forget_nonces_at)
@@ -332,6 +347,8 @@ void broker_tick(struct broker *b, int64_t now)
 		return;
 	wake_sites(b, now);
 	wake_tasks(b, now);
+	parked_wake(b, now);
+	sweep_go_on(b, now);
 }
 
 int64_t broker_deadline(const struct broker *b)
@@ -349,6 +366,10 @@ int64_t broker_deadline(const struct broker *b)
 		at = n->key;
 	if ((n = heap_min(&b->resting)) != NULL && n->key < at)
 		at = n->key;
+	if (parked_deadline(b) < at)
+		at = parked_deadline(b);
+	if (b->sweep.asked != NULL)
+		at = 0;
 	return at;
 }
 
@@ -366,18 +387,23 @@ struct broker *broker_new(const struct broker_params *p)
 
 	b->magic = BROKER_MAGIC;
 	b->config = p->config;
+	b->log = p->log;
 	b->next_number = p->first_number;
 	b->memory_max = p->memory_max;
 	b->counters_every = p->counters_every;
 	b->counters_due = INT64_MAX;
+	b->ready_max = p->ready_max;
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));
 	map_init(&b->conns, dice_roll(&dice));
 	map_init(&b->txns, dice_roll(&dice));
-	map_init(&b->nonces, dice_roll(&dice));
+	map_init(&b->segments, dice_roll(&dice));
+	parking_init(&b->parking, dice_roll(&dice));
 	b->dice = dice;
 	TAILQ_INIT(&b->messages);
+	TAILQ_INIT(&b->hungry);
+	TAILQ_INIT(&b->compaction.copies);
 	TAILQ_INIT(&b->appends);
 	TAILQ_INIT(&b->again);
 	heap_init(&b->due);
@@ -387,6 +413,7 @@ struct broker *broker_new(const struct broker_params *p)
 	b->intake = b->may_start = true;
 	b->forget_nonces_at = INT64_MAX;
 	arena_init(&b->scratch, ENVELOPE_ARENA);
+	arena_init(&b->reading, ENVELOPE_ARENA);
 	return b;
 }
 
@@ -395,7 +422,10 @@ void broker_counts(const struct broker *b, struct broker_counts *out)
 	size_t at = 0;
 	struct site *s;
 
-	*out = (struct broker_counts){.messages = map_len(&b->ids),
+	*out = (struct broker_counts){.messages = map_len(&b->ids) + parking_len(&b->parking),
+	    .parked = parking_len(&b->parking),
+	    .live = b->live,
+	    .copied = b->copied,
 	    .recipients = b->n_rcpt,
 	    .active = b->n_active,
 	    .sites = map_len(&b->sites),
@@ -404,9 +434,7 @@ void broker_counts(const struct broker *b, struct broker_counts *out)
 	    .frozen = b->frozen,
 	    .intake = b->intake};
 	while ((s = map_next(&b->sites, &at)) != NULL) {
-		out->waiting += s->n_waiting;
+		out->waiting += s->n_waiting + s->n_parked;
 		out->ready += s->n_ready;
 	}
-	if (!TAILQ_EMPTY(&b->messages))
-		out->oldest = TAILQ_FIRST(&b->messages)->accepted;
 }

@@ -28,21 +28,6 @@ struct broker;
 
 enum { BROKER_WORKERS_MAX = 32, BROKER_APPEND_SPANS = 2 };
 
-struct broker_params {
-	const struct config *config; /* borrowed */
-	uint64_t seed;               /* of the jitter and of report ids; unpredictable when live */
-	uint64_t first_number;       /* jobs and connections count up from here: never reused over
-					restarts (a time) */
-	size_t memory_max;           /* octets of content kept in memory for first attempts */
-	int64_t counters_every; /* microseconds from a count of the day to its record in the log
-				   (0: none is written) */
-};
-
-struct broker *broker_new(const struct broker_params *p) gw_checked;
-void broker_free(struct broker **b);
-
-/* ---- recovery: before anything else --------------------------------------------------- */
-
 /* What a record in the log says. The same kinds are appended. */
 enum broker_record {
 	BROKER_MESSAGE,
@@ -55,9 +40,45 @@ enum broker_record {
 	BROKER_COUNTERS, /* the counts of the days (flow/counters.h); the newest one counts */
 	BROKER_RECORDS,
 };
+
+/* Where a record lies in the log: its segment, and in it the meta. Segment 0: nowhere. */
+struct record_place {
+	uint64_t segment, offset;
+};
+
+/*
+ * The log, to read back from: the only thing the broker asks for and waits. It changes nothing, and
+ * as a rule the octets are in the page cache. Both give 0 or a GW_E* and judge checksums.
+ */
+struct broker_log {
+	/* A record; the meta is valid until the next call. */
+	int (*record)(void *arg, const struct record_place *at, enum broker_record *type,
+	    struct span *meta, struct part *body);
+	/* A whole piece of content into `to`, which has room for piece->length octets. */
+	int (*content)(void *arg, const struct part *piece, uint8_t *to);
+	void *arg;
+};
+
+struct broker_params {
+	const struct config *config; /* borrowed */
+	struct broker_log log;
+	uint64_t seed;          /* of the jitter and of report ids; unpredictable when live */
+	uint64_t first_number;  /* jobs and connections count up from here: never reused over
+				   restarts (a time) */
+	size_t memory_max;      /* octets of content kept in memory for first attempts */
+	int64_t counters_every; /* microseconds from a count of the day to its record in the log
+				   (0: none is written) */
+	size_t ready_max;       /* messages of a site that wait in memory for their turn */
+};
+
+struct broker *broker_new(const struct broker_params *p) gw_checked;
+void broker_free(struct broker **b);
+
+/* ---- recovery: before anything else --------------------------------------------------- */
+
 /* A record from the log, in log order. 0 or GW_EFORMAT (the record makes no sense: set aside). */
 int broker_recover(struct broker *b, enum broker_record type, struct span meta,
-    const struct part *body) gw_checked;
+    const struct record_place *at, const struct part *body) gw_checked;
 /* All records were given. Jobs start when every worker that is up has named what it holds. */
 void broker_recovered(struct broker *b, int64_t now);
 
@@ -77,13 +98,24 @@ void broker_ask(struct broker *b, unsigned receiver, uint64_t txn, const struct 
 
 /* ---- the store ------------------------------------------------------------------------ */
 
-/* What became of an append: 0, GW_EIO, GW_ENOSPC, GW_EFULL. */
-void broker_appended(
-    struct broker *b, void *token, int status, const struct part *body, int64_t now);
+/* What became of an append: 0 (and where it lies now), GW_EIO, GW_ENOSPC, GW_EFULL. */
+void broker_appended(struct broker *b, void *token, int status, const struct record_place *at,
+    const struct part *body, int64_t now);
 /* A segment was ended by a failed flush: transactions with parts in it fail. */
 void broker_segment_failed(struct broker *b, uint64_t segment);
 /* Is there room for new mail, and may jobs start (false while the store is undecided)? */
 void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now);
+/*
+ * How far the log reaches. Where its oldest segment holds little that is alive, or the log is many
+ * times what is alive, messages are copied forward so that it can go. Call it about ten times a
+ * second while it answers true (more is to be copied), else once a second.
+ */
+struct broker_log_size {
+	uint64_t oldest, newest; /* segments */
+	uint64_t octets;         /* of all segments */
+	uint64_t segment;        /* octets of one */
+};
+bool broker_compact(struct broker *b, const struct broker_log_size *size, int64_t now);
 
 /* ---- workers: senders and mdas -------------------------------------------------------- */
 
@@ -93,7 +125,9 @@ void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind
 void broker_worker_down(struct broker *b, unsigned worker, int64_t now);
 /* Its channel is full: no content and no new jobs for it until this is taken back. */
 void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now);
-/* A job it goes on with (after a restart of the queue); last: it has named them all. */
+/* A job it goes on with (after a restart of the queue); last: it has named them all. GW_EFORMAT: as
+ * above; GW_EIO: the message cannot be read back: nothing may start, the queue ends as if it could
+ * not recover. */
 int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t conn,
     const struct msgid *id, const uint32_t *rcpt, size_t n) gw_checked;
 void broker_holding_done(struct broker *b, unsigned worker, int64_t now);
@@ -125,8 +159,10 @@ int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64
 
 struct broker_counts {
 	size_t messages, recipients, active, waiting, ready, sites, connections;
-	size_t memory;  /* octets of content in memory */
-	int64_t oldest; /* acceptance of the oldest message, 0 if none */
+	size_t parked;   /* messages at rest, of which little is in memory */
+	size_t memory;   /* octets of content in memory */
+	uint64_t live;   /* octets of the log that living messages take */
+	uint64_t copied; /* messages copied forward so far */
 	bool frozen, intake;
 };
 void broker_counts(const struct broker *b, struct broker_counts *out);

@@ -28,24 +28,16 @@ void counted(struct broker *b, enum counter what, uint64_t n, int64_t now)
 	wanted(b, now);
 }
 
-/* It was sent before without an answer, and now again. */
-static bool is_again(const struct queued_rcpt *r, const struct change_rcpt *c)
-{
-	const struct change_rcpt before = {
-	    .code = r->code, .esc = {r->esc[0], r->esc[1], r->esc[2]}};
-
-	return r->outcome == OUTCOME_DEFERRED && change_unsure(&before) &&
-	       (c->outcome == OUTCOME_DELIVERED || change_unsure(c));
-}
-
 void counted_change(
-    struct broker *b, const struct queued *m, const struct change_rcpt *c, int64_t when)
+    struct broker *b, const struct change_rcpt *before, const struct change_rcpt *c, int64_t when)
 {
 	enum counter what = counters_of(c);
 
 	if (what != COUNTERS)
 		counted(b, what, 1, when);
-	if (m != NULL && c->index < m->n_rcpt && is_again(&m->rcpt[c->index], c))
+	/* It was sent before without an answer, and now again. */
+	if (before->outcome == OUTCOME_DEFERRED && change_unsure(before) &&
+	    (c->outcome == OUTCOME_DELIVERED || change_unsure(c)))
 		counted(b, COUNTER_SENT_AGAIN, 1, when);
 }
 
@@ -69,15 +61,15 @@ static void stored_in(struct broker *b, uint64_t segment)
 {
 	if (segment == b->counters_segment)
 		return;
-	effect_add(b, EFFECT_HOLD)->segment = segment;
+	segment_hold(b, segment, 0);
 	if (b->counters_segment != 0)
-		effect_add(b, EFFECT_RELEASE)->segment = b->counters_segment;
+		segment_release(b, b->counters_segment, 0);
 	b->counters_segment = segment;
 }
 
 /* The newest record stays; what could not be written is written with the next. */
 void counters_appended(
-    struct broker *b, struct append *a, int status, const struct part *at, int64_t now)
+    struct broker *b, struct append *a, int status, const struct record_place *at, int64_t now)
 {
 	if (status == 0)
 		stored_in(b, at->segment);
@@ -92,7 +84,7 @@ void counters_appended(
  * A change that has to be written again comes behind a record that counts it already: another
  * record behind it puts that right.
  */
-void counters_seen(struct broker *b, int status, const struct part *at, int64_t now)
+void counters_seen(struct broker *b, int status, const struct record_place *at, int64_t now)
 {
 	if (status != 0)
 		wanted(b, now);
@@ -101,7 +93,7 @@ void counters_seen(struct broker *b, int status, const struct part *at, int64_t 
 		b->counters_due = now;
 }
 
-int counters_recover(struct broker *b, struct span meta, const struct part *at)
+int counters_recover(struct broker *b, struct span meta, const struct record_place *at)
 {
 	int err = counters_decode(&b->counters, meta);
 
@@ -115,7 +107,7 @@ int counters_recover(struct broker *b, struct span meta, const struct part *at)
 void counters_recovered(struct broker *b, int64_t now)
 {
 	if (b->counters_segment != 0)
-		effect_add(b, EFFECT_HOLD)->segment = b->counters_segment;
+		segment_hold(b, b->counters_segment, 0);
 	/* Into the segment of this start: the old ones may go. */
 	if ((b->counters_segment != 0 || b->counters_ahead) && b->counters_every > 0)
 		b->counters_due = now;

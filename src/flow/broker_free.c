@@ -3,6 +3,16 @@
 
 #include <stdlib.h>
 
+static void free_segments(struct broker *b)
+{
+	size_t at = 0;
+	void *s;
+
+	while ((s = map_next(&b->segments, &at)) != NULL)
+		free(s);
+	map_fini(&b->segments);
+}
+
 static void free_appends(struct broker *b)
 {
 	struct append *a;
@@ -78,10 +88,14 @@ void broker_free(struct broker **pb)
 	gw_check_magic(b, BROKER_MAGIC);
 	effect_forget_all(b);
 	free_appends(b);
+	copies_free(b);
+	free(b->sweep.asked);
 	free_txns(b);
 	free_jobs(b);
 	while (!TAILQ_EMPTY(&b->messages))
 		free_message(b, TAILQ_FIRST(&b->messages));
+	parking_fini(&b->parking);
+	free_segments(b);
 	free_sites(b);
 	map_fini(&b->conns);
 	nonces_forget(b);
@@ -90,6 +104,7 @@ void broker_free(struct broker **pb)
 	heap_fini(&b->resting);
 	free(b->doubt);
 	arena_reset(&b->scratch);
+	arena_reset(&b->reading);
 	b->magic = 0;
 	free(b);
 	*pb = NULL;

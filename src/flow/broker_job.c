@@ -283,7 +283,7 @@ static void remember_said(struct site *s, const struct change_rcpt *c)
 		    c->esc[2], text);
 }
 
-static void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
+void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
 {
 	enum broker_record record = BROKER_DEFERRED;
 	struct append *a;
@@ -309,6 +309,15 @@ struct sorted {
 	char unsure[UNSURE_TEXT]; /* of those that may have been delivered; the same for all */
 };
 
+static void count_change(
+    struct broker *b, const struct queued_rcpt *r, const struct change_rcpt *c, int64_t now)
+{
+	const struct change_rcpt before = {
+	    .outcome = r->outcome, .code = r->code, .esc = {r->esc[0], r->esc[1], r->esc[2]}};
+
+	counted_change(b, &before, c, now);
+}
+
 static void sort_one(struct broker *b, struct task *t, size_t index, const struct change_rcpt *said,
     struct sorted *out, int64_t now)
 {
@@ -325,7 +334,7 @@ static void sort_one(struct broker *b, struct task *t, size_t index, const struc
 	log_outcome(m, t->site, &c, now);
 	count_outcome(m, c.outcome);
 	remember_said(t->site, &c);
-	counted_change(b, m, &c, now);
+	count_change(b, &m->rcpt[c.index], &c, now);
 	queued_apply(b, m, &c);
 	m->rcpt[c.index].task = outcome_final(c.outcome) ? NULL : t;
 	if (outcome_final(c.outcome))

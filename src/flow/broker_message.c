@@ -75,23 +75,33 @@ void queued_forget_content(struct broker *b, struct queued *m)
 		blob_drop(b, &m->content);
 }
 
-static void hold(struct broker *b, enum broker_effect_type type, uint64_t segment)
+static void release_parts(struct broker *b, struct queued *m)
 {
-	effect_add(b, type)->segment = segment;
+	for (size_t i = 0; m->parts_held && i < m->n_part; i++)
+		segment_release(b, m->part[i].segment, 0);
+	m->parts_held = false;
 }
 
-void queued_hold(struct broker *b, const struct queued *m)
+static uint64_t oldest_segment(const struct queued *m)
 {
-	/* The parts are held since they were written (their transaction took the hold). */
-	hold(b, EFFECT_HOLD, m->body.segment);
+	uint64_t first = m->at.segment;
+
+	for (size_t i = 0; i < m->n_part; i++) {
+		if (m->part[i].segment < first)
+			first = m->part[i].segment;
+	}
+	return first;
 }
 
-static void release(struct broker *b, const struct queued *m)
+void queued_landed(
+    struct broker *b, struct queued *m, const struct record_place *at, const struct part *body)
 {
-	if (m->durable)
-		hold(b, EFFECT_RELEASE, m->body.segment);
-	for (size_t i = 0; i < m->n_part; i++)
-		hold(b, EFFECT_RELEASE, m->part[i].segment);
+	m->durable = true;
+	m->at = *at;
+	m->body = *body;
+	m->first = oldest_segment(m);
+	segment_hold_message(b, m->first, m->at.segment, m->octets);
+	release_parts(b, m);
 }
 
 static void queued_free(struct broker *b, struct queued *m)
@@ -99,20 +109,21 @@ static void queued_free(struct broker *b, struct queued *m)
 	map_del(&b->ids, msgid_span(&m->id));
 	TAILQ_REMOVE(&b->messages, m, link);
 	b->n_rcpt -= m->n_open;
-	release(b, m);
-	blob_drop(b, &m->content);
-	free(m->rcpt);
-	free(m->part);
-	m->magic = 0;
-	free(m);
+	if (m->durable)
+		segment_release_message(b, m->first, m->at.segment, m->octets);
+	release_parts(b, m);
+	queued_view_free(b, &m);
 }
 
 void queued_settle(struct broker *b, struct queued *m)
 {
 	gw_check_magic(m, QUEUED_MAGIC);
-	if (m->n_open > 0 || m->appends > 0 || m->tasks > 0 || m->jobs > 0 || b->recovering)
+	if (m->appends > 0 || m->jobs > 0 || b->recovering)
 		return;
-	queued_free(b, m);
+	if (m->n_open > 0)
+		queued_rest(b, m);
+	else if (m->tasks == 0 && !m->copying)
+		queued_free(b, m);
 }
 
 void queued_discard(struct broker *b, struct queued *m)
@@ -141,5 +152,6 @@ bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *
 	r->code = c->code;
 	memcpy(r->esc, c->esc, sizeof(r->esc));
 	span_to_cstr(c->reply, r->said, sizeof(r->said));
+	r->said_at = (struct record_place){0};
 	return true;
 }

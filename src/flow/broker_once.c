@@ -205,21 +205,23 @@ bool once_lost(struct broker *b, struct task *t, bool past_dot, int64_t now)
 
 /* ---- after a start ---------------------------------------------------------------------- */
 
-static bool is_noted(const struct queued *m)
+static bool is_noted(struct parked *p)
 {
-	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (m->rcpt[i].outcome == OUTCOME_MAYBE)
+	const struct resting *r = parked_rest(p);
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].outcome == OUTCOME_MAYBE)
 			return true;
 	}
 	return false;
 }
 
-void once_recovered(struct broker *b, const struct queued *m)
+void once_recovered(struct broker *b, struct parked *p)
 {
-	if (!b->had_past_dot || !is_noted(m))
+	if (!b->had_past_dot || !is_noted(p))
 		return;
 	b->doubt = gw_realloc(b->doubt, (b->n_doubt + 1) * sizeof(*b->doubt));
-	b->doubt[b->n_doubt++] = m->id;
+	b->doubt[b->n_doubt++] = p->id;
 }
 
 /* The noted recipients of this task, in one of their own. */
@@ -258,10 +260,13 @@ static void settle_doubt(struct broker *b, struct queued *m, int64_t now)
 	queued_settle(b, m);
 }
 
+/* While the broker is frozen: what is read back must not start. What cannot be read back rests on,
+ * and is not given out either (queued_file). */
 void once_thaw(struct broker *b, int64_t now)
 {
+	gw_assert(b->frozen);
 	for (size_t i = 0; i < b->n_doubt; i++) {
-		struct queued *m = map_get(&b->ids, msgid_span(&b->doubt[i]));
+		struct queued *m = queued_find(b, &b->doubt[i], now);
 
 		if (m != NULL)
 			settle_doubt(b, m, now);

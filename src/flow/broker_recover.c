@@ -1,24 +1,59 @@
-/* After a start: the log is read, what is finished goes, the rest is filed again. */
+/*
+ * After a start: the log is read. Every message begins at rest; what is finished at
+ * the end of the log goes, the others wait for their time.
+ */
 #include "flow/broker-private.h"
 
 #include <stdlib.h>
 
-enum { NONCES_KEPT = 600 * 1000000 };
+/* How long a receiver may ask what became of its COMMIT. */
+enum { NONCES_KEPT = 600 * 1000000, NONCES_FIRST = 1024 };
 
-struct nonce {
-	struct msgid id;
-};
+/* ---- nonces --------------------------------------------------------------------------------- */
 
-static void remember_nonce(struct broker *b, const struct msgid *nonce)
+/* Those of the last minutes of the log are enough: older ones make room before more is taken. */
+static void nonces_thin(struct broker *b)
 {
-	struct nonce *n;
+	struct nonces *l = &b->nonces;
+	size_t n = 0;
 
-	if (map_get(&b->nonces, msgid_span(nonce)) != NULL)
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->v[i].accepted >= b->latest - NONCES_KEPT)
+			l->v[n++] = l->v[i];
+	}
+	l->n = n;
+	if (n < l->cap / 2)
 		return;
-	n = gw_calloc(1, sizeof(*n));
-	n->id = *nonce;
-	map_put(&b->nonces, msgid_span(&n->id), n);
+	l->cap = l->cap ? 2 * l->cap : NONCES_FIRST;
+	l->v = gw_realloc(l->v, l->cap * sizeof(*l->v));
 }
+
+static void remember_nonce(struct broker *b, const struct msgid *nonce, int64_t accepted)
+{
+	if (b->nonces.n == b->nonces.cap)
+		nonces_thin(b);
+	b->nonces.v[b->nonces.n++] = (struct nonce){*nonce, accepted};
+}
+
+static int compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct msgid));
+}
+
+static void nonces_settle(struct broker *b, int64_t now)
+{
+	if (b->nonces.n > 0)
+		qsort(b->nonces.v, b->nonces.n, sizeof(*b->nonces.v), compare);
+	b->forget_nonces_at = now + NONCES_KEPT;
+}
+
+bool nonce_known(const struct broker *b, const struct msgid *nonce)
+{
+	return b->nonces.n > 0 &&
+	       bsearch(nonce, b->nonces.v, b->nonces.n, sizeof(*b->nonces.v), compare) != NULL;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
 
 static void note_time(struct broker *b, int64_t when)
 {
@@ -26,107 +61,198 @@ static void note_time(struct broker *b, int64_t when)
 		b->latest = when;
 }
 
-static int apply_change(struct broker *b, struct span in)
+static void apply_to(struct parked *p, const struct change *c, const struct record_place *at)
+{
+	for (size_t i = 0; p != NULL && i < c->n_rcpt; i++)
+		parked_apply(p, &c->rcpt[i], at);
+}
+
+/* Each by its state before it. */
+static void count(struct broker *b, struct parked *p, const struct change *c)
+{
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		const struct resting *r = p ? parked_entry(p, c->rcpt[i].index) : NULL;
+		struct change_rcpt before = {.outcome = OUTCOME_NONE};
+
+		if (r != NULL) {
+			before.outcome = (enum outcome)r->outcome;
+			before.code = r->code;
+			memcpy(before.esc, r->esc, sizeof(before.esc));
+		}
+		counted_change(b, &before, &c->rcpt[i], c->when);
+	}
+}
+
+/* news: it says what happened; the state of a copy only repeats it. */
+static int apply_change(struct broker *b, struct span in, const struct record_place *at, bool news)
 {
 	struct change c;
-	struct queued *m;
+	struct parked *p;
 
 	if (change_decode(&c, in, &b->scratch) < 0)
 		return GW_EFORMAT;
 	note_time(b, c.when);
-	m = map_get(&b->ids, msgid_span(&c.id));
-	for (size_t i = 0; i < c.n_rcpt; i++) {
-		counted_change(b, m, &c.rcpt[i], c.when);
-		if (m != NULL)
-			queued_apply(b, m, &c.rcpt[i]);
-	}
+	p = parking_find(&b->parking, &c.id);
+	for (size_t i = 0; i < c.n_rcpt; i++)
+		b->had_past_dot = b->had_past_dot || c.rcpt[i].outcome == OUTCOME_MAYBE;
+	if (news)
+		count(b, p, &c);
+	apply_to(p, &c, at);
 	return 0;
 }
 
-/* Content: what is in the record, and the parts the envelope names. */
-static uint64_t content_size(const struct envelope *e, const struct part *body)
+/* The index of a segment says so of a message of which only the nonce is left. */
+static bool ends_itself(struct broker *b, const struct envelope *e)
 {
-	uint64_t n = body->length;
+	struct change c;
 
-	for (size_t i = 0; i < e->n_part; i++)
-		n += e->part[i].length;
-	return n;
+	return e->ends.n > 0 && e->n_rcpt == 1 && change_decode(&c, e->ends, &b->scratch) == 0 &&
+	       msgid_eq(&c.id, &e->id) && c.n_rcpt == 1 && outcome_final(c.rcpt[0].outcome);
 }
 
-static int recover_message(struct broker *b, struct span meta, const struct part *body)
+/* Where it goes is looked up now, while its addresses are at hand. */
+static void find_sites(struct broker *b, struct parked *p, const struct envelope *e)
+{
+	struct resting *r = parked_rest(p);
+	struct routed where;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		route_of(b->config, e->rcpt[i].addr, &where);
+		r[i].site = site_get(b, &where);
+		r[i].site->n_parked++;
+	}
+}
+
+static void set_place(struct parked *p, const struct envelope *e, struct span meta,
+    const struct record_place *at, const struct part *body)
+{
+	p->first = at->segment;
+	p->octets = meta.n + body->length;
+	for (size_t i = 0; i < e->n_part; i++) {
+		p->octets += e->part[i].length;
+		if (e->part[i].segment < p->first)
+			p->first = e->part[i].segment;
+	}
+	p->ahead = parked_ahead(p, at->segment);
+	p->offset = (uint32_t)at->offset;
+}
+
+/* Places of last words count from the message's first segment; those of before are gone with it. */
+static void move(struct parked *p, const struct envelope *e, struct span meta,
+    const struct record_place *at, const struct part *body)
+{
+	struct resting *r = parked_rest(p);
+
+	set_place(p, e, meta, at, body);
+	for (uint32_t i = 0; i < p->n_open; i++)
+		r[i].said_offset = 0;
+}
+
+static int recover_message(
+    struct broker *b, struct span meta, const struct record_place *at, const struct part *body)
 {
 	struct envelope e;
-	struct queued *m;
+	struct parked *p;
 
 	if (envelope_decode(&e, meta, &b->scratch) < 0 || e.n_rcpt == 0 ||
 	    e.head_length > body->length)
 		return GW_EFORMAT;
-	remember_nonce(b, &e.nonce);
+	remember_nonce(b, &e.nonce, e.accepted);
 	note_time(b, e.accepted);
-	if (map_get(&b->ids, msgid_span(&e.id)) == NULL) {
-		m = queued_new(&e);
-		m->body = *body;
-		m->size = content_size(&e, body);
-		m->durable = true;
-		queued_insert(b, m);
+	if (ends_itself(b, &e))
+		return 0;
+	p = parking_find(&b->parking, &e.id);
+	if (p != NULL && e.state.n > 0) {
+		move(p, &e, meta, at, body);
+	} else if (p == NULL) {
+		p = parking_add(&b->parking, &e.id, (uint32_t)e.n_rcpt);
+		p->accepted = e.accepted;
+		set_place(p, &e, meta, at, body);
+		find_sites(b, p, &e);
 	}
-	return e.ends.n > 0 ? apply_change(b, e.ends) : 0;
+	if (e.state.n > 0 && apply_change(b, e.state, at, false) < 0)
+		return GW_EFORMAT;
+	return e.ends.n > 0 ? apply_change(b, e.ends, at, true) : 0;
 }
 
-int broker_recover(
-    struct broker *b, enum broker_record type, struct span meta, const struct part *body)
+int broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body)
 {
 	gw_assert(b->recovering);
 	arena_reset(&b->scratch);
 	switch (type) {
-	case BROKER_MESSAGE: return recover_message(b, meta, body);
-	case BROKER_PAST_DOT: b->had_past_dot = true; return apply_change(b, meta);
+	case BROKER_MESSAGE: return recover_message(b, meta, at, body);
 	case BROKER_RESULT:
 	case BROKER_DEFERRED:
+	case BROKER_PAST_DOT:
 	case BROKER_HELD:
-	case BROKER_RELEASED: return apply_change(b, meta);
-	case BROKER_COUNTERS: return counters_recover(b, meta, body);
+	case BROKER_RELEASED: return apply_change(b, meta, at, true);
+	case BROKER_COUNTERS: return counters_recover(b, meta, at);
 	case BROKER_PART: return 0; /* dead unless a message names it */
 	case BROKER_RECORDS: break;
 	}
 	return GW_EFORMAT;
 }
 
-static void hold_all(struct broker *b, const struct queued *m)
+/* ---- the end of the log --------------------------------------------------------------------- */
+
+/* Their sites need not stay for them. Returns how many recipients are left. */
+static size_t let_finished_go(struct broker *b, struct parked *p)
 {
-	queued_hold(b, m);
-	for (size_t i = 0; i < m->n_part; i++)
-		effect_add(b, EFFECT_HOLD)->segment = m->part[i].segment;
+	struct resting *r = parked_rest(p);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (!outcome_final((enum outcome)r[i].outcome)) {
+			n++;
+			continue;
+		}
+		r[i].site->n_parked--;
+		site_release(b, r[i].site);
+		r[i].site = NULL;
+	}
+	return n;
 }
 
-/* It holds nothing: the segments of its parts may be gone before that of its record is. */
-static void forget_finished(struct broker *b, struct queued *m)
+/* A due time no later than its attempts allow: the clock may have been set back meanwhile. */
+static void settle_times(struct parked *p, int64_t now)
 {
-	m->durable = false;
-	m->n_part = 0;
-	queued_discard(b, m);
+	struct resting *r = parked_rest(p);
+
+	if (p->accepted > now) /* a receiver's clock, or ours before it was set back */
+		p->accepted = now;
+	for (uint32_t i = 0; i < p->n_open; i++)
+		r[i].due = sched_stored(r[i].site->shape, r[i].attempts, r[i].due, now);
+}
+
+static void settle(struct broker *b, struct parked *p, int64_t now)
+{
+	size_t left = let_finished_go(b, p);
+
+	/* It holds nothing: the segments of its parts may be gone before that of its record is. */
+	if (left == 0) {
+		parking_remove(&b->parking, p);
+		return;
+	}
+	parked_compact(p);
+	b->n_rcpt += left;
+	segment_hold_message(b, p->first, p->first + p->ahead, p->octets);
+	settle_times(p, now);
+	once_recovered(b, p);
+	parked_schedule(b, p);
 }
 
 void broker_recovered(struct broker *b, int64_t now)
 {
-	struct queued *m, *next;
+	struct pool_walk at = {0};
+	struct parked *p;
 
 	b->recovering = false;
+	b->now = now;
 	b->resumed = sched_silent(b->latest, now) ? now : 0;
-	b->forget_nonces_at = now + NONCES_KEPT;
-	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
-		next = TAILQ_NEXT(m, link);
-		if (m->n_open == 0) {
-			forget_finished(b, m);
-			continue;
-		}
-		if (m->accepted > now) /* a receiver's clock, or ours before it was set back */
-			m->accepted = now;
-		once_recovered(b, m);
-		hold_all(b, m);
-		queued_file(b, m, now);
-		queued_settle(b, m);
-	}
+	nonces_settle(b, now);
+	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
+		settle(b, p, now);
 	counters_recovered(b, now);
 	b->frozen = true;
 }

@@ -24,13 +24,15 @@ struct site *site_get(struct broker *b, const struct routed *r)
 	s->shape = r->shape;
 	TAILQ_INIT(&s->ready);
 	TAILQ_INIT(&s->conns);
+	TAILQ_INIT(&s->crowd);
 	map_put(&b->sites, span_str(s->key), s);
 	return s;
 }
 
 void site_release(struct broker *b, struct site *s)
 {
-	if (s->n_ready + s->n_waiting + s->n_active + s->n_conns > 0 || s->rest_until > 0)
+	if (s->n_ready + s->n_waiting + s->n_active + s->n_conns + s->n_parked > 0 ||
+	    s->rest_until > 0 || s->is_hungry)
 		return;
 	map_del(&b->sites, span_str(s->key));
 	s->magic = 0;
@@ -60,8 +62,10 @@ static void task_leave(struct broker *b, struct task *t)
 {
 	--*state_count(t->site, t->state);
 	heap_del(&b->due, &t->node);
-	if (t->state == TASK_READY)
+	if (t->state == TASK_READY) {
 		TAILQ_REMOVE(&t->site->ready, t, link);
+		site_hungry(b, t->site);
+	}
 	if (t->state == TASK_ACTIVE)
 		b->n_active--;
 }
@@ -172,12 +176,19 @@ static void start_filed(struct broker *b, struct task *t, int64_t now)
 	site_pump(b, s, now);
 }
 
+/* What may have been sent already is filed only for a worker that comes to name it (broker_once.c).
+ */
+static bool may_be_filed(const struct broker *b, const struct queued_rcpt *r)
+{
+	return queued_fileable(r) || (b->frozen && r->outcome == OUTCOME_MAYBE);
+}
+
 void queued_file(struct broker *b, struct queued *m, int64_t now)
 {
 	struct task *old_last = TAILQ_LAST(&m->task_list, task_list_head), *t, *next;
 
 	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (!outcome_final(m->rcpt[i].outcome) && m->rcpt[i].task == NULL)
+		if (may_be_filed(b, &m->rcpt[i]) && m->rcpt[i].task == NULL)
 			file_one(b, m, &m->rcpt[i], old_last, now);
 	}
 	m->appends++; /* the message stays while its tasks start, whatever becomes of them */

@@ -33,7 +33,7 @@ static void txn_free(struct broker *b, struct txn *t)
 {
 	gw_assert(t->pending == 0);
 	for (size_t i = 0; i < t->n_part; i++)
-		effect_add(b, EFFECT_RELEASE)->segment = t->part[i].segment;
+		segment_release(b, t->part[i].segment, 0);
 	map_del(&b->txns, txn_key(t));
 	free(t->part);
 	free(t);
@@ -117,7 +117,7 @@ static void add_part(struct broker *b, struct txn *t, const struct part *at)
 		t->part = gw_realloc(t->part, t->cap * sizeof(*t->part));
 	}
 	t->part[t->n_part++] = *at;
-	effect_add(b, EFFECT_HOLD)->segment = at->segment;
+	segment_hold(b, at->segment, 0);
 }
 
 static void commit_now(struct broker *b, struct txn *t, struct append *a);
@@ -182,7 +182,7 @@ static bool commit_allowed(const struct broker *b, const struct envelope *e, str
 	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->state.n > 0 ||
 	    e->head_length != head.n || head.n == 0)
 		return false;
-	return map_get(&b->ids, msgid_span(&e->id)) == NULL;
+	return !message_known(b, &e->id);
 }
 
 static struct append *new_accept(struct broker *b, unsigned receiver, uint64_t number,
@@ -234,6 +234,7 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 		a->meta = meta;
 	}
 	m->part = t->part; /* with the holds on their segments */
+	m->parts_held = true;
 	m->n_part = t->n_part;
 	m->size += t->octets;
 	t->part = NULL;
@@ -291,7 +292,7 @@ void broker_ask(struct broker *b, unsigned receiver, uint64_t number, const stru
 
 	e->peer = receiver;
 	e->number = number;
-	e->status = map_get(&b->nonces, msgid_span(nonce)) != NULL ? 0 : 1;
+	e->status = nonce_known(b, nonce) ? 0 : 1;
 }
 
 /* ---- receivers come and go ------------------------------------------------------------- */

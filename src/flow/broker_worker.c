@@ -13,8 +13,8 @@ static void thaw(struct broker *b, int64_t now)
 	}
 	if (!b->frozen)
 		return;
-	b->frozen = false;
 	once_thaw(b, now);
+	b->frozen = false;
 	site_pump_all(b, now);
 }
 
@@ -138,7 +138,7 @@ static struct task *carve_task(
 int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t conn,
     const struct msgid *id, const uint32_t *rcpt, size_t n)
 {
-	struct queued *m = map_get(&b->ids, msgid_span(id));
+	struct queued *m = queued_find(b, id, b->now);
 	const struct conn *c = conn_by_number(b, conn);
 	struct task *t;
 
@@ -147,6 +147,8 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
 	/* Several jobs may name one connection: one runs, the others wait to be confirmed. */
 	if (c != NULL && c->worker != worker)
 		return GW_EFORMAT;
+	if (m == NULL && message_known(b, id))
+		return b->read_error == GW_EIO ? GW_EIO : 0; /* damaged: it goes nowhere */
 	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL)
 		return 0; /* finished already: its result will only be confirmed */
 	t = carve_task(b, m, job, rcpt, n);

@@ -13,21 +13,14 @@
 
 enum {
 	HOUSE_EVERY = 1000000, /* microseconds between looks at the store */
+	COPY_EVERY = 100000,   /* while messages are copied forward */
 	QUESTIONS_END =
 	    60000000, /* a receiver may ask so long what the queue before us made durable */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
 	MEMORY_MAX = 64 << 20,
 	COUNTERS_EVERY = 10000000,
+	READY_MAX = 4096,
 };
-
-static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
-    [BROKER_PART] = REC_PART,
-    [BROKER_RESULT] = REC_RESULT,
-    [BROKER_DEFERRED] = REC_DEFERRED,
-    [BROKER_PAST_DOT] = REC_PAST_DOT,
-    [BROKER_HELD] = REC_HELD,
-    [BROKER_RELEASED] = REC_RELEASED,
-    [BROKER_COUNTERS] = REC_LIMIT};
 
 static void random_bytes(void *to, size_t n)
 {
@@ -188,8 +181,8 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 {
 	switch (e->type) {
 	case EFFECT_APPEND:
-		queue_log_add(q->log, record_types[e->record], &e->id, e->own, e->flag, e->meta,
-		    e->body, e->token);
+		queue_log_add(q->log, queue_stored_type(e->record), &e->id, e->own, e->flag,
+		    e->meta, e->body, e->token);
 		break;
 	case EFFECT_COMMITTED: tell_receiver(q, IPC_COMMITTED, e); break;
 	case EFFECT_PART_CREDIT: tell_receiver(q, IPC_PART_CREDIT, e); break;
@@ -229,17 +222,19 @@ static void tick(void *arg)
 /* ---- the log ------------------------------------------------------------------------------ */
 
 static void record_done(
-    void *arg, void *token, int status, const struct extent *body, uint64_t segment)
+    void *arg, void *token, int status, const struct extent *meta, const struct extent *body)
 {
 	struct queue *q = arg;
 	struct part at = {body->segment, body->offset, body->length, body->sum};
 
 	if (status != 0)
 		metric_add(METRIC_COMMIT_FAILURES, 1);
-	broker_appended(q->broker, token, status, &at, loop_now(q->loop));
+	struct record_place place = {meta->segment, meta->offset};
+	broker_appended(q->broker, token, status, &place, &at, loop_now(q->loop));
 	queue_run(q);
 	if (status == 0)
-		store_release(q->store, segment); /* what is still needed was held by the broker */
+		store_release(
+		    q->store, meta->segment); /* what is still needed was held by the broker */
 }
 
 static void look_at_store(struct queue *q);
@@ -323,14 +318,32 @@ static bool all_told(struct queue *q)
 	return true;
 }
 
+/* True: more messages are to be copied forward. */
+static bool compact(struct queue *q)
+{
+	struct broker_log_size size = {.segment = q->config->store.segment};
+	struct store_stat st;
+	bool more;
+
+	store_stat(q->store, &st);
+	size.oldest = st.oldest;
+	size.newest = st.newest;
+	size.octets = st.log_bytes;
+	more = broker_compact(q->broker, &size, loop_now(q->loop));
+	queue_run(q);
+	return more;
+}
+
 static void house(void *arg)
 {
 	struct queue *q = arg;
+	bool more;
 
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
-	timer_set(&q->house, loop_now(q->loop) + HOUSE_EVERY);
+	more = !q->low && !q->stopping && compact(q);
+	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
 }
 
 /* ---- start and end ------------------------------------------------------------------------ */
@@ -338,13 +351,12 @@ static void house(void *arg)
 static void give_record(struct queue *q, const struct store_record *r, uint64_t *strange)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
-	int type = 0;
+	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
+	enum broker_record type = queue_record_type(r->type);
 
-	while (type < BROKER_RECORDS && record_types[type] != r->type)
-		type++;
 	if (type == BROKER_RECORDS || type == BROKER_PART)
 		return;
-	if (broker_recover(q->broker, (enum broker_record)type, r->meta, &at) < 0)
+	if (broker_recover(q->broker, type, r->meta, &place, &at) < 0)
 		++*strange;
 }
 
@@ -408,8 +420,10 @@ static void make_broker(struct queue *q)
 	struct broker_params p = {.config = q->config,
 	    .first_number = (uint64_t)clock_now() << 8,
 	    .memory_max = MEMORY_MAX,
-	    .counters_every = COUNTERS_EVERY};
+	    .counters_every = COUNTERS_EVERY,
+	    .ready_max = READY_MAX};
 
+	body_log(q->reader, &p.log);
 	random_bytes(&p.seed, sizeof(p.seed));
 	q->broker = broker_new(&p);
 }

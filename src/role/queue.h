@@ -56,6 +56,11 @@ void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd);
 void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e);
 
 /* queue_body.c */
+/* The kinds of records as the broker and as the store name them; BROKER_RECORDS: none of ours. */
+enum record_type queue_stored_type(enum broker_record type);
+enum broker_record queue_record_type(enum record_type type);
+/* How the broker reads the log back. */
+void body_log(struct body_reader *r, struct broker_log *out);
 struct body_reader *body_reader_new(struct store *s) gw_checked;
 /* Sends one piece of content as asked; false: it could not be read or is damaged. */
 bool body_send(struct body_reader *r, struct ipc *to, const struct broker_effect *e);

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { CHUNK = 64 << 10 };
+enum { CHUNK = 64 << 10, META_MAX = 32 << 20 };
 
 /* The checksums of one job: over the record's own body, and over the part being sent. */
 struct sums {
@@ -17,6 +17,7 @@ struct sums {
 struct body_reader {
 	struct store *store;
 	struct map sums; /* by job */
+	struct buf meta; /* of the record that was read last */
 	uint8_t buffer[CHUNK];
 };
 
@@ -26,6 +27,7 @@ struct body_reader *body_reader_new(struct store *s)
 
 	r->store = s;
 	map_init(&r->sums, (uint64_t)(uintptr_t)r);
+	buf_init(&r->meta, META_MAX);
 	return r;
 }
 
@@ -108,4 +110,63 @@ struct span body_head(struct body_reader *r, const struct broker_effect *e)
 	int64_t got = store_read_at(r->store, &at, 0, r->buffer, n);
 
 	return got > 0 ? span_of(r->buffer, (size_t)got) : SPAN_NONE;
+}
+
+/* ---- for the broker -------------------------------------------------------------------------- */
+
+static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
+    [BROKER_PART] = REC_PART,
+    [BROKER_RESULT] = REC_RESULT,
+    [BROKER_DEFERRED] = REC_DEFERRED,
+    [BROKER_PAST_DOT] = REC_PAST_DOT,
+    [BROKER_HELD] = REC_HELD,
+    [BROKER_RELEASED] = REC_RELEASED,
+    [BROKER_COUNTERS] = REC_LIMIT};
+
+enum record_type queue_stored_type(enum broker_record type)
+{
+	return record_types[type];
+}
+
+enum broker_record queue_record_type(enum record_type type)
+{
+	int i = 0;
+
+	while (i < BROKER_RECORDS && record_types[i] != type)
+		i++;
+	return (enum broker_record)i;
+}
+
+static int log_record(void *arg, const struct record_place *at, enum broker_record *type,
+    struct span *meta, struct part *body)
+{
+	struct body_reader *r = arg;
+	struct store_record found;
+	int err = store_read_record(r->store, at->segment, at->offset, &found, &r->meta);
+
+	if (err != 0)
+		return err;
+	*type = queue_record_type(found.type);
+	*meta = found.meta;
+	*body = (struct part){
+	    found.body_at.segment, found.body_at.offset, found.body_at.length, found.body_at.sum};
+	return 0;
+}
+
+static int log_content(void *arg, const struct part *piece, uint8_t *to)
+{
+	struct body_reader *r = arg;
+	struct extent at = extent_of(piece);
+	struct store_read *sum = NULL;
+
+	if (piece->length > 0 &&
+	    store_read_at(r->store, &at, 0, to, piece->length) != (int64_t)piece->length)
+		return GW_EIO;
+	store_sum_feed(&sum, span_of(to, piece->length));
+	return store_sum_end(&sum) == piece->sum ? 0 : GW_ECORRUPT;
+}
+
+void body_log(struct body_reader *r, struct broker_log *out)
+{
+	*out = (struct broker_log){.record = log_record, .content = log_content, .arg = r};
 }

@@ -69,6 +69,8 @@ static int take_holding(struct channel *c, struct span in, int64_t now)
 		const struct proto_held *x = &h.held[i];
 
 		err = broker_holding(b, c->number, x->job, x->conn, &x->id, x->rcpt, x->n_rcpt);
+		if (err == GW_EIO)
+			die("the spool cannot be read: %s", gw_strerror(err));
 	}
 	if (err == 0 && !h.more)
 		broker_holding_done(b, c->number, now);

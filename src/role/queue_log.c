@@ -226,7 +226,7 @@ static void tell_done(struct queue_log *q)
 	for (size_t i = 0; i < b->n; i++) {
 		const struct store_record *r = &b->record[i];
 
-		q->owner.done(q->owner.arg, r->owner, r->status, &r->body_at, r->meta_at.segment);
+		q->owner.done(q->owner.arg, r->owner, r->status, &r->meta_at, &r->body_at);
 	}
 	q->last_urgent = b->urgent;
 	b->n = b->urgent = 0;

@@ -18,8 +18,8 @@ struct queue_log;
 
 struct queue_log_owner {
 	/* One record of a batch is final; called on the loop, in order. */
-	void (*done)(
-	    void *arg, void *token, int status, const struct extent *body, uint64_t segment);
+	void (*done)(void *arg, void *token, int status, const struct extent *meta,
+	    const struct extent *body);
 	/* All records of the batch were told. */
 	void (*batch_done)(void *arg);
 	/* The store cannot say yet what became of a batch (true), or can again (false). */

@@ -3,36 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
-
-struct store_read {
-	XXH3_state_t *xxh;
-};
-
-void store_sum_feed(struct store_read **state, struct span data)
-{
-	if (!*state) {
-		*state = gw_calloc(1, sizeof(**state));
-		(*state)->xxh = XXH3_createState();
-		gw_assert((*state)->xxh);
-		XXH3_64bits_reset((*state)->xxh);
-	}
-	if (data.n > 0)
-		XXH3_64bits_update((*state)->xxh, data.p, data.n);
-}
-
-uint64_t store_sum_end(struct store_read **state)
-{
-	uint64_t sum;
-
-	if (!*state)
-		return spool_sum(SPAN_NONE);
-	sum = XXH3_64bits_digest((*state)->xxh);
-	XXH3_freeState((*state)->xxh);
-	free(*state);
-	*state = NULL;
-	return sum;
-}
 
 /* The index of the first segment of that generation or a later one. */
 static size_t lower_bound(const struct store *s, uint64_t generation)
@@ -297,31 +267,6 @@ uint64_t store_failed_segment(const struct store *cs)
 	return generation;
 }
 
-int64_t store_read_at(struct store *s, const struct extent *e, uint64_t from, void *to, size_t n)
-{
-	int handle = -1;
-	uint64_t size = 0;
-
-	gw_check_magic(s, (uint32_t)STORE_MAGIC);
-	if (from >= e->length)
-		return 0;
-	if (n > e->length - from)
-		n = (size_t)(e->length - from);
-	pthread_mutex_lock(&s->lock);
-	struct segment *seg = store_find(s, e->segment);
-	if (seg) {
-		handle = seg->handle;
-		size = seg->size;
-	}
-	pthread_mutex_unlock(&s->lock);
-	if (!seg)
-		return GW_ENOENT;
-	if (e->offset > size || e->length > size - e->offset)
-		return GW_EIO;
-	int64_t got = s->disk->ops->read(s->disk, handle, to, n, e->offset + from);
-	return got == (int64_t)n ? got : GW_EIO;
-}
-
 void store_hold(struct store *s, uint64_t segment)
 {
 	gw_check_magic(s, (uint32_t)STORE_MAGIC);
@@ -391,7 +336,13 @@ void store_stat(struct store *s, struct store_stat *out)
 	out->records = s->records;
 	out->segments = (unsigned)s->n_segments;
 	out->spares = (unsigned)s->spares.n;
-	for (size_t i = 0; i < s->n_segments; i++)
+	for (size_t i = 0; i < s->n_segments; i++) {
 		out->indexes += s->segments[i]->has_index;
+		out->log_bytes += s->segments[i]->size;
+	}
+	if (s->n_segments > 0) {
+		out->oldest = s->segments[0]->generation;
+		out->newest = s->segments[s->n_segments - 1]->generation;
+	}
 	pthread_mutex_unlock(&s->lock);
 }

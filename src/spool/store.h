@@ -13,6 +13,7 @@
 #define GW_SPOOL_STORE_H
 
 #include "mail/msgid.h"
+#include "base/buf.h"
 #include "spool/disk.h"
 
 /* Types on disk: numbers are for ever. */
@@ -125,6 +126,13 @@ uint64_t store_failed_segment(const struct store *s);
  */
 int64_t store_read_at(
     struct store *s, const struct extent *e, uint64_t from, void *to, size_t n) gw_checked;
+/*
+ * A whole record by the place of its meta (store_record.meta_at), with its checksums judged: the
+ * meta goes into the buffer, which is emptied before; *out as recovery gives it. 0, GW_EIO,
+ * GW_ENOENT (no such segment), GW_ECORRUPT (no good record of this segment there), GW_EFULL.
+ */
+int store_read_record(struct store *s, uint64_t segment, uint64_t meta_at, struct store_record *out,
+    struct buf *meta) gw_checked;
 /* Checksum as in extents, over pieces in order: *state starts as NULL, end frees it. */
 void store_sum_feed(struct store_read **state, struct span data);
 uint64_t store_sum_end(struct store_read **state);
@@ -148,7 +156,9 @@ struct store_stat {
 	uint64_t free_bytes, total_bytes; /* of the file system */
 	uint64_t bytes_written, commits, records;
 	unsigned segments, spares, indexes;
-	bool accepting; /* room for new mail above the reserve, and not undecided */
+	uint64_t oldest, newest; /* generations in the log; 0: none */
+	uint64_t log_bytes;      /* octets of its files */
+	bool accepting;          /* room for new mail above the reserve, and not undecided */
 };
 void store_stat(struct store *s, struct store_stat *out);
 

@@ -51,6 +51,15 @@ struct waiting {
 	enum broker_record type;
 	uint32_t length;
 	bool own;
+	struct span meta; /* the broker's, until it is told */
+};
+
+/* A record of the log, as it is read back: place.offset is its index. */
+struct stored {
+	enum broker_record type;
+	uint64_t segment;
+	uint32_t length;
+	struct buf meta;
 };
 
 struct order { /* a job at a worker */
@@ -68,6 +77,9 @@ static struct world {
 	int64_t now;
 	struct waiting append[APPENDS];
 	size_t n_append;
+	struct stored *stored;
+	size_t n_stored, cap_stored;
+	bool unreadable; /* now and then */
 	struct order job[JOBS];
 	size_t n_job;
 	struct msgid id[RECEIVERS][TXNS]; /* of the COMMIT under way */
@@ -111,7 +123,7 @@ static void take_append(const struct broker_effect *e)
 	for (size_t i = 0; i < w.n_append; i++)
 		MUST(w.append[i].token != e->token);
 	w.append[w.n_append++] = (struct waiting){
-	    e->token, e->id, e->record, (uint32_t)(e->body[0].n + e->body[1].n), e->own};
+	    e->token, e->id, e->record, (uint32_t)(e->body[0].n + e->body[1].n), e->own, e->meta};
 }
 
 static void take_committed(const struct broker_effect *e)
@@ -216,16 +228,67 @@ static void note_durable(const struct waiting *a)
 	}
 }
 
+static struct record_place store_record(
+    enum broker_record type, uint64_t segment, uint32_t length, struct span meta)
+{
+	struct stored *s;
+
+	if (w.n_stored == w.cap_stored) {
+		w.cap_stored = w.cap_stored ? 2 * w.cap_stored : 64;
+		w.stored = gw_realloc(w.stored, w.cap_stored * sizeof(*w.stored));
+	}
+	s = &w.stored[w.n_stored++];
+	*s = (struct stored){.type = type, .segment = segment, .length = length};
+	buf_init(&s->meta, SIZE_MAX / 2);
+	buf_add_span(&s->meta, meta);
+	return (struct record_place){segment, w.n_stored};
+}
+
+static int read_record(void *arg, const struct record_place *at, enum broker_record *type,
+    struct span *meta, struct part *body)
+{
+	const struct stored *s;
+
+	(void)arg;
+	MUST(at->offset >= 1 && at->offset <= w.n_stored);
+	s = &w.stored[at->offset - 1];
+	MUST(s->segment == at->segment);
+	MUST(s->type != BROKER_MESSAGE || w.holds[at->segment % SEGMENTS] > 0);
+	if (w.unreadable)
+		return GW_EIO;
+	*type = s->type;
+	*meta = buf_view(&s->meta);
+	*body = (struct part){.segment = s->segment, .offset = at->offset, .length = s->length};
+	return 0;
+}
+
+static int read_content(void *arg, const struct part *piece, uint8_t *to)
+{
+	(void)arg;
+	memset(to, 'x', piece->length);
+	return w.unreadable ? GW_EIO : 0;
+}
+
+static void store_forget(void)
+{
+	for (size_t i = 0; i < w.n_stored; i++)
+		buf_fini(&w.stored[i].meta);
+	free(w.stored);
+}
+
 static void appended(size_t i, int status)
 {
 	struct waiting a = w.append[i];
 	struct part at = {.segment = w.segment, .length = a.length};
+	struct record_place place = {0};
 
+	if (status == 0)
+		place = store_record(a.type, w.segment, a.length, a.meta);
 	w.n_append--;
 	memmove(&w.append[i], &w.append[i + 1], (w.n_append - i) * sizeof(a));
 	if (status == 0 && a.type == BROKER_MESSAGE && !a.own)
 		note_durable(&a);
-	broker_appended(w.b, a.token, status, &at, w.now);
+	broker_appended(w.b, a.token, status, &place, &at, w.now);
 	run();
 }
 
@@ -463,13 +526,25 @@ static void time_passes(void)
 	broker_tick(w.b, w.now);
 }
 
+static void copy_forward(void)
+{
+	struct broker_log_size size = {.newest = w.segment, .segment = 1 + 20 * roll(100)};
+
+	size.oldest = w.segment - (w.segment > 3 ? roll(4) : 0);
+	size.octets = size.segment * roll(200);
+	(void)broker_compact(w.b, &size, w.now);
+}
+
 static void housekeeping(void)
 {
 	if (roll(4) == 0)
 		broker_segment_failed(w.b, w.segment);
 	if (roll(2))
-		w.segment = 1 + roll(SEGMENTS - 1);
+		w.segment += roll(3); /* they only rise */
+	w.unreadable = roll(8) == 0;
 	broker_store_state(w.b, roll(4), roll(4), w.now);
+	run();
+	copy_forward();
 }
 
 static void step(void)
@@ -496,10 +571,13 @@ static void step(void)
 static void recover(void)
 {
 	for (unsigned n = roll(6); n > 0; n--) {
-		struct part at = {.segment = 1 + roll(SEGMENTS - 1), .length = roll(60)};
-		enum broker_record type = (enum broker_record)roll(4);
+		struct part at = {.segment = w.segment += roll(2), .length = roll(60)};
+		enum broker_record type = (enum broker_record)roll(BROKER_RECORDS);
 
-		(void)!broker_recover(w.b, type, get_bytes(&w.in, get_u8(&w.in)), &at);
+		struct span meta = get_bytes(&w.in, get_u8(&w.in));
+		struct record_place place = store_record(type, at.segment, at.length, meta);
+
+		(void)!broker_recover(w.b, type, meta, &place, &at);
 	}
 	for (unsigned i = 0; i < WORKERS; i++) {
 		if (roll(2))
@@ -507,6 +585,15 @@ static void recover(void)
 	}
 	broker_recovered(w.b, w.now);
 	run();
+}
+
+static void drop_all(void)
+{
+	struct buf out;
+
+	buf_init(&out, ANSWER_MAX);
+	(void)broker_drop(w.b, NULL, 0, 1, &out, w.now);
+	buf_fini(&out);
 }
 
 /* Everybody does what he should. What parts of open transactions hold goes with their receivers. */
@@ -524,6 +611,7 @@ static void drain(void)
 	for (unsigned r = 0; r < RECEIVERS; r++)
 		broker_receiver_down(w.b, w.receiver[r]);
 	broker_store_state(w.b, true, true, w.now);
+	w.unreadable = false;
 	run();
 	for (int i = 0; i < DRAIN_MAX; i++) {
 		broker_counts(w.b, &n);
@@ -533,7 +621,9 @@ static void drain(void)
 			appended(0, 0);
 		else if (w.n_job > 0)
 			result(true);
-		else if (broker_deadline(w.b) != INT64_MAX)
+		else if (broker_deadline(w.b) == INT64_MAX)
+			drop_all(); /* what is held waits for an operator */
+		else
 			w.now = broker_deadline(w.b) > w.now ? broker_deadline(w.b) : w.now;
 		broker_tick(w.b, w.now);
 		run();
@@ -546,7 +636,9 @@ static void drain(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct broker_params p = {.config = config(), .first_number = 1000};
+	struct broker_params p = {.config = config(),
+	    .first_number = 1000,
+	    .log = {.record = read_record, .content = read_content}};
 
 	memset(&w, 0, sizeof(w));
 	w.in = cursor_of(span_of(data, size));
@@ -556,6 +648,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		w.receiver[r] = r;
 	p.seed = get_u8(&w.in);
 	p.memory_max = roll(2) ? 0 : 1 << 20;
+	p.ready_max = 1 + roll(200);
 	w.last_number = 999;
 	w.b = broker_new(&p);
 	recover();
@@ -565,5 +658,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (roll(2) == 0)
 		drain();
 	broker_free(&w.b);
+	store_forget();
 	return 0;
 }

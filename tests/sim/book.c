@@ -258,6 +258,47 @@ static void check_report(struct book *l, const struct mail *report, const struct
 	}
 }
 
+/* What a copy says of recipients was in the log before. */
+static void check_copy(const struct mail *m, const struct change *c)
+{
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		const struct change_rcpt *s = &c->rcpt[i];
+
+		if (s->index >= m->n_rcpt)
+			sim_fail("mail %d: a copy tells of a stranger", m->index);
+		if (outcome_final(s->outcome) && m->rcpt[s->index].final != s->outcome)
+			sim_fail("mail %d recipient %u: a copy says %d, the log %d", m->index,
+			    s->index, s->outcome, m->rcpt[s->index].final);
+	}
+}
+
+/* All that has ended must be said by a copy: the records that said so may go. */
+static void check_whole(const struct mail *m, const struct change *c)
+{
+	for (uint32_t k = 0; k < m->n_rcpt; k++) {
+		bool told = m->rcpt[k].final == OUTCOME_NONE;
+
+		for (size_t i = 0; i < c->n_rcpt; i++)
+			told = told || c->rcpt[i].index == k;
+		if (!told)
+			sim_fail("mail %d recipient %u: its end is not in the copy", m->index, k);
+	}
+}
+
+static void durable_copy(struct book *l, struct mail *m, const struct envelope *e, bool recovered)
+{
+	struct change c;
+
+	if (!m->durable)
+		sim_fail("mail %d: a copy of what was not durable", m->index);
+	if (change_decode(&c, e->state, &l->scratch) != 0 || !msgid_eq(&c.id, &m->id))
+		sim_fail("mail %d: a copy whose state cannot be read", m->index);
+	check_copy(m, &c);
+	if (!recovered) /* later, more may have ended behind it */
+		check_whole(m, &c);
+	m->copies++;
+}
+
 static void durable_message(
     struct book *l, const struct msgid *id, struct span meta, bool recovered)
 {
@@ -269,11 +310,16 @@ static void durable_message(
 		sim_fail("a message that was never made");
 	if (m->state == MAIL_REFUSED)
 		sim_fail("mail %d was refused and is in the log", m->index);
+	if (envelope_decode(&e, meta, &l->scratch) != 0)
+		sim_fail("mail %d: its envelope cannot be read", m->index);
+	if (e.state.n > 0) {
+		durable_copy(l, m, &e, recovered);
+		return;
+	}
 	m->durable = true;
 	if (!m->is_report)
 		return;
-	if (envelope_decode(&e, meta, &l->scratch) != 0 || e.ends.n == 0 ||
-	    change_decode(&c, e.ends, &l->scratch) != 0)
+	if (e.ends.n == 0 || change_decode(&c, e.ends, &l->scratch) != 0)
 		sim_fail("report %d: its record cannot be read", m->index);
 	if (recovered && msgid_eq(&c.id, id))
 		return; /* its own end: all that is kept of it is the nonce */

@@ -48,6 +48,7 @@ struct mail {
 	int index;
 	struct msgid id, nonce;
 	enum mail_state state;
+	unsigned copies; /* of it that became durable */
 	bool is_report, durable, handed, at_most_once;
 	char from[64], head[256];
 	size_t head_n, size;

@@ -9,6 +9,7 @@ enum {
 	LAZY = 20000, /* microseconds, as in role/queue_log.h */
 	HEAL_EVERY = 500000,
 	HOUSE_EVERY = 1000000,
+	COPY_EVERY = 100000,
 	CHUNK = 64 << 10,
 	ANSWER = 1 << 20,
 	DISK_SEGMENTS = 40,
@@ -60,6 +61,7 @@ void world_init(struct world *w, uint64_t seed, const struct config *c, enum sab
 	w->disk = disk_sim_new(seed, &p);
 	book_init(&w->book);
 	w->buffer = gw_calloc(1, CHUNK);
+	buf_init(&w->meta, SIZE_MAX / 2);
 	w->peers = peers_new(w);
 }
 
@@ -92,6 +94,7 @@ void world_fini(struct world *w)
 	book_fini(&w->book);
 	disk_sim_free(&w->disk);
 	free(w->buffer);
+	buf_fini(&w->meta);
 }
 
 bool world_alive(const struct world *w)
@@ -131,16 +134,17 @@ static void batch_add(struct world *w, const struct broker_effect *e)
 
 static void take_append(struct world *w, const struct broker_effect *e)
 {
+	static const struct record_place no_place;
 	static const struct part nowhere;
 
 	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
 	if (w->sabotage == SABOTAGE_FORGET && e->record == BROKER_RESULT) {
 		book_durable(&w->book, e->record, &e->id, e->meta, false);
-		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
+		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
 	if (w->sabotage == SABOTAGE_GO && e->record == BROKER_PAST_DOT) {
-		broker_appended(w->broker, e->token, 0, &nowhere, w->now);
+		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
 	if (w->sabotage == SABOTAGE_EARLY && e->record == BROKER_MESSAGE && !e->own)
@@ -259,7 +263,9 @@ static void tell_done(struct world *w)
 		struct part at = {
 		    r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 
-		broker_appended(w->broker, r->owner, r->status, &at, w->now);
+		struct record_place place = {r->meta_at.segment, r->meta_at.offset};
+
+		broker_appended(w->broker, r->owner, r->status, &place, &at, w->now);
 		world_run(w);
 		if (r->status == 0 && world_alive(w))
 			store_release(w->store, r->meta_at.segment);
@@ -336,6 +342,21 @@ static void heal(struct world *w)
 		tell_done(w);
 }
 
+static bool compact(struct world *w)
+{
+	struct broker_log_size size = {.segment = w->params.segment_size};
+	struct store_stat st;
+	bool more;
+
+	store_stat(w->store, &st);
+	size.oldest = st.oldest;
+	size.newest = st.newest;
+	size.octets = st.log_bytes;
+	more = st.accepting && !w->undecided && broker_compact(w->broker, &size, w->now);
+	world_run(w);
+	return more;
+}
+
 static void house(struct world *w)
 {
 	unsigned n = 0;
@@ -345,7 +366,7 @@ static void house(struct world *w)
 	if (n > 0)
 		sim_note("%u segments retire", n);
 	look_at_store(w);
-	w->house_at = w->now + HOUSE_EVERY;
+	w->house_at = w->now + (world_alive(w) && compact(w) ? COPY_EVERY : HOUSE_EVERY);
 }
 
 static bool batch_is_due(const struct world *w)
@@ -429,11 +450,12 @@ static void free_given(struct given *g)
 static void give_record(struct world *w, const struct store_record *r, struct given **list)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
+	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
 	enum broker_record type = broker_type(r->type);
 
 	if (r->type == REC_PART)
 		return;
-	if (broker_recover(w->broker, type, r->meta, &at) < 0)
+	if (broker_recover(w->broker, type, r->meta, &place, &at) < 0)
 		sim_fail("a record of the log makes no sense to the broker");
 	keep_given(list, type, r);
 }
@@ -456,13 +478,59 @@ static int recover(struct world *w)
 	return more;
 }
 
+/* ---- what the broker reads back ------------------------------------------------------------- */
+
+/* As in role/queue_body.c; a read that fails is planted now and then. */
+static int log_record(void *arg, const struct record_place *at, enum broker_record *type,
+    struct span *meta, struct part *body)
+{
+	struct world *w = arg;
+	struct broker_counts n;
+	struct store_record r;
+	int err;
+
+	broker_counts(w->broker, &n);
+	err = !n.frozen && sim_once_in(&w->rng, 300) ? GW_EIO : 0;
+	if (err == 0)
+		err = store_read_record(w->store, at->segment, at->offset, &r, &w->meta);
+	if (err != 0) {
+		if (err != GW_EIO && !disk_sim_dead(w->disk))
+			sim_fail("a record in segment %llu cannot be read back: %d",
+			    (unsigned long long)at->segment, err);
+		return err;
+	}
+	*type = broker_type(r.type);
+	*meta = r.meta;
+	*body = (struct part){r.body_at.segment, r.body_at.offset, r.body_at.length, r.body_at.sum};
+	return 0;
+}
+
+static int log_content(void *arg, const struct part *piece, uint8_t *to)
+{
+	struct world *w = arg;
+	struct extent at = extent_of(piece);
+	struct store_read *sum = NULL;
+
+	if (sim_once_in(&w->rng, 300))
+		return GW_EIO;
+	if (piece->length > 0 &&
+	    store_read_at(w->store, &at, 0, to, piece->length) != (int64_t)piece->length)
+		return GW_EIO;
+	store_sum_feed(&sum, span_of(to, piece->length));
+	if (store_sum_end(&sum) != piece->sum && !disk_sim_dead(w->disk))
+		sim_fail("content in segment %llu is damaged", (unsigned long long)at.segment);
+	return 0;
+}
+
 static void new_broker(struct world *w)
 {
 	struct broker_params p = {.config = w->config,
 	    .seed = sim_random(&w->rng),
 	    .first_number = (uint64_t)w->now << 8,
 	    .memory_max = sim_once_in(&w->rng, 3) ? 0 : 1 << 20,
-	    .counters_every = w->counters_every};
+	    .counters_every = w->counters_every,
+	    .ready_max = 1 + (size_t)sim_below(&w->rng, sim_once_in(&w->rng, 2) ? 8 : 4096),
+	    .log = {.record = log_record, .content = log_content, .arg = w}};
 
 	w->broker = broker_new(&p);
 }

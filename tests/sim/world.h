@@ -58,6 +58,7 @@ struct world {
 	int64_t done_at, heal_at, house_at, retire_from;
 	uint64_t failed_segment;
 	uint8_t *buffer;
+	struct buf meta; /* of the record that was read back last */
 };
 
 void world_init(struct world *w, uint64_t seed, const struct config *c, enum sabotage s);

@@ -6,11 +6,11 @@
 
 #include <cmocka.h>
 
-static void make(struct buf *b, struct pool *p, uint64_t n)
+static void make(struct buf *b, struct bench_pool *p, uint64_t n)
 {
-	struct span body = pool_body(p, n);
+	struct span body = bench_pool_body(p, n);
 
-	mark_put(b, SPAN("run7"), n, pool_sum(p, n));
+	mark_put(b, SPAN("run7"), n, bench_pool_sum(p, n));
 	buf_add_str(b, "Subject: x\r\n\r\n");
 	buf_add_span(b, body);
 	buf_add_str(b, "\r\n.\r\n");
@@ -35,10 +35,10 @@ static void any_size_in_any_pieces(void **state)
 	(void)state;
 	scan_init(&s);
 	for (size_t size = 8; size < 400; size += 3) {
-		struct pool p;
+		struct bench_pool p;
 		struct buf b;
 
-		pool_init(&p, size);
+		bench_pool_init(&p, size);
 		buf_init(&b, 1 << 20);
 		make(&b, &p, size * 7 + 5);
 		/* What follows is the next command, not ours. */
@@ -52,20 +52,20 @@ static void any_size_in_any_pieces(void **state)
 			assert_true(scan_intact(&s));
 		}
 		buf_fini(&b);
-		pool_fini(&p);
+		bench_pool_fini(&p);
 	}
 	scan_fini(&s);
 }
 
 static void every_changed_byte_is_seen(void **state)
 {
-	struct pool p;
+	struct bench_pool p;
 	struct buf b;
 	struct scan s;
 	size_t body_at, caught = 0, total = 0;
 
 	(void)state;
-	pool_init(&p, 700);
+	bench_pool_init(&p, 700);
 	buf_init(&b, 1 << 20);
 	scan_init(&s);
 	make(&b, &p, 3);
@@ -83,18 +83,18 @@ static void every_changed_byte_is_seen(void **state)
 	assert_int_equal(caught, total);
 	scan_fini(&s);
 	buf_fini(&b);
-	pool_fini(&p);
+	bench_pool_fini(&p);
 }
 
 static void bodies_differ(void **state)
 {
-	struct pool p;
+	struct bench_pool p;
 
 	(void)state;
-	pool_init(&p, 100);
+	bench_pool_init(&p, 100);
 	for (uint64_t n = 1; n < POOL_OFFSETS; n++)
-		assert_true(pool_sum(&p, n) != pool_sum(&p, n - 1));
-	pool_fini(&p);
+		assert_true(bench_pool_sum(&p, n) != bench_pool_sum(&p, n - 1));
+	bench_pool_fini(&p);
 }
 
 /* A piece may end anywhere in what only looks like the end. */

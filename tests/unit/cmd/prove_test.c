@@ -15,11 +15,11 @@
 
 /* ---- the mailbox reader --------------------------------------------------------------------- */
 
-static void add_message(struct buf *out, struct pool *pool, uint64_t n)
+static void add_message(struct buf *out, struct bench_pool *pool, uint64_t n)
 {
-	mark_put(out, SPAN("box"), n, pool_sum(pool, n));
+	mark_put(out, SPAN("box"), n, bench_pool_sum(pool, n));
 	buf_add_str(out, "Subject: x\r\n\r\n");
-	buf_add_span(out, pool_body(pool, n));
+	buf_add_span(out, bench_pool_body(pool, n));
 	buf_add_str(out, "\r\n");
 }
 
@@ -57,11 +57,11 @@ static bool intact(struct span file)
 
 static void test_mailbox(void **state)
 {
-	struct pool pool;
+	struct bench_pool pool;
 	struct buf wire, file;
 
 	(void)state;
-	pool_init(&pool, 5000);
+	bench_pool_init(&pool, 5000);
 	buf_init(&wire, 1 << 20);
 	buf_init(&file, 1 << 20);
 	for (uint64_t n = 1; n < 40; n++) {
@@ -82,7 +82,7 @@ static void test_mailbox(void **state)
 		buf_add_str(&file, "..\n");
 		assert_false(intact(buf_view(&file)));
 	}
-	pool_fini(&pool);
+	bench_pool_fini(&pool);
 	buf_fini(&wire);
 	buf_fini(&file);
 }

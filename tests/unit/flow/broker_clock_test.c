@@ -30,11 +30,11 @@ static void stored(struct rig *r, int64_t accepted, uint32_t attempts, int64_t l
 
 	m.accepted = accepted;
 	rig_envelope(r, &m, &b);
-	assert_int_equal(broker_recover(r->b, BROKER_MESSAGE, buf_view(&b), &at), 0);
+	assert_int_equal(rig_recover(r, BROKER_MESSAGE, buf_view(&b), &at), 0);
 	buf_fini(&b);
 	buf_init(&b, 4096);
 	change_encode(&c, &b);
-	assert_int_equal(broker_recover(r->b, BROKER_DEFERRED, buf_view(&b), &none), 0);
+	assert_int_equal(rig_recover(r, BROKER_DEFERRED, buf_view(&b), &none), 0);
 	buf_fini(&b);
 }
 

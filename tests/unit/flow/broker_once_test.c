@@ -420,7 +420,7 @@ static void stored(struct rig *r, const struct rig_mail *m)
 	struct buf b;
 
 	rig_envelope(r, m, &b);
-	assert_int_equal(broker_recover(r->b, BROKER_MESSAGE, buf_view(&b), &at), 0);
+	assert_int_equal(rig_recover(r, BROKER_MESSAGE, buf_view(&b), &at), 0);
 	buf_fini(&b);
 }
 
@@ -434,7 +434,7 @@ static void stored_change(struct rig *r, const struct rig_mail *m, enum broker_r
 
 	buf_init(&b, 4096);
 	change_encode(&c, &b);
-	assert_int_equal(broker_recover(r->b, type, buf_view(&b), &none), 0);
+	assert_int_equal(rig_recover(r, type, buf_view(&b), &none), 0);
 	buf_fini(&b);
 }
 
@@ -615,6 +615,7 @@ static void test_restart_outdone(void **state)
 	stored_past_dot(r, &m, 0);
 	workers_come(r);
 	all_named(r);
+	rig_pass(r, 0);
 	assert_int_equal(rig_take(r, EFFECT_JOB)->e.n_rcpt, 1);
 	assert_int_equal(today(r, "given_up"), 0);
 }
@@ -624,8 +625,12 @@ static void test_restart_outdone(void **state)
 static struct rig *counting(int64_t now)
 {
 	struct rig *r = gw_calloc(1, sizeof(*r));
-	struct broker_params p = {
-	    .seed = 1, .first_number = 1000, .memory_max = 1 << 20, .counters_every = 10 * SEC};
+	struct broker_params p = {.seed = 1,
+	    .first_number = 1000,
+	    .memory_max = 1 << 20,
+	    .ready_max = 4096,
+	    .counters_every = 10 * SEC,
+	    .log = {.record = rig_read_record, .content = rig_read_content, .arg = r}};
 
 	log_setup(STDERR_FILENO, LOG_NONE, "test");
 	r->config = parse_good(once_config);
@@ -640,7 +645,8 @@ static void test_counters_written(void **state)
 {
 	struct rig *r = counting(1000000 * SEC), *next;
 	struct seen *job, *s;
-	struct part at = {.segment = 1};
+	struct record_place at = {.segment = 1, .offset = 4096};
+	static const struct part none;
 
 	(void)state;
 	rig_ready(r);
@@ -671,7 +677,8 @@ static void test_counters_written(void **state)
 	assert_int_equal(r->holds[1], 0);
 	/* The next queue reads it. */
 	next = counting(r->now);
-	assert_int_equal(broker_recover(next->b, BROKER_COUNTERS, buf_view(&s->meta), &at), 0);
+	assert_int_equal(
+	    broker_recover(next->b, BROKER_COUNTERS, buf_view(&s->meta), &at, &none), 0);
 	rig_ready(next);
 	assert_int_equal(today(next, "delivered"), 1);
 	assert_int_equal(next->holds[1], 1);
@@ -701,7 +708,8 @@ static void test_counters_recovered(void **state)
 			       .code = 250,
 			       .esc = {2, 0, 0}};
 	struct counters before = {.slot = {{0}}};
-	struct part at = {.segment = 1};
+	struct record_place at = {.segment = 1, .offset = 4096};
+	static const struct part none;
 	struct buf b;
 
 	(void)state;
@@ -711,12 +719,13 @@ static void test_counters_recovered(void **state)
 	counters_encode(&before, &b);
 	stored(r, &m);
 	stored_change(r, &m, BROKER_DEFERRED, &maybe); /* counted in the record behind it */
-	assert_int_equal(broker_recover(r->b, BROKER_COUNTERS, buf_view(&b), &at), 0);
+	assert_int_equal(broker_recover(r->b, BROKER_COUNTERS, buf_view(&b), &at, &none), 0);
 	stored_change(r, &m, BROKER_RESULT, &done);
 	done.index = 77; /* of a message that has left the log */
 	m.id = rig_id(r);
 	stored_change(r, &m, BROKER_RESULT, &done);
-	assert_int_equal(broker_recover(r->b, BROKER_COUNTERS, SPAN("\1\1"), &at), GW_EFORMAT);
+	assert_int_equal(
+	    broker_recover(r->b, BROKER_COUNTERS, SPAN("\1\1"), &at, &none), GW_EFORMAT);
 	rig_ready(r);
 	assert_int_equal(today(r, "delivered"), 102);
 	assert_int_equal(today(r, "maybe"), 0);

@@ -138,7 +138,8 @@ static void test_summary(void **state)
 	assert_true(holds(&out, "\"messages\":4,\"recipients\":8,\"active\":2,\"accepting\":true"));
 	assert_true(holds(&out, "\"state\":\"limited\""));
 	assert_true(holds(&out, "\"under_8h\":4"));
-	assert_true(holds(&out, "\"ready\":2,\"waiting\":0,\"active\":2,\"connections\":2"));
+	assert_true(
+	    holds(&out, "\"ready\":2,\"waiting\":0,\"held\":0,\"active\":2,\"connections\":2"));
 	assert_true(holds(&out, "\"last_reply\":\"451 4.3.0 later\""));
 	buf_fini(&out);
 }
@@ -356,6 +357,7 @@ static void test_drop_all(void **state)
 	rig_flush(r, 0);
 	buf_init(&out, 1 << 20);
 	assert_int_equal(broker_drop(r->b, NULL, 3, 55, &out, r->now), 0);
+	rig_pass(r, 0);
 	for (int i = 0; i < 3; i++)
 		s[i] = rig_take(r, EFFECT_APPEND);
 	rig_appended(r, s[2], 0);

@@ -222,8 +222,7 @@ static struct rig *next_queue(struct rig *r, const struct rig_mail *m, size_t n)
 		struct buf envelope;
 
 		rig_envelope(r, &m[i], &envelope);
-		assert_int_equal(
-		    broker_recover(next->b, BROKER_MESSAGE, buf_view(&envelope), &at), 0);
+		assert_int_equal(rig_recover(next, BROKER_MESSAGE, buf_view(&envelope), &at), 0);
 		buf_fini(&envelope);
 	}
 	next->now = r->now;
@@ -249,6 +248,7 @@ static void test_nothing_starts_unnamed(void **state)
 	rig_none(next, EFFECT_JOB);
 	/* One that dies has nothing to name any more. */
 	broker_worker_down(next->b, 1, next->now);
+	rig_pass(next, 0);
 	assert_non_null(rig_take(next, EFFECT_JOB));
 	assert_non_null(rig_take(next, EFFECT_JOB));
 	rig_free(next);

@@ -8,6 +8,7 @@
 
 #include "unit/config/helper.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "flow/broker.h"
 
@@ -36,6 +37,10 @@ struct rig {
 	struct seen *seen[RIG_EFFECTS];
 	size_t n, next_id;
 	struct buf stored[RIG_STORED]; /* bodies: part.offset is the index */
+	struct buf metas[RIG_STORED];  /* of the records: place.offset is the index + 1 */
+	struct part where[RIG_STORED];
+	enum broker_record kind[RIG_STORED];
+	bool blind; /* nothing can be read back */
 	size_t n_stored;
 	uint64_t segment;
 	int holds[64]; /* by segment */
@@ -53,10 +58,41 @@ static const char rig_config[] =
     "shape solo { domain solo.test; connections 1 }\n"
     "shape * { connections 2; per-connection 100; retry 5m 15m 1h 4h; expire 4d }\n";
 
+/* What the broker reads back from the log. */
+static inline int rig_read_record(void *arg, const struct record_place *at,
+    enum broker_record *type, struct span *meta, struct part *body)
+{
+	const struct rig *r = arg;
+
+	assert_in_range(at->offset, 1, r->n_stored);
+	if (r->blind)
+		return GW_EIO;
+	assert_int_equal(r->where[at->offset - 1].segment, at->segment);
+	*type = r->kind[at->offset - 1];
+	*meta = buf_view(&r->metas[at->offset - 1]);
+	*body = r->where[at->offset - 1];
+	return 0;
+}
+
+static inline int rig_read_content(void *arg, const struct part *piece, uint8_t *to)
+{
+	const struct rig *r = arg;
+	struct span s = buf_view(&r->stored[piece->offset]);
+
+	assert_int_equal(s.n, piece->length);
+	if (s.n > 0)
+		memcpy(to, s.p, s.n);
+	return r->blind ? GW_EIO : 0;
+}
+
 static inline struct rig *rig_start(const char *config, size_t memory_max)
 {
 	struct rig *r = gw_calloc(1, sizeof(*r));
-	struct broker_params p = {.seed = 1, .first_number = 1000, .memory_max = memory_max};
+	struct broker_params p = {.seed = 1,
+	    .first_number = 1000,
+	    .memory_max = memory_max,
+	    .ready_max = 4096,
+	    .log = {.record = rig_read_record, .content = rig_read_content, .arg = r}};
 
 	log_setup(STDERR_FILENO, LOG_NONE, "test");
 	r->config = parse_good(config);
@@ -75,8 +111,10 @@ static inline void rig_free(struct rig *r)
 		buf_fini(&r->seen[i]->body);
 		free(r->seen[i]);
 	}
-	for (size_t i = 0; i < r->n_stored; i++)
+	for (size_t i = 0; i < r->n_stored; i++) {
 		buf_fini(&r->stored[i]);
+		buf_fini(&r->metas[i]);
+	}
 	config_free(&r->config);
 	free(r);
 }
@@ -168,20 +206,50 @@ static inline struct part rig_store(struct rig *r, struct span body)
 
 	assert_in_range(r->n_stored, 0, RIG_STORED - 1);
 	buf_init(&r->stored[r->n_stored], SIZE_MAX / 2);
+	buf_init(&r->metas[r->n_stored], SIZE_MAX / 2);
+	r->where[r->n_stored] = at;
 	buf_add_span(&r->stored[r->n_stored++], body);
 	return at;
+}
+
+/* The record whose body was stored there. */
+static inline struct record_place rig_place(
+    struct rig *r, size_t index, enum broker_record kind, struct span meta)
+{
+	r->kind[index] = kind;
+	buf_clear(&r->metas[index]);
+	buf_add_span(&r->metas[index], meta);
+	return (struct record_place){r->where[index].segment, index + 1};
+}
+
+/* A record of the log is given to recovery; the body of a message was stored before. */
+static inline int rig_recover(
+    struct rig *r, enum broker_record kind, struct span meta, const struct part *body)
+{
+	struct record_place at;
+	size_t index;
+
+	if (body->length > 0 &&
+	    body->offset >= r->n_stored) /* nonsense, of which nothing is read */
+		return broker_recover(r->b, kind, meta, &(struct record_place){1, 8}, body);
+	index = body->length > 0 ? (size_t)body->offset : (size_t)rig_store(r, SPAN_NONE).offset;
+	at = rig_place(r, index, kind, meta);
+	return broker_recover(r->b, kind, meta, &at, body);
 }
 
 /* Says what became of one append. */
 static inline void rig_appended(struct rig *r, struct seen *s, int status)
 {
+	struct record_place place = {0};
 	struct part at = {0};
 
 	assert_false(s->answered);
 	s->answered = true;
-	if (status == 0)
+	if (status == 0) {
 		at = rig_store(r, buf_view(&s->body));
-	broker_appended(r->b, s->e.token, status, &at, r->now);
+		place = rig_place(r, (size_t)at.offset, s->e.record, buf_view(&s->meta));
+	}
+	broker_appended(r->b, s->e.token, status, &place, &at, r->now);
 	rig_run(r);
 }
 
@@ -211,6 +279,7 @@ static inline void rig_ready(struct rig *r)
 	broker_holding_done(r->b, 0, r->now);
 	broker_holding_done(r->b, 1, r->now);
 	broker_holding_done(r->b, 16, r->now);
+	broker_tick(r->b, r->now);
 	broker_receiver_up(r->b, 7);
 	assert_true(rig_take(r, EFFECT_INTAKE)->e.flag);
 }
@@ -372,6 +441,23 @@ static inline bool rig_has(struct span s, const char *text)
 			return true;
 	}
 	return false;
+}
+
+/* The acceptance of the oldest message, as the summary tells it. */
+static inline bool rig_oldest_is(struct rig *r, int64_t when)
+{
+	struct buf out, want;
+	bool is;
+
+	buf_init(&out, 1 << 20);
+	buf_init(&want, 100);
+	json_time(&want, "oldest", when);
+	buf_add_byte(&want, '\0');
+	assert_int_equal(broker_summary(r->b, &out, r->now), 200);
+	is = rig_has(buf_view(&out), (const char *)buf_view(&want).p);
+	buf_fini(&out);
+	buf_fini(&want);
+	return is;
 }
 
 static inline int rig_set_up(void **state)

@@ -1,0 +1,522 @@
+/*
+ * To rest and back. A message whose recipients all wait is put into a slot of
+ * parked.h, and read back from the log when one of them is due, when its site has room, or
+ * when somebody asks for it.
+ */
+#include "flow/broker-private.h"
+
+#include "base/log.h"
+#include "base/metric.h"
+
+#include <stdlib.h>
+
+enum {
+	WAKE_MAX = 512, /* read back in one turn of the loop */
+	UNREADABLE_AGAIN = 300 * 1000000,
+};
+
+/* ---- sites ---------------------------------------------------------------------------------- */
+
+bool site_crowded(const struct broker *b, const struct site *s)
+{
+	return s->n_ready >= b->ready_max || !TAILQ_EMPTY(&s->crowd);
+}
+
+static void site_add(struct broker *b, struct site *s, size_t n)
+{
+	(void)b;
+	if (s != NULL)
+		s->n_parked += n;
+}
+
+static void site_sub(struct broker *b, struct site *s, size_t n)
+{
+	if (s == NULL)
+		return;
+	s->n_parked -= n;
+	site_release(b, s);
+}
+
+/* ---- to rest -------------------------------------------------------------------------------- */
+
+uint32_t parked_ahead(const struct parked *p, uint64_t segment)
+{
+	return (uint32_t)(segment - p->first);
+}
+
+static void rest_one(
+    struct broker *b, struct parked *p, struct resting *r, const struct queued_rcpt *q)
+{
+	*r = (struct resting){.due = q->due,
+	    .site = q->task != NULL ? q->task->site : NULL,
+	    .index = r->index,
+	    .number = q->number,
+	    .attempts = q->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)q->attempts,
+	    .code = q->code,
+	    .outcome = (uint8_t)q->outcome};
+	memcpy(r->esc, q->esc, sizeof(r->esc));
+	if (q->task != NULL && q->task->state == TASK_READY)
+		r->due = 0;
+	if (q->said_at.segment != 0) {
+		r->said_ahead = parked_ahead(p, q->said_at.segment);
+		r->said_offset = (uint32_t)q->said_at.offset;
+	}
+	site_add(b, r->site, 1);
+}
+
+static struct parked *park(struct broker *b, struct queued *m)
+{
+	struct parked *p = parking_add(&b->parking, &m->id, (uint32_t)m->n_rcpt);
+
+	p->first = m->first;
+	p->ahead = parked_ahead(p, m->at.segment);
+	p->offset = (uint32_t)m->at.offset;
+	p->octets = m->octets;
+	p->accepted = m->accepted;
+	p->copying = m->copying;
+	p->kills = m->kills;
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		struct resting *r = &parked_rest(p)[i];
+
+		if (outcome_final(m->rcpt[i].outcome))
+			r->outcome = (uint8_t)m->rcpt[i].outcome;
+		else
+			rest_one(b, p, r, &m->rcpt[i]);
+	}
+	parked_compact(p);
+	return p;
+}
+
+/* The holds on its segments go over to the slot. */
+static struct parked *put_to_rest(struct broker *b, struct queued *m)
+{
+	struct parked *p = park(b, m);
+	struct task *t;
+
+	while ((t = TAILQ_FIRST(&m->task_list)) != NULL)
+		task_free(b, t);
+	map_del(&b->ids, msgid_span(&m->id));
+	TAILQ_REMOVE(&b->messages, m, link);
+	queued_view_free(b, &m);
+	return p;
+}
+
+static bool at_rest(const struct broker *b, const struct queued *m)
+{
+	return m->durable && m->appends == 0 && m->jobs == 0 && m->n_open > 0 && !b->recovering;
+}
+
+/* When the first of its recipients is due; never, if all are held. */
+static int64_t first_due(const struct parked *p)
+{
+	const struct resting *r = parked_rest((struct parked *)(uintptr_t)p);
+	int64_t at = INT64_MAX;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].outcome <= OUTCOME_DEFERRED && r[i].due < at)
+			at = r[i].due;
+	}
+	return at;
+}
+
+void parked_schedule(struct broker *b, struct parked *p)
+{
+	int64_t at = first_due(p);
+
+	if (at == INT64_MAX)
+		heap_del(&b->parking.due, &p->node);
+	else
+		heap_set(&b->parking.due, &p->node, at);
+}
+
+void queued_rest(struct broker *b, struct queued *m)
+{
+	const struct task *t;
+
+	if (!at_rest(b, m))
+		return;
+	TAILQ_FOREACH(t, &m->task_list, of_msg)
+	{
+		if (t->state != TASK_WAITING)
+			return;
+	}
+	parked_schedule(b, put_to_rest(b, m));
+}
+
+/* ---- crowds --------------------------------------------------------------------------------- */
+
+static int64_t life_ends(const struct broker *b, const struct parked *p, const struct site *s)
+{
+	return sched_born(s->shape, p->accepted, b->resumed) + s->shape->expire;
+}
+
+static void join_crowd(struct broker *b, struct parked *p, struct site *s)
+{
+	p->in = s;
+	TAILQ_INSERT_TAIL(&s->crowd, p, crowd);
+	heap_set(&b->parking.due, &p->node, life_ends(b, p, s));
+	site_hungry(b, s);
+}
+
+static void leave_crowd(struct parked *p)
+{
+	if (p->in == NULL)
+		return;
+	TAILQ_REMOVE(&p->in->crowd, p, crowd);
+	p->in = NULL;
+}
+
+/* The site that keeps it waiting, if all it is due for have enough to do; else NULL. */
+static struct site *crowded_out(const struct broker *b, struct parked *p, int64_t now)
+{
+	struct resting *r = parked_rest(p);
+	struct site *s = NULL;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].outcome > OUTCOME_DEFERRED || r[i].due > now)
+			continue;
+		if (r[i].site == NULL || !site_crowded(b, r[i].site))
+			return NULL;
+		if (s == NULL)
+			s = r[i].site;
+	}
+	return s;
+}
+
+bool queued_crowd(struct broker *b, struct queued *m)
+{
+	struct site *s = NULL;
+	const struct task *t;
+
+	if (!at_rest(b, m))
+		return false;
+	TAILQ_FOREACH(t, &m->task_list, of_msg)
+	{
+		if (t->state == TASK_ACTIVE ||
+		    (t->state == TASK_READY && !site_crowded(b, t->site)))
+			return false;
+		if (t->state == TASK_READY)
+			s = t->site;
+	}
+	if (s == NULL)
+		return false;
+	join_crowd(b, put_to_rest(b, m), s);
+	return true;
+}
+
+void site_hungry(struct broker *b, struct site *s)
+{
+	if (s->is_hungry || TAILQ_EMPTY(&s->crowd) || s->n_ready > b->ready_max / 2)
+		return;
+	s->is_hungry = true;
+	TAILQ_INSERT_TAIL(&b->hungry, s, hungry);
+}
+
+/* ---- and back ------------------------------------------------------------------------------- */
+
+static struct record_place place_of(const struct parked *p)
+{
+	return (struct record_place){p->first + p->ahead, p->offset};
+}
+
+/* The envelope of this message, in b->reading, or a GW_E*. */
+static int read_back(
+    struct broker *b, const struct parked *p, struct envelope *e, struct part *body)
+{
+	struct record_place at = place_of(p);
+	enum broker_record type;
+	struct span meta;
+	int err = b->log.record(b->log.arg, &at, &type, &meta, body);
+
+	if (err != 0)
+		return err;
+	if (type != BROKER_MESSAGE)
+		return GW_ECORRUPT;
+	arena_reset(&b->reading);
+	if (envelope_decode(e, meta, &b->reading) != 0 || !msgid_eq(&e->id, &p->id) ||
+	    e->n_rcpt != p->n_rcpt || e->head_length > body->length)
+		return GW_ECORRUPT;
+	return 0;
+}
+
+static void restore_one(const struct parked *p, const struct resting *r, struct queued_rcpt *q)
+{
+	q->outcome = (enum outcome)r->outcome;
+	q->number = r->number;
+	q->attempts = r->attempts;
+	q->due = r->due;
+	q->code = r->code;
+	memcpy(q->esc, r->esc, sizeof(q->esc));
+	if (r->said_offset != 0)
+		q->said_at = (struct record_place){p->first + r->said_ahead, r->said_offset};
+}
+
+static void restore_rcpts(const struct parked *p, struct queued *m)
+{
+	const struct resting *r = parked_rest((struct parked *)(uintptr_t)p);
+
+	m->n_open = 0;
+	for (uint32_t i = 0; i < p->n_rcpt; i++)
+		m->rcpt[i].outcome = (enum outcome)parked_ended(p, i);
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		restore_one(p, &r[i], &m->rcpt[r[i].index]);
+		m->n_open++;
+	}
+}
+
+static uint64_t content_size(const struct queued *m)
+{
+	uint64_t n = m->body.length;
+
+	for (size_t i = 0; i < m->n_part; i++)
+		n += m->part[i].length;
+	return n;
+}
+
+static struct queued *restore(struct broker *b, const struct parked *p)
+{
+	struct envelope e;
+	struct part body;
+	struct queued *m;
+	int err = read_back(b, p, &e, &body);
+
+	if (err != 0) {
+		b->read_error = err;
+		return NULL;
+	}
+	m = queued_new(&e);
+	m->at = place_of(p);
+	m->first = p->first;
+	m->octets = p->octets;
+	m->accepted = p->accepted;
+	m->copying = p->copying;
+	m->kills = p->kills;
+	m->body = body;
+	m->size = content_size(m);
+	m->durable = true;
+	restore_rcpts(p, m);
+	return m;
+}
+
+struct queued *parked_view(struct broker *b, const struct parked *p)
+{
+	const struct resting *r = parked_rest((struct parked *)(uintptr_t)p);
+	struct queued *m = restore(b, p);
+
+	for (uint32_t i = 0; m != NULL && i < p->n_open; i++) {
+		m->rcpt[r[i].index].site = r[i].site;
+		m->rcpt[r[i].index].crowded = r[i].due <= b->now;
+	}
+	return m;
+}
+
+void queued_view_free(struct broker *b, struct queued **pm)
+{
+	struct queued *m = *pm;
+
+	blob_drop(b, &m->content);
+	free(m->rcpt);
+	free(m->part);
+	m->magic = 0;
+	free(m);
+	*pm = NULL;
+}
+
+/* A record that changes recipients: the change itself, or the state of a copy. */
+static int read_change(struct broker *b, const struct record_place *at, struct change *c)
+{
+	enum broker_record type;
+	struct envelope e;
+	struct span meta;
+	struct part body;
+	int err = b->log.record(b->log.arg, at, &type, &meta, &body);
+
+	arena_reset(&b->reading);
+	if (err == 0 && type == BROKER_MESSAGE) {
+		err = envelope_decode(&e, meta, &b->reading);
+		meta = e.state.n > 0 ? e.state : e.ends;
+	}
+	return err == 0 ? change_decode(c, meta, &b->reading) : err;
+}
+
+static void load_said(struct queued_rcpt *r, uint32_t index, const struct change *c)
+{
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		if (c->rcpt[i].index == index)
+			span_to_cstr(c->rcpt[i].reply, r->said, sizeof(r->said));
+	}
+}
+
+void queued_load_said(struct broker *b, struct queued *m)
+{
+	struct record_place last = {0};
+	struct change c = {.n_rcpt = 0};
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		struct queued_rcpt *r = &m->rcpt[i];
+
+		if (r->said[0] != '\0' || r->said_at.segment == 0)
+			continue;
+		if (r->said_at.segment != last.segment || r->said_at.offset != last.offset) {
+			last = r->said_at;
+			if (read_change(b, &last, &c) != 0 || !msgid_eq(&c.id, &m->id))
+				c.n_rcpt = 0;
+		}
+		load_said(r, (uint32_t)i, &c);
+	}
+}
+
+/* Its sites are let go, its slot is free. The holds on its segments are somebody else's now. */
+static void leave(struct broker *b, struct parked *p)
+{
+	struct resting *r = parked_rest(p);
+
+	leave_crowd(p);
+	for (uint32_t i = 0; i < p->n_open; i++)
+		site_sub(b, r[i].site, 1);
+	parking_remove(&b->parking, p);
+}
+
+void parked_drop(struct broker *b, struct parked *p)
+{
+	leave(b, p);
+}
+
+static void unreadable(struct broker *b, struct parked *p, int64_t now)
+{
+	char id[MSGID_TEXT + 1];
+	struct logline l;
+
+	leave_crowd(p);
+	heap_set(&b->parking.due, &p->node, now + UNREADABLE_AGAIN);
+	metric_add(METRIC_SPOOL_DAMAGED, 1);
+	msgid_format(&p->id, id);
+	log_begin(&l, EV_SPOOL_DAMAGED);
+	log_str(&l, "id", id);
+	log_number(&l, "segment", (int64_t)(p->first + p->ahead));
+	log_end(&l);
+}
+
+struct queued *parked_revive(struct broker *b, struct parked *p, int64_t now)
+{
+	struct queued *m = restore(b, p);
+
+	if (m == NULL) {
+		unreadable(b, p, now);
+		return NULL;
+	}
+	map_put(&b->ids, msgid_span(&m->id), m);
+	TAILQ_INSERT_TAIL(&b->messages, m, link);
+	m->appends++; /* it stays awake until its tasks are there */
+	queued_file(b, m, now);
+	m->appends--;
+	leave(b, p);
+	return m;
+}
+
+struct queued *queued_find(struct broker *b, const struct msgid *id, int64_t now)
+{
+	struct queued *m = map_get(&b->ids, msgid_span(id));
+	struct parked *p;
+
+	if (m != NULL)
+		return m;
+	p = parking_find(&b->parking, id);
+	return p != NULL ? parked_revive(b, p, now) : NULL;
+}
+
+bool message_known(const struct broker *b, const struct msgid *id)
+{
+	return map_get(&b->ids, msgid_span(id)) != NULL || parking_find(&b->parking, id) != NULL;
+}
+
+/* ---- time ----------------------------------------------------------------------------------- */
+
+static void wake(struct broker *b, struct parked *p, int64_t now)
+{
+	struct queued *m = parked_revive(b, p, now);
+
+	if (m != NULL)
+		queued_settle(b, m);
+}
+
+/* In a crowd, its life is over; else it is due. */
+static void wake_one(struct broker *b, struct parked *p, int64_t now)
+{
+	struct site *s = p->in == NULL ? crowded_out(b, p, now) : NULL;
+
+	if (s != NULL)
+		join_crowd(b, p, s);
+	else
+		wake(b, p, now);
+}
+
+static size_t feed(struct broker *b, struct site *s, size_t most, int64_t now)
+{
+	struct parked *p;
+	size_t n = 0;
+
+	while (n < most && s->n_ready < b->ready_max && (p = TAILQ_FIRST(&s->crowd)) != NULL) {
+		wake(b, p, now);
+		n++;
+	}
+	return n;
+}
+
+/* Sites with room again take in from their crowd, in the order of arrival. */
+static void feed_hungry(struct broker *b, int64_t now)
+{
+	size_t left = WAKE_MAX;
+	struct site *s;
+
+	while (left > 0 && (s = TAILQ_FIRST(&b->hungry)) != NULL) {
+		s->n_waiting++; /* the site stays */
+		left -= feed(b, s, left, now);
+		s->n_waiting--;
+		if (!TAILQ_EMPTY(&s->crowd) && s->n_ready < b->ready_max)
+			break; /* it goes on in the next turn */
+		TAILQ_REMOVE(&b->hungry, s, hungry);
+		s->is_hungry = false;
+		site_release(b, s);
+	}
+}
+
+void parked_wake(struct broker *b, int64_t now)
+{
+	struct heap_node *n;
+
+	for (size_t i = 0; i < WAKE_MAX; i++) {
+		n = heap_min(&b->parking.due);
+		if (n == NULL || n->key > now)
+			break;
+		wake_one(b, (struct parked *)n, now);
+	}
+	feed_hungry(b, now);
+}
+
+int64_t parked_deadline(const struct broker *b)
+{
+	const struct heap_node *n = heap_min(&b->parking.due);
+
+	if (!TAILQ_EMPTY(&b->hungry))
+		return 0;
+	return n != NULL ? n->key : INT64_MAX;
+}
+
+/* ---- recovery ------------------------------------------------------------------------------- */
+
+void parked_apply(struct parked *p, const struct change_rcpt *c, const struct record_place *at)
+{
+	struct resting *r = parked_entry(p, c->index);
+
+	if (r == NULL || !change_wins((enum outcome)r->outcome, r->number, c->outcome, c->number))
+		return;
+	r->outcome = (uint8_t)c->outcome;
+	r->number = c->number;
+	r->attempts = c->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)c->attempts;
+	r->due = c->due;
+	r->code = c->code;
+	memcpy(r->esc, c->esc, sizeof(r->esc));
+	r->said_ahead = parked_ahead(p, at->segment);
+	r->said_offset = (uint32_t)at->offset;
+}
