@@ -3,6 +3,8 @@
 #include "cmd/answer.h"
 #include "cmd/terminal.h"
 
+#include <time.h>
+
 /* "1 message", "12.3k messages" */
 static void put_count(
     struct buf *out, const json_t *from, const char *key, const char *one, const char *many)
@@ -91,6 +93,44 @@ static void put_denied(const json_t *s, int64_t now, struct buf *out)
 	}
 }
 
+/* The duplicate budget: what was sent without an answer. */
+static void put_day(const json_t *day, const char *label, struct buf *out)
+{
+	buf_addf(out, "  %-10s", label);
+	put_count(out, day, "delivered", "delivered, ", "delivered, ");
+	put_count(out, day, "maybe", "maybe (tried again), ", "maybe (tried again), ");
+	put_count(out, day, "sent_again", "sent again, ", "sent again, ");
+	put_count(out, day, "given_up", "maybe (at most once), ", "maybe (at most once), ");
+	put_count(out, day, "lost", "lost with a process\n", "lost with a process\n");
+}
+
+/* "2026-11-22" of a time. */
+static void day_name(int64_t when, char name[16])
+{
+	time_t seconds = (time_t)(when / 1000000);
+	struct tm tm;
+
+	name[0] = '\0';
+	if (gmtime_r(&seconds, &tm) != NULL)
+		strftime(name, 16, "%Y-%m-%d", &tm);
+}
+
+static void put_days(const json_t *days, int64_t now, struct buf *out)
+{
+	static const char *const labels[] = {"today", "yesterday"};
+	char name[16];
+
+	for (size_t k = 0; k < GW_ARRAY_LEN(labels); k++) {
+		day_name(now - (int64_t)k * INT64_C(86400000000), name);
+		for (size_t i = 0; i < json_array_size(days); i++) {
+			const json_t *day = json_array_get(days, i);
+
+			if (span_eq(answer_text(day, "day"), span_str(name)))
+				put_day(day, labels[k], out);
+		}
+	}
+}
+
 static void put_spool(const json_t *s, struct buf *out)
 {
 	char size[TERMINAL_SHORT];
@@ -130,6 +170,7 @@ void status_text(const json_t *s, struct buf *out)
 	put_in(json_object_get(s, "counters"), out);
 	put_out(json_object_get(s, "counters"), out);
 	put_queue(json_object_get(s, "queue"), now, out);
+	put_days(json_object_get(s, "days"), now, out);
 	put_spool(json_object_get(s, "spool"), out);
 	put_denied(s, now, out);
 	buf_add_str(out, "\n");

@@ -103,6 +103,7 @@ void broker_free(struct broker **pb)
 	map_fini(&b->ids);
 	heap_fini(&b->due);
 	heap_fini(&b->resting);
+	free(b->doubt);
 	arena_reset(&b->scratch);
 	arena_reset(&b->reading);
 	b->magic = 0;

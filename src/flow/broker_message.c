@@ -53,6 +53,7 @@ struct queued *queued_new(const struct envelope *e)
 	m->head_length = e->head_length;
 	m->body_type = e->body_type;
 	m->eight_bit = e->facts.eight_bit;
+	m->at_most_once = e->at_most_once;
 	m->from = keep(&to, e->from);
 	m->envid = keep(&to, e->envid);
 	keep_rcpts(m, e, to);

@@ -199,6 +199,7 @@ int broker_summary(struct broker *b, struct buf *out, int64_t now)
 	if (rows.oldest)
 		json_time(out, "oldest", rows.oldest);
 	json_time(out, "now", now);
+	counters_json(&b->counters, "days", now, out);
 	put_sites(&rows, out);
 	json_close(out, '}');
 	free(rows.row);
@@ -218,6 +219,8 @@ const char *query_rcpt_state(const struct queued_rcpt *r)
 	    [OUTCOME_MAYBE] = "maybe",
 	    [OUTCOME_HELD] = "held"};
 
+	if (r->outcome == OUTCOME_MAYBE)
+		return words[OUTCOME_MAYBE];
 	if (r->task != NULL && r->task->state == TASK_ACTIVE)
 		return "active";
 	if ((r->task != NULL && r->task->state == TASK_READY) ||
@@ -249,6 +252,8 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 	json_number(out, "attempts", r->attempts);
 	if (r->outcome == OUTCOME_DEFERRED)
 		json_time(out, "due", r->due);
+	if (r->outcome == OUTCOME_MAYBE)
+		json_time(out, "since", r->due);
 	if (r->code)
 		json_number(out, "code", r->code);
 	if (r->esc[0])

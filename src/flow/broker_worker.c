@@ -13,6 +13,7 @@ static void thaw(struct broker *b, int64_t now)
 	}
 	if (!b->frozen)
 		return;
+	once_thaw(b, now);
 	b->frozen = false;
 	site_pump_all(b, now);
 }

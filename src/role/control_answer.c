@@ -110,6 +110,29 @@ static void put_number(struct buf *out, const json_t *from, const char *key)
 	json_number(out, key, json_integer_value(json_object_get(from, key)));
 }
 
+/* The counts of the days, as the queue has them; an empty list if it did not answer. */
+static void put_days(const json_t *days, struct buf *out)
+{
+	const char *key;
+	json_t *n;
+
+	json_open(out, "days", '[');
+	for (size_t i = 0; i < json_array_size(days); i++) {
+		json_t *day = json_array_get(days, i);
+
+		json_open(out, NULL, '{');
+		json_object_foreach(day, key, n)
+		{
+			if (json_is_string(n))
+				json_str(out, key, json_string_value(n));
+			else
+				json_number(out, key, json_integer_value(n));
+		}
+		json_close(out, '}');
+	}
+	json_close(out, ']');
+}
+
 /* The sums of the queue's summary, without its sites; nothing if it did not answer. */
 static void put_queue(struct span json, struct buf *out)
 {
@@ -130,6 +153,7 @@ static void put_queue(struct span json, struct buf *out)
 	if (json_is_string(oldest))
 		json_str(out, "oldest", json_string_value(oldest));
 	json_close(out, '}');
+	put_days(json_object_get(q, "days"), out);
 	json_decref(q);
 }
 

@@ -57,6 +57,7 @@ struct proto_job {
 	uint64_t size;
 	uint8_t body_type;
 	bool eight_bit;
+	bool at_most_once; /* ask with PAST_DOT before the dot, and wait for GO */
 	const struct proto_rcpt *rcpt;
 	size_t n_rcpt;
 };
@@ -65,6 +66,23 @@ int proto_get_job(struct span in, struct proto_job *j, struct arena *a) gw_check
 
 /* BODY: job, flags, then content. */
 enum body_flag { BODY_LAST = 1, BODY_BROKEN = 2 /* cannot be completed: never send the dot */ };
+
+/* PAST_DOT: the peer has taken these recipients, and is to get the dot. */
+struct proto_past_dot {
+	uint64_t job;
+	const uint32_t *rcpt; /* indexes in the envelope */
+	size_t n_rcpt;
+};
+void proto_put_past_dot(struct buf *b, const struct proto_past_dot *p);
+int proto_get_past_dot(struct span in, struct proto_past_dot *p, struct arena *a) gw_checked;
+
+/* GO: may the dot of this job be sent? */
+struct proto_go {
+	uint64_t job;
+	bool go;
+};
+void proto_put_go(struct buf *b, const struct proto_go *g);
+int proto_get_go(struct span in, struct proto_go *g) gw_checked;
 
 /* RESULT: job, then a change (numbers of the change are the queue's to set). */
 struct proto_result {

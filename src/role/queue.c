@@ -21,6 +21,7 @@ enum {
 	MEMORY_MAX = 64 << 20,
 	TRIM_EVERY = 10000000,
 	TRIM_WORTH = 8 << 20, /* free octets in the heap */
+	COUNTERS_EVERY = 10000000,
 	READY_MAX = 4096,
 };
 
@@ -105,6 +106,7 @@ static void put_job(struct buf *b, const struct broker_effect *e)
 	    .size = e->size,
 	    .body_type = (uint8_t)e->body_type,
 	    .eight_bit = e->eight_bit,
+	    .at_most_once = e->at_most_once,
 	    .rcpt = rcpt,
 	    .n_rcpt = e->n_rcpt};
 
@@ -145,6 +147,22 @@ static void send_body(struct queue *q, const struct broker_effect *e)
 	}
 }
 
+static void send_go(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+	struct proto_go g = {.job = e->number, .go = e->flag};
+	struct buf b;
+	struct span part;
+
+	if (c == NULL)
+		return;
+	buf_init(&b, 16);
+	proto_put_go(&b, &g);
+	part = buf_view(&b);
+	ipc_send(c->ipc, IPC_GO, &part, 1, -1);
+	buf_fini(&b);
+}
+
 static void confirm(struct queue *q, const struct broker_effect *e)
 {
 	struct channel *c = queue_channel(q, true, e->peer);
@@ -174,6 +192,7 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 	case EFFECT_INTAKE: tell_intake(q, e); break;
 	case EFFECT_JOB: send_job(q, e); break;
 	case EFFECT_BODY: send_body(q, e); break;
+	case EFFECT_GO: send_go(q, e); break;
 	case EFFECT_CONFIRM: confirm(q, e); break;
 	case EFFECT_HOLD: store_hold(q->store, e->segment); break;
 	case EFFECT_RELEASE: store_release(q->store, e->segment); break;
@@ -426,6 +445,7 @@ static void make_broker(struct queue *q)
 	struct broker_params p = {.config = q->config,
 	    .first_number = (uint64_t)clock_now() << 8,
 	    .memory_max = MEMORY_MAX,
+	    .counters_every = COUNTERS_EVERY,
 	    .ready_max = READY_MAX,
 	    .hand = blotter_message};
 

@@ -38,7 +38,7 @@ struct queue {
 	unsigned next_receiver;
 	uint64_t failed_segment; /* the last one that was told */
 	int64_t trim_at;
-	int64_t retire_from;     /* before that, the answers to questions must stay in the log */
+	int64_t retire_from; /* before that, the answers to questions must stay in the log */
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;

@@ -90,6 +90,20 @@ static int take_holding(struct channel *c, struct span in, int64_t now)
 	return err;
 }
 
+static int take_past_dot(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_past_dot p;
+	struct arena a;
+	int err;
+
+	arena_init(&a, SCRATCH);
+	err = proto_get_past_dot(in, &p, &a);
+	if (err == 0)
+		err = broker_past_dot(c->queue->broker, c->number, p.job, p.rcpt, p.n_rcpt, now);
+	arena_reset(&a);
+	return err;
+}
+
 static int take_result(struct channel *c, struct span in, int64_t now)
 {
 	struct proto_result r;
@@ -212,6 +226,7 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	case IPC_ABORT: return take_abort(c, f->payload);
 	case IPC_ASK: return take_ask(c, f->payload);
 	case IPC_HOLDING: return take_holding(c, f->payload, now);
+	case IPC_PAST_DOT: return take_past_dot(c, f->payload, now);
 	case IPC_RESULT: return take_result(c, f->payload, now);
 	case IPC_CLOSED: return take_closed(c, f->payload, now);
 	case IPC_BODY_CREDIT: return take_body_credit(c, f->payload);

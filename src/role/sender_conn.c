@@ -243,11 +243,19 @@ static void on_done(struct conn *c)
 	job_finish(j);
 }
 
+/* Nobody waits for it any more: the connection was given up by its queue. */
+static void on_before_dot(struct conn *c)
+{
+	if (c->job != NULL)
+		job_ask_go(c->job);
+}
+
 static void on_event(struct conn *c, const struct client_event *ev)
 {
 	switch (ev->type) {
 	case CLIENT_READY: next_job(c); break;
 	case CLIENT_WANT_BODY: c->wants_body = true; break;
+	case CLIENT_BEFORE_DOT: on_before_dot(c); break;
 	case CLIENT_RCPT: on_rcpt(c, ev); break;
 	case CLIENT_DONE: on_done(c); break;
 	case CLIENT_CLOSED: break;
@@ -451,6 +459,12 @@ void conn_pump(struct conn *c)
 	note_job(c, "body");
 	if (!c->connecting && c->engine != NULL)
 		process(c);
+}
+
+void conn_answer(struct conn *c, bool send_dot)
+{
+	client_answer(c->engine, send_dot, loop_now(c->sender->loop));
+	process(c);
 }
 
 void conn_quit(struct conn *c)

@@ -51,6 +51,7 @@ struct transaction {
 	bool waiting;   /* whole, but the channel to the queue is full */
 	size_t counted; /* of smtpd.in_memory */
 	struct body_facts facts;
+	bool at_most_once;
 	bool judged, headless; /* the first line was looked at; it is no header field */
 	int status;            /* of failed parts */
 	int64_t committed_at;

@@ -13,6 +13,7 @@ enum {
 	CHUNK = 64 << 10,
 	ANSWER = 1 << 20,
 	DISK_SEGMENTS = 40,
+	COUNTERS_EVERY = 10000000,
 };
 
 /*
@@ -22,7 +23,7 @@ enum {
 #define QUESTIONS_END INT64_C(60000000)
 
 const char *const sabotage_names[SABOTAGES] = {
-    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire"};
+    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire", "go"};
 
 static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
@@ -30,7 +31,8 @@ static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_ME
     [BROKER_DEFERRED] = REC_DEFERRED,
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
-    [BROKER_RELEASED] = REC_RELEASED};
+    [BROKER_RELEASED] = REC_RELEASED,
+    [BROKER_COUNTERS] = REC_LIMIT};
 
 static uint64_t keys;
 
@@ -49,6 +51,8 @@ void world_init(struct world *w, uint64_t seed, const struct config *c, enum sab
 	w->now = INT64_C(1700000000000000);
 	w->config = c;
 	w->sabotage = s;
+	/* Their record keeps segments for a moment: some bugs show only without. */
+	w->counters_every = seed % 2 ? COUNTERS_EVERY : 0;
 	w->params = (struct store_params){.random = random_key, .spares = 2};
 	w->params.segment_size = (uint64_t)(128 << 10) << sim_below(&w->rng, 3);
 	w->params.reserve = w->params.segment_size * (1 + sim_below(&w->rng, 4));
@@ -139,6 +143,10 @@ static void take_append(struct world *w, const struct broker_effect *e)
 		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
+	if (w->sabotage == SABOTAGE_GO && e->record == BROKER_PAST_DOT) {
+		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
+		return;
+	}
 	if (w->sabotage == SABOTAGE_EARLY && e->record == BROKER_MESSAGE && !e->own)
 		peers_early(w, &e->id);
 	batch_add(w, e);
@@ -201,6 +209,7 @@ static void carry_out(struct world *w, const struct broker_effect *e)
 	case EFFECT_INTAKE: break;
 	case EFFECT_JOB: peers_job(w, e); break;
 	case EFFECT_BODY: send_body(w, e); break;
+	case EFFECT_GO: peers_go(w, e); break;
 	case EFFECT_CONFIRM: peers_confirm(w, e); break;
 	case EFFECT_HOLD:
 		if (w->sabotage != SABOTAGE_HOLD)
@@ -519,6 +528,7 @@ static void new_broker(struct world *w)
 	    .seed = sim_random(&w->rng),
 	    .first_number = (uint64_t)w->now << 8,
 	    .memory_max = sim_once_in(&w->rng, 3) ? 0 : 1 << 20,
+	    .counters_every = w->counters_every,
 	    .ready_max = 1 + (size_t)sim_below(&w->rng, sim_once_in(&w->rng, 2) ? 8 : 4096),
 	    .log = {.record = log_record, .content = log_content, .arg = w}};
 

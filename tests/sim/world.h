@@ -25,6 +25,7 @@ enum sabotage {
 	SABOTAGE_HOLDING,   /* a new queue does not ask what the workers hold */
 	SABOTAGE_FORGET,    /* results are said to be durable and never written */
 	SABOTAGE_RETIRE,    /* segments retire although answers and questions are under way */
+	SABOTAGE_GO,        /* leave for the dot is given before PAST_DOT is durable */
 	SABOTAGES,
 };
 extern const char *const sabotage_names[SABOTAGES];
@@ -45,6 +46,7 @@ struct world {
 	enum sabotage sabotage;
 	const struct config *config;
 	struct disk_sim *disk;
+	int64_t counters_every;
 	struct store_params params;
 	struct book book;
 	struct peers *peers;
