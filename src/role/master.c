@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "role/boot_log.h"
+#include "role/means.h"
 #include "role/proto.h"
 
 #include <grp.h>
@@ -370,6 +371,7 @@ int master_run(struct span bundle, const struct master_options *o)
 	parse(m, bundle);
 	boot_log(m->config, role_names[ROLE_MASTER]);
 	raise_limit();
+	means_take(ROLE_MASTER);
 	m->loop = loop_new();
 	m->workers = o->one_process ? 1 : count_processors();
 	status = run(m);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "role/child.h"
+#include "role/means.h"
 #include "role/title.h"
 
 #include <fcntl.h>
@@ -178,6 +179,7 @@ _Noreturn static void in_child(struct slot *s)
 	int err;
 
 	empty_input_and_log();
+	means_take(s->role);
 	take_metrics(s);
 	keep_own_fds(&s->boot);
 	set_title(s);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "spool/disk_cut.h"
 
 #include <malloc.h>
@@ -184,12 +185,19 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 	}
 }
 
+static void look_at_store(struct queue *q);
+
 void queue_run(struct queue *q)
 {
 	struct broker_effect e;
 
 	while (broker_next(q->broker, &e) == 1)
 		carry_out(q, &e);
+	if (memory_is_spent() && !q->starved) {
+		q->starved = true; /* look_at_store comes here again */
+		look_at_store(q);
+		return;
+	}
 	timer_set(&q->tick, broker_deadline(q->broker));
 	if (q->stopping)
 		flush_mark(&q->stop_check, q->loop);
@@ -220,8 +228,6 @@ static void record_done(
 		store_release(
 		    q->store, meta->segment); /* what is still needed was held by the broker */
 }
-
-static void look_at_store(struct queue *q);
 
 static void log_spool_failed(uint64_t segment, const char *state)
 {
@@ -278,8 +284,9 @@ static void look_at_store(struct queue *q)
 		q->low = !st.accepting;
 		log_space(&st, q->low);
 	}
-	broker_store_state(q->broker, st.accepting && !q->undecided && !q->stopping, !q->undecided,
-	    loop_now(q->loop));
+	q->starved = memory_low();
+	broker_store_state(q->broker, st.accepting && !q->undecided && !q->stopping && !q->starved,
+	    !q->undecided, loop_now(q->loop));
 	queue_run(q);
 	broker_counts(q->broker, &n);
 	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);

@@ -43,6 +43,7 @@ struct queue {
 	struct timer tick, house;
 	struct flush stop_check;
 	bool stopping, low, undecided;
+	bool starved; /* memory is short: no new mail until the next look finds it whole */
 	int64_t stop_at;
 };
 
