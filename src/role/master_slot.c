@@ -103,6 +103,17 @@ static void make_pair(int fd[2])
 		die("no socket pair between processes");
 }
 
+/* Two for the channel to us, two for each of its peers, and what is open for a moment only. */
+static bool has_descriptors(const struct slot *s)
+{
+	const struct master *m = s->master;
+	unsigned n = 2 + 2;
+
+	for (size_t i = 0; i < m->n_slot; i++)
+		n += connected(s, &m->slot[i]) ? 2 : 0;
+	return means_descriptors(n);
+}
+
 static void connect_to(struct slot *s, struct slot *other)
 {
 	uint8_t who[2] = {(uint8_t)s->role, (uint8_t)s->index};
@@ -229,6 +240,16 @@ static int64_t pace(const struct slot *s)
 	return wait < PACE_LAST ? wait : PACE_LAST;
 }
 
+/* A server that has never served ends instead of trying for ever. */
+static bool gives_up(const struct slot *s)
+{
+	if (s->master->served || s->failures < STARTS_MAX)
+		return false;
+	fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
+	master_stop(s->master, 1);
+	return true;
+}
+
 static void plan_restart(struct slot *s)
 {
 	int64_t now = loop_now(s->master->loop);
@@ -238,12 +259,8 @@ static void plan_restart(struct slot *s)
 	s->failures++;
 	s->restarts++;
 	metric_add(METRIC_ROLE_RESTARTS, 1);
-	if (!s->master->served && s->failures >= STARTS_MAX) {
-		fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
-		master_stop(s->master, 1);
-		return;
-	}
-	timer_set(&s->restart, now + pace(s));
+	if (!gives_up(s))
+		timer_set(&s->restart, now + pace(s));
 }
 
 static void ended(void *arg, struct child *c, int status)
@@ -339,6 +356,15 @@ static void start_here(struct slot *s, int fd)
 		die("%s: %s", role_names[s->role], gw_strerror(err));
 }
 
+/* For want of means; it is tried again. */
+static void start_later(struct slot *s, const char *what)
+{
+	log_error("no %s for %s", what, role_names[s->role]);
+	s->failures++;
+	if (!gives_up(s))
+		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+}
+
 static void start_process(struct slot *s, int fd)
 {
 	pid_t pid;
@@ -350,9 +376,7 @@ static void start_process(struct slot *s, int fd)
 	close_given(&s->boot);
 	if (pid < 0) {
 		close(fd);
-		log_error("no process for %s", role_names[s->role]);
-		s->failures++;
-		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+		start_later(s, "process");
 		return;
 	}
 	take_up(s, fd);
@@ -363,6 +387,10 @@ void slot_start(struct slot *s)
 {
 	int fd[2];
 
+	if (!has_descriptors(s)) {
+		start_later(s, "descriptors");
+		return;
+	}
 	fill_boot(s);
 	make_pair(fd);
 	s->boot.master_fd = fd[1];

@@ -43,3 +43,16 @@ void means_take(enum role role)
 	memory_reserve(means[role].reserve);
 	offer_as_victim(means[role].victim);
 }
+
+bool means_descriptors(unsigned n)
+{
+	int *fd = gw_calloc(n, sizeof(*fd));
+	unsigned have = 0;
+
+	while (have < n && (fd[have] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+		have++;
+	for (unsigned i = 0; i < have; i++)
+		close(fd[i]);
+	free(fd);
+	return have == n;
+}

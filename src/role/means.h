@@ -10,5 +10,7 @@
 /* In a new process, before its jail. The queue is the last to be ended: it has what was promised.
  */
 void means_take(enum role role);
+/* Are so many descriptors to be had at this moment? */
+bool means_descriptors(unsigned n);
 
 #endif
