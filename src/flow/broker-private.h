@@ -250,7 +250,8 @@ struct broker {
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
 	int64_t latest,
-	    resumed; /* of the log: its latest time, the end of a silence (sched_born) */
+	    resumed;        /* of the log: its latest time, the end of a silence (sched_born) */
+	int64_t wall_ahead; /* of "now": somebody set the wall clock since the program started */
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch, reading;
 	int read_error; /* of the last message that could not be read back */

@@ -60,7 +60,7 @@ void master_tell_roles(struct master *m)
 		    .index = (uint8_t)x->index,
 		    .pid = x->running ? pid_of(x) : 0,
 		    .restarts = x->restarts,
-		    .started = x->started_at};
+		    .started = x->started};
 
 		proto_put_role(&b, &row);
 	}
@@ -367,7 +367,7 @@ int master_run(struct span bundle, const struct master_options *o)
 	m->options.jail = o->jail && !o->one_process;
 	m->spool_dir = m->control_fd = -1;
 	m->is_root = geteuid() == 0;
-	m->started_at = clock_wall();
+	m->started_at = clock_now();
 	parse(m, bundle);
 	boot_log(m->config, role_names[ROLE_MASTER]);
 	raise_limit();

@@ -23,8 +23,7 @@ struct slot {
 	struct boot boot; /* of the process that runs or starts */
 	struct ipc *ipc;
 	struct child child;
-	int64_t started;    /* loop_now() */
-	int64_t started_at; /* wall clock */
+	int64_t started; /* loop_now() */
 	unsigned restarts;
 	unsigned failures; /* in a row: paces the next start */
 	struct timer restart;
@@ -51,7 +50,7 @@ struct master {
 	enum stop_phase phase;
 	struct timer patience; /* of the phase */
 	struct signal_watch sigterm, sigint, sighup;
-	int64_t started_at; /* wall clock */
+	int64_t started_at; /* clock_now() */
 };
 
 /* ---- master_slot.c ---- */

@@ -342,7 +342,6 @@ static void take_up(struct slot *s, int fd)
 	s->running = true;
 	s->told_to_stop = false;
 	s->started = loop_now(s->master->loop);
-	s->started_at = clock_wall();
 	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
 }
 

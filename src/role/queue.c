@@ -343,11 +343,12 @@ static void house(void *arg)
 	struct queue *q = arg;
 	bool more;
 
+	queue_clock_look(q);
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
 	give_memory_back(q);
-	more = !q->low && !q->stopping && compact(q);
+	more = !q->low && !q->starved && !q->stopping && compact(q);
 	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
 }
 
@@ -368,6 +369,7 @@ static void give_record(struct queue *q, const struct store_record *r, uint64_t 
 static void log_recovered(struct queue *q, const struct store_damage *d, uint64_t records,
     uint64_t strange, int64_t start)
 {
+	int64_t latest = broker_latest(q->broker);
 	struct broker_counts n;
 	struct logline l;
 
@@ -381,7 +383,11 @@ static void log_recovered(struct queue *q, const struct store_damage *d, uint64_
 	log_number(&l, "strangers", (int64_t)d->strangers);
 	log_number(&l, "indexed", (int64_t)d->indexed);
 	log_seconds(&l, "took", clock_now() - start);
+	if (latest > 0)
+		log_number(&l, "silent", queue_clock_seconds(start - latest));
 	log_end(&l);
+	if (latest > 0)
+		queue_clock_recovered(start - latest);
 	metric_add(METRIC_SPOOL_DAMAGED, (int64_t)(d->records + strange));
 }
 
@@ -491,6 +497,7 @@ int role_queue(struct loop *l, struct boot *b)
 	open_store(q);
 	q->reader = body_reader_new(q->store);
 	make_broker(q);
+	q->wall_ahead = clock_wall() - loop_now(l);
 	start_log(q, &box);
 	for (size_t i = 0; i < b->n_peer; i++)
 		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
