@@ -33,8 +33,7 @@ void memory_reserve(size_t octets)
 	reserve.try_at = 0;
 }
 
-/* True: there is something to try again with. */
-static bool spend(void)
+bool memory_spend(void)
 {
 	void *mem = __atomic_exchange_n(&reserve.mem, NULL, __ATOMIC_ACQ_REL);
 
@@ -86,21 +85,21 @@ void *memory_alloc(size_t size)
 {
 	void *p = malloc(size);
 
-	return p == NULL && spend() ? malloc(size) : p;
+	return p == NULL && memory_spend() ? malloc(size) : p;
 }
 
 void *memory_realloc(void *p, size_t size)
 {
 	void *q = realloc(p, size);
 
-	return q == NULL && size > 0 && spend() ? realloc(p, size) : q;
+	return q == NULL && size > 0 && memory_spend() ? realloc(p, size) : q;
 }
 
 void *gw_calloc(size_t n, size_t size)
 {
 	void *p = calloc(n ? n : 1, size ? size : 1);
 
-	if (p == NULL && spend())
+	if (p == NULL && memory_spend())
 		p = calloc(n ? n : 1, size ? size : 1);
 	if (p == NULL)
 		die("out of memory (%zu x %zu bytes)", n, size);

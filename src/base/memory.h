@@ -20,6 +20,9 @@ bool memory_is_spent(void);
  * changes. */
 bool memory_low(void);
 
+/* For what is allocated by other means: true means that the reserve was spent, try again. */
+bool memory_spend(void);
+
 /* malloc and realloc that spend the reserve before they answer NULL. */
 void *memory_alloc(size_t size) gw_checked;
 void *memory_realloc(void *p, size_t size) gw_checked;
