@@ -35,21 +35,3 @@ void die(const char *fmt, ...)
 	va_end(ap);
 	abort();
 }
-
-void *gw_calloc(size_t n, size_t size)
-{
-	void *p = calloc(n ? n : 1, size ? size : 1);
-
-	if (p == NULL)
-		die("out of memory (%zu x %zu bytes)", n, size);
-	return p;
-}
-
-void *gw_realloc(void *p, size_t size)
-{
-	void *q = realloc(p, size ? size : 1);
-
-	if (q == NULL)
-		die("out of memory (%zu bytes)", size);
-	return q;
-}

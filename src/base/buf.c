@@ -27,21 +27,16 @@ static void slide(struct buf *b)
 	b->begin = 0;
 }
 
-static bool grow(struct buf *b, size_t need)
+static void grow(struct buf *b, size_t need)
 {
 	size_t cap = b->cap ? b->cap : BUF_FIRST;
-	uint8_t *mem;
 
 	while (cap < need)
 		cap *= 2;
 	if (cap > b->max && b->max >= need)
 		cap = b->max;
-	mem = realloc(b->mem, cap);
-	if (mem == NULL)
-		return false;
-	b->mem = mem;
+	b->mem = gw_realloc(b->mem, cap);
 	b->cap = cap;
-	return true;
 }
 
 uint8_t *buf_room(struct buf *b, size_t n)
@@ -58,14 +53,10 @@ uint8_t *buf_room(struct buf *b, size_t n)
 			slide(b);
 		if (b->cap - b->end < n || b->mem == NULL) {
 			slide(b);
-			if (b->cap < len + n && !grow(b, len + n)) {
-				b->failed = true;
-				return NULL;
-			}
-			if (b->mem == NULL && !grow(b, 1)) {
-				b->failed = true;
-				return NULL;
-			}
+			if (b->cap < len + n)
+				grow(b, len + n);
+			if (b->mem == NULL)
+				grow(b, 1);
 		}
 	}
 	return b->mem + b->end;

@@ -1,7 +1,7 @@
 /*
  * A growable byte buffer whose ceiling is named where it is made. Bytes are
- * added at the end and dropped at the front. When the ceiling (or memory) is
- * reached, nothing of that addition is stored and the buffer is marked failed:
+ * added at the end and dropped at the front. When the ceiling is reached,
+ * nothing of that addition is stored and the buffer is marked failed:
  * add ten things, check once. An emptied buffer gives its memory back with
  * buf_trim(), so idle sessions cost none.
  *

@@ -1,5 +1,5 @@
 /*
- * The two clocks, in microseconds. Only net, role, cmd and base/log call these;
+ * The two clocks, in microseconds. Only net, role, cmd, base/log and base/memory call these;
  * everything else is given the time as an argument ("now").
  *
  * clock_now() runs evenly and starts near the wall clock's reading at process

@@ -218,6 +218,11 @@ void log_end(struct logline *l)
 	out.pending.failed = false;
 }
 
+void log_role(struct logline *l)
+{
+	log_str(l, "role", out.role);
+}
+
 void log_error(const char *fmt, ...)
 {
 	struct logline l;
@@ -228,7 +233,7 @@ void log_error(const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	log_begin(&l, EV_ERROR);
-	log_str(&l, "role", out.role);
+	log_role(&l);
 	log_str(&l, "text", text);
 	log_end(&l);
 }

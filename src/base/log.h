@@ -49,6 +49,9 @@ void log_number(struct logline *l, const char *key, int64_t value);
 void log_seconds(struct logline *l, const char *key, int64_t usec);
 void log_end(struct logline *l);
 
+/* Which role says it, for lines that every role may write. */
+void log_role(struct logline *l);
+
 /* An EV_ERROR line with one printf-made text. */
 void log_error(const char *fmt, ...) gw_printf(1, 2);
 

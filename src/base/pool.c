@@ -1,5 +1,7 @@
 #include "base/pool.h"
 
+#include "base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +50,8 @@ static struct pool_chunk *chunk_new(struct pool *p)
 {
 	struct pool_chunk *c = aligned_alloc(CHUNK, CHUNK);
 
+	if (c == NULL && memory_spend())
+		c = aligned_alloc(CHUNK, CHUNK);
 	if (c == NULL)
 		die("out of memory");
 	memset(c, 0, sizeof(*c));

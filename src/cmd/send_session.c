@@ -297,8 +297,6 @@ void send_session_start(struct send_session *s, int fd, const char *name, int64_
 	s->config.hostname = span_str(name);
 	set_times(&s->config, timeout);
 	s->engine = client_new(&s->config, clock_now());
-	if (s->engine == NULL)
-		die("out of memory");
 }
 
 bool send_session_greet(struct send_session *s)

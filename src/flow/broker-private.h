@@ -281,10 +281,11 @@ struct broker {
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
 	int64_t latest,
-	    resumed;       /* of the log: its latest time, the end of a silence (sched_born) */
-	bool had_past_dot; /* recovery met one */
-	struct msgid
-	    *doubt; /* messages that may be past their dot, until all workers named theirs */
+	    resumed;        /* of the log: its latest time, the end of a silence (sched_born) */
+	int64_t wall_ahead; /* of "now": somebody set the wall clock since the program started */
+	bool had_past_dot;  /* recovery met one */
+	/* Messages that may be past their dot, until all workers named theirs. */
+	struct msgid *doubt;
 	size_t n_doubt;
 	struct counters counters;
 	int64_t counters_every, counters_due;

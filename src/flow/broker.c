@@ -336,6 +336,11 @@ static void wake_sites(struct broker *b, int64_t now)
 	}
 }
 
+void broker_wall(struct broker *b, int64_t ahead)
+{
+	b->wall_ahead = ahead;
+}
+
 void broker_tick(struct broker *b, int64_t now)
 {
 	gw_check_magic(b, BROKER_MAGIC);

@@ -190,6 +190,10 @@ void broker_counts(const struct broker *b, struct broker_counts *out);
 /* ---- time and effects ----------------------------------------------------------------- */
 
 void broker_tick(struct broker *b, int64_t now);
+/* How far the wall clock is ahead of "now": for the dates in reports. */
+void broker_wall(struct broker *b, int64_t ahead);
+/* The latest time that the log has, 0 if none. */
+int64_t broker_latest(const struct broker *b);
 /* When broker_tick is wanted at the latest. */
 int64_t broker_deadline(const struct broker *b);
 

@@ -253,6 +253,11 @@ static void settle(struct broker *b, struct parked *p, int64_t now)
 	parked_schedule(b, p);
 }
 
+int64_t broker_latest(const struct broker *b)
+{
+	return b->latest;
+}
+
 void broker_recovered(struct broker *b, int64_t now)
 {
 	struct pool_walk at = {0};

@@ -22,14 +22,15 @@ static size_t compose(struct broker *b, const struct queued *m, const struct cha
     const struct msgid *id, struct span head, struct buf *out)
 {
 	struct dsn_rcpt *rcpt = gw_calloc(c->n_rcpt, sizeof(*rcpt));
+	int64_t when = c->when + b->wall_ahead;
 	struct dsn d = {.reporting_host = span_str(b->config->hostname),
 	    .to = m->from,
 	    .envid = m->envid,
 	    .original_head = head,
 	    .id = m->id,
 	    .report_id = *id,
-	    .arrived = m->accepted,
-	    .now = c->when,
+	    .arrived = m->accepted + b->wall_ahead,
+	    .now = when,
 	    .rcpt = rcpt,
 	    .n_rcpt = c->n_rcpt};
 	size_t head_length;
@@ -37,7 +38,7 @@ static size_t compose(struct broker *b, const struct queued *m, const struct cha
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		const struct queued_rcpt *r = &m->rcpt[c->rcpt[i].index];
 
-		rcpt[i] = (struct dsn_rcpt){r->addr, r->orcpt, &c->rcpt[i], c->when};
+		rcpt[i] = (struct dsn_rcpt){r->addr, r->orcpt, &c->rcpt[i], when};
 	}
 	head_length = dsn_compose(&d, out);
 	free(rcpt);

@@ -426,6 +426,14 @@ static void keep_fds(struct ipc *c, struct msghdr *msg)
 	}
 }
 
+/* We have no number left for it, so the stream cannot go on; that is no fault of the peer. */
+static void lost_descriptor(struct ipc *c)
+{
+	log_error(
+	    "%s: no descriptor is free for what %s sent", role_names[c->self], role_names[c->peer]);
+	ipc_end(c, "no_descriptor");
+}
+
 static ssize_t read_some(struct ipc *c)
 {
 	union {
@@ -443,6 +451,10 @@ static ssize_t read_some(struct ipc *c)
 	if (to == NULL)
 		return -1;
 	n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+	if (n > 0 && (msg.msg_flags & MSG_CTRUNC)) {
+		lost_descriptor(c);
+		return 0;
+	}
 	if (n > 0) {
 		keep_fds(c, &msg);
 		buf_commit(&c->in, (size_t)n);

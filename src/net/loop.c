@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <stdlib.h>
 
@@ -16,9 +17,11 @@ struct loop {
 
 struct loop *loop_new(void)
 {
-	struct event_config *cfg = event_config_new();
 	struct loop *l = gw_calloc(1, sizeof(*l));
+	struct event_config *cfg;
 
+	event_set_mem_functions(memory_alloc, memory_realloc, free);
+	cfg = event_config_new();
 	if (cfg == NULL)
 		die("libevent: no memory");
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);

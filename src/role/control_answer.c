@@ -44,11 +44,17 @@ static void ask(struct request *r, enum query_op op)
 
 /* ---- status ------------------------------------------------------------------------------- */
 
+/* As the wall clock counts now: nobody was up for twenty years because it was set. */
+static int64_t on_wall(int64_t at)
+{
+	return at == 0 ? 0 : at + clock_wall() - clock_now();
+}
+
 static int64_t started_at(const struct control *c)
 {
 	for (size_t i = 0; i < c->n_role; i++) {
 		if (c->role[i].role == ROLE_MASTER)
-			return c->role[i].started;
+			return on_wall(c->role[i].started);
 	}
 	return 0;
 }
@@ -65,7 +71,7 @@ static void put_processes(const struct control *c, struct buf *out)
 		json_bool(out, "up", x->pid != 0);
 		json_number(out, "pid", x->pid);
 		json_number(out, "restarts", x->restarts);
-		json_time(out, "started", x->started);
+		json_time(out, "started", on_wall(x->started));
 		json_close(out, '}');
 	}
 	json_close(out, ']');

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "role/boot_log.h"
+#include "role/means.h"
 #include "role/proto.h"
 
 #include <grp.h>
@@ -59,7 +60,7 @@ void master_tell_roles(struct master *m)
 		    .index = (uint8_t)x->index,
 		    .pid = x->running ? pid_of(x) : 0,
 		    .restarts = x->restarts,
-		    .started = x->started_at};
+		    .started = x->started};
 
 		proto_put_role(&b, &row);
 	}
@@ -367,10 +368,11 @@ int master_run(struct span bundle, const struct master_options *o)
 	m->options.jail = o->jail && !o->one_process;
 	m->spool_dir = m->control_fd = -1;
 	m->is_root = geteuid() == 0;
-	m->started_at = clock_wall();
+	m->started_at = clock_now();
 	parse(m, bundle);
 	boot_log(m->config, role_names[ROLE_MASTER]);
 	raise_limit();
+	means_take(ROLE_MASTER);
 	m->loop = loop_new();
 	m->workers = o->one_process ? 1 : count_processors();
 	status = run(m);

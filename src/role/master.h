@@ -24,8 +24,7 @@ struct slot {
 	struct boot boot; /* of the process that runs or starts */
 	struct ipc *ipc;
 	struct child child;
-	int64_t started;    /* loop_now() */
-	int64_t started_at; /* wall clock */
+	int64_t started; /* loop_now() */
 	unsigned restarts;
 	unsigned failures; /* in a row: paces the next start */
 	/* Deaths of which it is known what they were about, in the minute since then. */
@@ -63,7 +62,7 @@ struct master {
 	enum stop_phase phase;
 	struct timer patience; /* of the phase */
 	struct signal_watch sigterm, sigint, sighup;
-	int64_t started_at; /* wall clock */
+	int64_t started_at; /* clock_now() */
 	struct deny_table deny;
 	struct suspect record[BOOT_ASIDE_MAX];
 	size_t n_record;

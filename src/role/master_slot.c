@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "role/child.h"
+#include "role/means.h"
 #include "role/title.h"
 
 #include <fcntl.h>
@@ -106,6 +107,17 @@ static void make_pair(int fd[2])
 		die("no socket pair between processes");
 }
 
+/* Two for the channel to us, two for each of its peers, and what is open for a moment only. */
+static bool has_descriptors(const struct slot *s)
+{
+	const struct master *m = s->master;
+	unsigned n = 2 + 2;
+
+	for (size_t i = 0; i < m->n_slot; i++)
+		n += connected(s, &m->slot[i]) ? 2 : 0;
+	return means_descriptors(n);
+}
+
 static void connect_to(struct slot *s, struct slot *other)
 {
 	uint8_t who[2] = {(uint8_t)s->role, (uint8_t)s->index};
@@ -194,6 +206,7 @@ _Noreturn static void in_child(struct slot *s)
 	int err;
 
 	empty_input_and_log();
+	means_take(s->role);
 	take_metrics(s);
 	take_blotter(s);
 	keep_own_fds(&s->boot);
@@ -254,6 +267,16 @@ static int64_t pace_explained(struct slot *s, int64_t now)
 	return ++s->explained <= EXPLAINED_MAX ? 0 : PACE_FIRST;
 }
 
+/* A server that has never served ends instead of trying for ever. */
+static bool gives_up(const struct slot *s)
+{
+	if (s->master->served || s->failures < STARTS_MAX)
+		return false;
+	fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
+	master_stop(s->master, 1);
+	return true;
+}
+
 static void plan_restart(struct slot *s, bool explained)
 {
 	int64_t now = loop_now(s->master->loop);
@@ -267,12 +290,8 @@ static void plan_restart(struct slot *s, bool explained)
 	if (now - s->started >= LONG_ENOUGH)
 		s->failures = 0;
 	s->failures++;
-	if (!s->master->served && s->failures >= STARTS_MAX) {
-		fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
-		master_stop(s->master, 1);
-		return;
-	}
-	timer_set(&s->restart, now + pace(s));
+	if (!gives_up(s))
+		timer_set(&s->restart, now + pace(s));
 }
 
 static void ended(void *arg, struct child *c, int status)
@@ -356,7 +375,6 @@ static void take_up(struct slot *s, int fd)
 	s->running = true;
 	s->told_to_stop = false;
 	s->started = loop_now(s->master->loop);
-	s->started_at = clock_wall();
 	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
 	master_blame_tell(s);
 }
@@ -371,6 +389,15 @@ static void start_here(struct slot *s, int fd)
 		die("%s: %s", role_names[s->role], gw_strerror(err));
 }
 
+/* For want of means; it is tried again. */
+static void start_later(struct slot *s, const char *what)
+{
+	log_error("no %s for %s", what, role_names[s->role]);
+	s->failures++;
+	if (!gives_up(s))
+		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+}
+
 static void start_process(struct slot *s, int fd)
 {
 	pid_t pid;
@@ -382,9 +409,7 @@ static void start_process(struct slot *s, int fd)
 	close_given(&s->boot);
 	if (pid < 0) {
 		close(fd);
-		log_error("no process for %s", role_names[s->role]);
-		s->failures++;
-		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+		start_later(s, "process");
 		return;
 	}
 	take_up(s, fd);
@@ -395,6 +420,10 @@ void slot_start(struct slot *s)
 {
 	int fd[2];
 
+	if (!has_descriptors(s)) {
+		start_later(s, "descriptors");
+		return;
+	}
 	fill_boot(s);
 	make_pair(fd);
 	s->boot.master_fd = fd[1];

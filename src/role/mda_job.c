@@ -1,6 +1,7 @@
 #include "role/mda_job.h"
 
 #include "base/clock.h"
+#include "base/memory.h"
 #include "role/blotter.h"
 #include "role/mda_child.h"
 
@@ -246,6 +247,11 @@ void mda_job_start(struct mda_job *j)
 	pid_t pid;
 
 	note(j, "start");
+	if (memory_low()) {
+		defer(j, "No memory for the delivery", 0);
+		done(j);
+		return;
+	}
 	if (!make_pipes(content, report)) {
 		defer(j, "No pipe for the delivery", 0);
 		done(j);

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "spool/disk_cut.h"
 
 #include <malloc.h>
@@ -203,12 +204,19 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 	}
 }
 
+static void look_at_store(struct queue *q);
+
 void queue_run(struct queue *q)
 {
 	struct broker_effect e;
 
 	while (broker_next(q->broker, &e) == 1)
 		carry_out(q, &e);
+	if (memory_is_spent() && !q->starved) {
+		q->starved = true; /* look_at_store comes here again */
+		look_at_store(q);
+		return;
+	}
 	timer_set(&q->tick, broker_deadline(q->broker));
 	if (q->stopping)
 		flush_mark(&q->stop_check, q->loop);
@@ -241,8 +249,6 @@ static void record_done(
 		    q->store, meta->segment); /* what is still needed was held by the broker */
 	blotter_clear();
 }
-
-static void look_at_store(struct queue *q);
 
 static void log_spool_failed(uint64_t segment, const char *state)
 {
@@ -299,8 +305,9 @@ static void look_at_store(struct queue *q)
 		q->low = !st.accepting;
 		log_space(&st, q->low);
 	}
-	broker_store_state(q->broker, st.accepting && !q->undecided && !q->stopping, !q->undecided,
-	    loop_now(q->loop));
+	q->starved = memory_low();
+	broker_store_state(q->broker, st.accepting && !q->undecided && !q->stopping && !q->starved,
+	    !q->undecided, loop_now(q->loop));
 	queue_run(q);
 	broker_counts(q->broker, &n);
 	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);
@@ -358,11 +365,12 @@ static void house(void *arg)
 	struct queue *q = arg;
 	bool more;
 
+	queue_clock_look(q);
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
 	give_memory_back(q);
-	more = !q->low && !q->stopping && compact(q);
+	more = !q->low && !q->starved && !q->stopping && compact(q);
 	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
 }
 
@@ -383,6 +391,7 @@ static void give_record(struct queue *q, const struct store_record *r, uint64_t 
 static void log_recovered(struct queue *q, const struct store_damage *d, uint64_t records,
     uint64_t strange, int64_t start)
 {
+	int64_t latest = broker_latest(q->broker);
 	struct broker_counts n;
 	struct logline l;
 
@@ -396,7 +405,11 @@ static void log_recovered(struct queue *q, const struct store_damage *d, uint64_
 	log_number(&l, "strangers", (int64_t)d->strangers);
 	log_number(&l, "indexed", (int64_t)d->indexed);
 	log_seconds(&l, "took", clock_now() - start);
+	if (latest > 0)
+		log_number(&l, "silent", queue_clock_seconds(start - latest));
 	log_end(&l);
+	if (latest > 0)
+		queue_clock_recovered(start - latest);
 	metric_add(METRIC_SPOOL_DAMAGED, (int64_t)(d->records + strange));
 }
 
@@ -518,6 +531,7 @@ int role_queue(struct loop *l, struct boot *b)
 	open_store(q);
 	q->reader = body_reader_new(q->store);
 	make_broker(q);
+	q->wall_ahead = clock_wall() - loop_now(l);
 	start_log(q, &box);
 	for (size_t i = 0; i < b->n_peer; i++)
 		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);

@@ -2,7 +2,8 @@
  * What the files of the queue role share: its channels and the state machine
  * they feed. queue.c: start and effects; queue_frames.c: frames from receivers,
  * workers and control; queue_body.c: content read back from the log;
- * queue_aside.c: records that are passed over; queue_log.c: batches and threads.
+ * queue_aside.c: records that are passed over; queue_clock.c: jumps of the wall clock;
+ * queue_log.c: batches and threads.
  */
 #ifndef GW_ROLE_QUEUE_H
 #define GW_ROLE_QUEUE_H
@@ -38,12 +39,14 @@ struct queue {
 	unsigned next_receiver;
 	uint64_t failed_segment; /* the last one that was told */
 	int64_t trim_at;
+	int64_t wall_ahead;  /* of loop_now(), when it was looked at last */
 	int64_t retire_from; /* before that, the answers to questions must stay in the log */
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;
 	bool stopping, low, undecided;
 	unsigned aside; /* records that were passed over */
+	bool starved;   /* memory is short: no new mail until the next look finds it whole */
 	int64_t stop_at;
 };
 
@@ -75,5 +78,13 @@ bool body_send(struct body_reader *r, struct ipc *to, const struct broker_effect
 void body_forget(struct body_reader *r, uint64_t job);
 /* The head for a report, valid until the next call; empty if it cannot be read. */
 struct span body_head(struct body_reader *r, const struct broker_effect *e);
+
+/* queue_clock.c */
+/* Once a second. A clock that is slewed is no jump: what happens between two looks counts. */
+void queue_clock_look(struct queue *q);
+/* silent: since the latest record of the log; negative: the clock was set back meanwhile. */
+void queue_clock_recovered(int64_t silent);
+/* The nearest number of them, with its sign. */
+int64_t queue_clock_seconds(int64_t usec) gw_checked;
 
 #endif

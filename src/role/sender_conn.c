@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -155,8 +156,6 @@ static void connected(struct conn *c, bool lmtp)
 	c->limit = INT64_MAX;
 	c->engine =
 	    client_new(lmtp ? &c->sender->lmtp : &c->sender->smtp, loop_now(c->sender->loop));
-	if (c->engine == NULL)
-		die("sender: out of memory");
 }
 
 struct conn *conn_open(struct sender *s, const struct job *j)
@@ -440,12 +439,31 @@ static void on_time(void *arg)
 
 /* ---- from outside -------------------------------------------------------------------------- */
 
+/* Nothing new while memory is short: what is under way needs the rest. */
+static void refuse_job(struct conn *c)
+{
+	struct client_event ev = {.type = CLIENT_CLOSED,
+	    .reply = REPLY(451, 4, 3, 0, "No memory for this delivery"),
+	    .source = CLIENT_FROM_US,
+	    .stage = "memory",
+	    .site = true};
+	struct job *j = c->job;
+
+	job_said_all(j, &ev, c->name);
+	job_finish(j);
+	conn_quit(c);
+}
+
 void conn_give(struct conn *c, struct job *j)
 {
 	blotter_job(j->number, &j->id, c->name, "start");
 	c->job = j;
 	j->conn = c;
 	c->most = j->order.conn_messages;
+	if (memory_is_spent() && memory_low()) {
+		refuse_job(c);
+		return;
+	}
 	if (c->fd < 0)
 		begin(c, &j->order.target);
 	else if (c->ready) {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ const struct reply *smtpd_refusal(const struct smtpd *s)
 
 	if (s->queue.ipc == NULL)
 		return &away;
-	return s->intake ? NULL : &full;
+	return s->intake && !memory_low() ? NULL : &full;
 }
 
 /* ---- the queue ------------------------------------------------------------------------------ */

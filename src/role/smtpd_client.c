@@ -2,6 +2,7 @@
 #include "role/smtpd.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -54,42 +55,55 @@ void session_uncount(struct session *s)
 	free(c);
 }
 
-static const char *over_limit(const struct smtpd *d, const struct client_count *c)
+/* What is said, and what the log says. */
+struct refusal {
+	const char *text, *reason;
+	uint8_t esc[3];
+};
+
+static const struct refusal crowded = {"Too many connections, please try again later",
+				"connections_limit", {4, 7, 0}},
+			    crowd_of_one = {"Too many connections, please try again later",
+				"per_ip_limit", {4, 7, 0}},
+			    /* What came from there ended a process twice. */
+    denied = {"Not taking mail from this address for now", "ended_a_process", {4, 3, 2}},
+			    no_memory = {"No memory for a connection now, please try again later",
+				"no_memory", {4, 3, 2}};
+
+static const struct refusal *over_limit(const struct session *s)
 {
+	const struct smtpd *d = s->smtpd;
+	const struct client_count *c = s->count;
+
+	if (d->deny.n > 0 && deny_find(&d->deny, &s->from, loop_now(d->loop)) != NULL)
+		return &denied;
 	if (d->n_sessions > d->config->limits.connections)
-		return "connections_limit";
-	return c->n > d->config->limits.per_ip ? "per_ip_limit" : NULL;
+		return &crowded;
+	if (memory_is_spent() && memory_low())
+		return &no_memory;
+	return c->n > d->config->limits.per_ip ? &crowd_of_one : NULL;
 }
 
 /* Said without an engine: a flood is to cost as little as possible. */
-static void turn_away(
-    struct session *s, const struct reply *r, const char *line, const char *reason)
+static void turn_away(struct session *s, const struct refusal *why)
 {
-	session_log_reject(s, "connect", r, reason, (struct place){0}, SPAN_NONE);
+	struct reply r = {421, {why->esc[0], why->esc[1], why->esc[2]}, span_str(why->text)};
+	char text[128];
+	int n = snprintf(text, sizeof(text), "421 %u.%u.%u %s\r\n", why->esc[0], why->esc[1],
+	    why->esc[2], why->text);
+
+	session_log_reject(s, "connect", &r, why->reason, (struct place){0}, SPAN_NONE);
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (send(s->fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(s->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_flush();
 	session_free(s);
-}
-
-static void turn_away_many(struct session *s, const char *reason)
-{
-	turn_away(s, &REPLY(421, 4, 7, 0, "Too many connections"),
-	    "421 4.7.0 Too many connections, please try again later\r\n", reason);
-}
-
-/* What came from there ended a process twice. */
-static void turn_away_denied(struct session *s)
-{
-	turn_away(s, &REPLY(421, 4, 3, 2, "Not taking mail from this address for now"),
-	    "421 4.3.2 Not taking mail from this address for now\r\n", "ended_a_process");
 }
 
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr)
 {
 	struct smtpd *d = l->smtpd;
 	struct session *s = gw_calloc(1, sizeof(*s));
-	const char *limit;
+	const struct refusal *limit;
 	int on = 1;
 
 	s->magic = SESSION_MAGIC;
@@ -111,11 +125,9 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server_init(&s->engine, &d->engine, loop_now(d->loop));
-	limit = over_limit(d, s->count);
-	if (d->deny.n > 0 && deny_find(&d->deny, &s->from, loop_now(d->loop)) != NULL)
-		turn_away_denied(s);
-	else if (limit != NULL)
-		turn_away_many(s, limit);
+	limit = over_limit(s);
+	if (limit != NULL)
+		turn_away(s, limit);
 	else
 		session_begin(s);
 }

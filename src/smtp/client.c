@@ -29,8 +29,7 @@ struct client *client_new(const struct client_config *config, int64_t now)
 
 	buf_init(&home, sizeof(*c));
 	c = (struct client *)buf_room(&home, sizeof(*c));
-	if (c == NULL)
-		return NULL;
+	gw_assert(c != NULL);
 	*c = (struct client){.magic = CLIENT_MAGIC, .config = config, .home = home};
 	reply_reader_init(&c->reader);
 	buf_init(&c->out, CLIENT_OUT_MAX);

@@ -103,7 +103,7 @@ struct client_event {
 
 struct client;
 
-/* The engine owns its memory (bounded: CLIENT_MEMORY_MAX); NULL when out of memory. */
+/* The engine owns its memory (bounded: CLIENT_MEMORY_MAX); never NULL. */
 struct client *client_new(const struct client_config *config, int64_t now) gw_checked;
 /* Frees and nulls; *c may be NULL. */
 void client_free(struct client **c);

@@ -290,10 +290,13 @@ def test_full_disk(make_godwit):
         g.wait_log("spool.low")
         load.stop()
         refusals = {fate[2][:10] for fate in book.fate.values() if fate[0] == "refused"}
-        assert try_send(g.port)[0] == 452
+        with Client(g.port) as client:  # nobody sends content in vain
+            client.hello()
+            assert client.begin("a@sender.test", ["probe@example.org"])[0][0] == 452
         assert all("452" in r or "451" in r for r in refusals), refusals
-        sink.heal()  # results are written into the reserve
-        time.sleep(2)
+        queued = g.queued()
+        sink.heal()
+        ports.wait_for(lambda: g.queued() < queued / 2, 10, what="results in the reserve")
         os.unlink(f"{inside}/filler")
         freed = time.monotonic()
         ports.wait_for(lambda: try_send(g.port)[0] == 250, 6, what="250 after space was freed")

@@ -185,6 +185,7 @@ class Load:
         self.timeout, self.reuse = timeout, reuse
         self.recipients = recipients or (lambda number: [f"sink{number % 7}@example.org"])
         self.stopping = threading.Event()
+        self.took = []  # (session, begin, seconds) of each message
         self.errors = []
         self.threads = [threading.Thread(target=self._session, daemon=True)
                         for _ in range(sessions)]
@@ -240,6 +241,7 @@ class Load:
         rcpts = self.recipients(number)
         content = make_message(self.ledger.run, number, self.size, self.sender, rcpts[0])
         state, reply, taken = "unsent", "", rcpts
+        begin = time.time()
         try:
             mail, answers = client.begin(self.sender, rcpts)
             taken = [r for r, (code, _) in zip(rcpts, answers) if code == 250]
@@ -257,3 +259,4 @@ class Load:
             state, reply = ("acked" if code == 250 else "refused"), f"{code} {text}"
         finally:
             self.ledger.note(number, state, taken or rcpts, reply)
+            self.took.append((threading.get_ident(), begin, time.time() - begin))

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -465,6 +466,28 @@ static void test_descriptors(void **state)
 	close_pair(p);
 }
 
+/* Without a free number for it a descriptor is lost: the channel ends, and nobody is accused. */
+static void test_no_number_free(void **state)
+{
+	struct pair *p = open_pair(ROLE_MASTER, ROLE_CONTROL);
+	struct rlimit old, few;
+	int lowest;
+
+	(void)state;
+	lowest = dup(STDIN_FILENO); /* what the copy that travels will have, and leave */
+	assert_true(lowest >= 0 && close(lowest) == 0);
+	assert_int_equal(send_n(&p->a, IPC_PEER, 2, STDIN_FILENO), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){.rlim_cur = (rlim_t)lowest, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	turn(p, 4);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_non_null(p->b.why);
+	assert_string_equal(p->b.why, "no_descriptor");
+	assert_int_equal(p->b.frames, 0);
+	close_pair(p);
+}
+
 /* Descriptors that nobody asked for do not pile up, nor take the place of others. */
 static void test_stray_descriptors(void **state)
 {
@@ -636,6 +659,7 @@ int main(void)
 	    cmocka_unit_test(test_too_many),
 	    cmocka_unit_test(test_shared_answer),
 	    cmocka_unit_test(test_descriptors),
+	    cmocka_unit_test(test_no_number_free),
 	    cmocka_unit_test(test_stray_descriptors),
 	    cmocka_unit_test(test_back_pressure),
 	    cmocka_unit_test(test_output_ceiling),
