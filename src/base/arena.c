@@ -44,10 +44,8 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t n)
 {
 	size_t size =
 	    n > CHUNK - sizeof(struct arena_chunk) ? n : CHUNK - sizeof(struct arena_chunk);
-	struct arena_chunk *c = calloc(1, sizeof(*c) + size);
+	struct arena_chunk *c = gw_calloc(1, sizeof(*c) + size);
 
-	if (c == NULL)
-		return NULL;
 	c->size = size;
 	c->next = a->chunks;
 	a->chunks = c;
@@ -66,10 +64,6 @@ void *arena_alloc(struct arena *a, size_t n)
 	n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (c == NULL || c->size - c->used < n)
 		c = add_chunk(a, n);
-	if (c == NULL) {
-		a->overflow = true;
-		return NULL;
-	}
 	p = c->mem + c->used;
 	c->used += n;
 	a->used += n;

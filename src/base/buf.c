@@ -11,10 +11,15 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){.max = max};
 }
 
+void buf_init_soft(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max, .soft = true};
+}
+
 void buf_fini(struct buf *b)
 {
 	free(b->mem);
-	*b = (struct buf){.max = b->max};
+	*b = (struct buf){.max = b->max, .soft = b->soft};
 }
 
 static void slide(struct buf *b)
@@ -36,7 +41,7 @@ static bool grow(struct buf *b, size_t need)
 		cap *= 2;
 	if (cap > b->max && b->max >= need)
 		cap = b->max;
-	mem = realloc(b->mem, cap);
+	mem = b->soft ? realloc(b->mem, cap) : gw_realloc(b->mem, cap);
 	if (mem == NULL)
 		return false;
 	b->mem = mem;
