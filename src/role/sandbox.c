@@ -32,7 +32,7 @@
 #define SANITIZED false
 #endif
 
-enum { NAME_MAX_BYTES = 64, FDS_LOOKED_AT = 1024 };
+enum { NAME_MAX_BYTES = 64, FDS_LOOKED_AT = 1024, TREE_TRIES = 3 };
 
 /* ---- one row per role ------------------------------------------------------------------ */
 
@@ -219,10 +219,29 @@ static void drop_powers(const struct sandbox *s, const struct jail *j)
 
 /* ---- Landlock -------------------------------------------------------------------------- */
 
+/* What the machine lacks, not what the tree is. */
+static bool out_of_means(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOSPC;
+}
+
+/* What is not opened now stays out of reach for as long as the process lives. */
+static int open_tree(const char *path)
+{
+	int fd = -1;
+
+	for (int i = 0; i < TREE_TRIES && fd < 0; i++)
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
 static void allow_tree(int ruleset, const char *path, enum landlock_use use)
 {
-	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_tree(path);
 
+	/* Without its spool the queue is of no use; a mailbox may be on a disk that is away. */
+	if (fd < 0 && (use == LANDLOCK_SPOOL || out_of_means(errno)))
+		die("%s cannot be opened: %s", path, strerror(errno));
 	if (fd < 0) {
 		log_error("%s cannot be opened and stays out of reach: %s", path, strerror(errno));
 		return;
