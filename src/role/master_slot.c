@@ -81,6 +81,7 @@ static void fill_boot(struct slot *s)
 	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
 	    .control_fd = s->role == ROLE_CONTROL ? m->control_fd : -1,
 	    .metrics = m->own_page,
+	    .filters = m->filters,
 	    .jail = m->options.jail,
 	    .one_process = m->options.one_process,
 	    .is_root = m->is_root};

@@ -208,6 +208,7 @@ _Noreturn static void in_child(const struct mda_job *j, int content, int report)
 	    .owner_gid = j->place->gid,
 	    .is_root = j->place->is_root,
 	    .jail = j->place->jail,
+	    .filters = j->place->filters,
 	    .report = report};
 
 	mda_child(&w);

@@ -47,7 +47,8 @@ struct boot {
 	/* control: the pages of all processes, read-only, to be added up */
 	const struct metric_page *all_metrics[BOOT_SLOTS_MAX];
 	size_t n_metrics;
-	bool jail; /* false: one process, sanitizers */
+	const struct sandbox_filters *filters; /* of all jails */
+	bool jail;                             /* false: one process, sanitizers */
 	bool one_process;
 	bool is_root;
 };

@@ -296,6 +296,23 @@ void sandbox_confine(const struct sandbox *s)
 		die("dumpable: %s", strerror(errno));
 }
 
+struct sandbox_filters {
+	struct sandbox_filter role[ROLE_COUNT], delivery;
+};
+
+struct sandbox_filters *sandbox_filters_new(void)
+{
+	struct sandbox_filters *f = gw_calloc(1, sizeof(*f));
+
+	for (int role = 0; role < ROLE_COUNT && !SANITIZED; role++) {
+		if (jails[role].calls != 0)
+			sandbox_filter_make(jails[role].calls, &f->role[role]);
+	}
+	if (!SANITIZED)
+		sandbox_filter_make(CALLS_DELIVERY | CALLS_MAILDIR, &f->delivery);
+	return f;
+}
+
 void sandbox_seal(const struct sandbox *s)
 {
 	const struct jail *j = jail_of(s->role);
@@ -305,10 +322,11 @@ void sandbox_seal(const struct sandbox *s)
 	/* Only now: the threads of the queue are started between the two steps. */
 	if (!j->forks)
 		limit(RLIMIT_NPROC, 0);
-	sandbox_filter(j->calls);
+	sandbox_filter_load(&s->filters->role[s->role]);
 }
 
-void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled)
+void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled,
+    const struct sandbox_filters *filters)
 {
 	int ruleset;
 
@@ -327,5 +345,5 @@ void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, 
 		landlock_allow(ruleset, tree_fd, LANDLOCK_MAILDIR);
 		landlock_enter(ruleset);
 	}
-	sandbox_filter(CALLS_DELIVERY | CALLS_MAILDIR);
+	sandbox_filter_load(&filters->delivery);
 }
