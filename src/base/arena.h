@@ -1,8 +1,8 @@
 /*
  * Memory with one owner and one end: per session and per transaction. All of
  * it is given back at once. The ceiling is named at birth; beyond it the arena
- * answers NULL and stays marked overflowed (a state the caller turns into a
- * 452), it never ends the process.
+ * answers NULL and stays marked overflowed, a state the caller turns into a
+ * 452. Want of memory below the ceiling ends the process, as with gw_calloc().
  */
 #ifndef GW_BASE_ARENA_H
 #define GW_BASE_ARENA_H

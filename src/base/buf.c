@@ -11,10 +11,15 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){.max = max};
 }
 
+void buf_init_soft(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max, .soft = true};
+}
+
 void buf_fini(struct buf *b)
 {
 	free(b->mem);
-	*b = (struct buf){.max = b->max};
+	*b = (struct buf){.max = b->max, .soft = b->soft};
 }
 
 static void slide(struct buf *b)
@@ -27,16 +32,21 @@ static void slide(struct buf *b)
 	b->begin = 0;
 }
 
-static void grow(struct buf *b, size_t need)
+static bool grow(struct buf *b, size_t need)
 {
 	size_t cap = b->cap ? b->cap : BUF_FIRST;
+	uint8_t *mem;
 
 	while (cap < need)
 		cap *= 2;
 	if (cap > b->max && b->max >= need)
 		cap = b->max;
-	b->mem = gw_realloc(b->mem, cap);
+	mem = b->soft ? realloc(b->mem, cap) : gw_realloc(b->mem, cap);
+	if (mem == NULL)
+		return false;
+	b->mem = mem;
 	b->cap = cap;
+	return true;
 }
 
 uint8_t *buf_room(struct buf *b, size_t n)
@@ -53,10 +63,14 @@ uint8_t *buf_room(struct buf *b, size_t n)
 			slide(b);
 		if (b->cap - b->end < n || b->mem == NULL) {
 			slide(b);
-			if (b->cap < len + n)
-				grow(b, len + n);
-			if (b->mem == NULL)
-				grow(b, 1);
+			if (b->cap < len + n && !grow(b, len + n)) {
+				b->failed = true;
+				return NULL;
+			}
+			if (b->mem == NULL && !grow(b, 1)) {
+				b->failed = true;
+				return NULL;
+			}
 		}
 	}
 	return b->mem + b->end;

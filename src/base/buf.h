@@ -1,9 +1,14 @@
 /*
  * A growable byte buffer whose ceiling is named where it is made. Bytes are
  * added at the end and dropped at the front. When the ceiling is reached,
- * nothing of that addition is stored and the buffer is marked failed:
- * add ten things, check once. An emptied buffer gives its memory back with
- * buf_trim(), so idle sessions cost none.
+ * nothing of that addition is stored and the buffer is marked failed: add ten
+ * things, check once. An emptied buffer gives its memory back with buf_trim(),
+ * so idle sessions cost none.
+ *
+ * Want of memory ends the process, as with gw_calloc(): who knows that what he adds
+ * fits below the ceiling need not check, and content must never lack a piece of its
+ * middle. Only a soft buffer takes it for its ceiling: for owners that check every
+ * addition and can turn away the one client it is for.
  *
  * Owned by whoever embeds it; views are valid until the next call that adds,
  * drops or trims.
@@ -16,10 +21,11 @@
 struct buf {
 	uint8_t *mem;
 	size_t begin, end, cap, max;
-	bool failed;
+	bool failed, soft;
 };
 
 void buf_init(struct buf *b, size_t max);
+void buf_init_soft(struct buf *b, size_t max);
 void buf_fini(struct buf *b);
 
 static inline size_t buf_len(const struct buf *b)

@@ -5,6 +5,10 @@
 #include "base/memory.h"
 
 #include <stdlib.h>
+#include <unistd.h>
+
+/* How long the kernel may be short of memory before that ends the process: 5 x 10 ms. */
+enum { WATCH_TRIES = 5, WATCH_PAUSE = 10000 };
 
 TAILQ_HEAD(flush_list, flush);
 
@@ -101,6 +105,17 @@ void watch_start(struct watch *w, struct loop *l, int fd, void (*fn)(void *, boo
 	*w = (struct watch){.loop = l, .fd = fd, .fn = fn, .arg = arg};
 }
 
+/* A process that ends takes all that is under way with it, so it is worth to wait a moment. */
+static int add_patiently(struct event *ev)
+{
+	for (int i = 1; event_add(ev, NULL) < 0; i++) {
+		if (i == WATCH_TRIES)
+			return GW_ENOMEM;
+		usleep(WATCH_PAUSE);
+	}
+	return 0;
+}
+
 void watch_want(struct watch *w, bool read, bool write)
 {
 	short want = (short)((read ? EV_READ : 0) | (write ? EV_WRITE : 0));
@@ -113,7 +128,7 @@ void watch_want(struct watch *w, bool read, bool write)
 	if (want == 0)
 		return;
 	event_assign(&w->ev, w->loop->base, w->fd, (short)(want | EV_PERSIST), watch_ready, w);
-	if (event_add(&w->ev, NULL) < 0)
+	if (add_patiently(&w->ev) < 0)
 		die("libevent: cannot watch descriptor %d", w->fd);
 }
 

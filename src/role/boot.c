@@ -101,8 +101,11 @@ static void mailbox_trees(const struct config *c, struct sandbox *s)
 
 void boot_sandbox(const struct boot *b, const struct config *c, struct sandbox *s)
 {
-	*s = (struct sandbox){
-	    .role = b->role, .enabled = b->jail && !b->one_process, .user = c->run_as, .root = ""};
+	*s = (struct sandbox){.role = b->role,
+	    .enabled = b->jail && !b->one_process,
+	    .user = c->run_as,
+	    .root = "",
+	    .filters = b->filters};
 	if (b->role == ROLE_QUEUE) {
 		s->root = c->spool;
 		s->writable = c->spool;

@@ -75,10 +75,11 @@ static void exited(void *arg, bool readable, bool writable)
 {
 	struct child *c = arg;
 	int status = 0;
+	pid_t gone = waitpid(c->pid, &status, WNOHANG);
 
 	(void)readable;
 	(void)writable;
-	if (waitpid(c->pid, &status, WNOHANG) == 0)
+	if (gone == 0 || (gone < 0 && errno == EINTR))
 		return;
 	watch_stop(&c->watch);
 	close(c->fd);
@@ -86,13 +87,21 @@ static void exited(void *arg, bool readable, bool writable)
 	c->ended(c->arg, c, status);
 }
 
-void child_watch(struct child *c, struct loop *l, pid_t pid,
+int child_watch(struct child *c, struct loop *l, pid_t pid,
     void (*ended)(void *, struct child *, int), void *arg)
 {
 	*c = (struct child){.pid = pid, .ended = ended, .arg = arg};
 	c->fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (c->fd < 0)
-		die("pidfd_open: %s", strerror(errno));
+		return GW_ENOMEM;
 	watch_start(&c->watch, l, c->fd, exited, c);
 	watch_want(&c->watch, true, false);
+	return 0;
+}
+
+void child_kill(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		continue;
 }

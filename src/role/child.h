@@ -28,8 +28,11 @@ struct child {
 	void (*ended)(void *arg, struct child *c, int status);
 	void *arg;
 };
-/* Calls ended() once, from the loop; c may be freed there or watch another one. */
-void child_watch(struct child *c, struct loop *l, pid_t pid,
-    void (*ended)(void *, struct child *, int), void *arg);
+/* Calls ended() once, from the loop; c may be freed there or watch another one. 0, or GW_ENOMEM:
+ * the child runs and nobody watches it. */
+int child_watch(struct child *c, struct loop *l, pid_t pid,
+    void (*ended)(void *, struct child *, int), void *arg) gw_checked;
+/* Kills a child that is not watched, and waits for its end. */
+void child_kill(pid_t pid);
 
 #endif

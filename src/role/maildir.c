@@ -54,6 +54,17 @@ static bool next_name(const char **path, char name[NAME_MAX + 1], size_t *length
 	return *length > 0;
 }
 
+static unsigned depth_of(const char *path)
+{
+	char name[NAME_MAX + 1];
+	unsigned depth = 0;
+	size_t n;
+
+	for (; next_name(&path, name, &n); path += n)
+		depth++;
+	return depth;
+}
+
 /* Names of the template's own that would lead out of the fixed directory. */
 static bool leads_astray(const char *name)
 {
@@ -94,7 +105,7 @@ int maildir_find(const char *path, size_t fixed, struct maildir_place *p, struct
 	struct stat st;
 
 	snprintf(top, sizeof(top), "%.*s", (int)fixed, path);
-	*p = (struct maildir_place){.rest = path + fixed};
+	*p = (struct maildir_place){.rest = path + fixed, .depth = depth_of(path + fixed)};
 	p->dir = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir < 0) {
 		failed(r, "enter", top);
@@ -109,27 +120,64 @@ int maildir_find(const char *path, size_t fixed, struct maildir_place *p, struct
 	return 0;
 }
 
-/* Opens a directory below dir, made if missing; what was made is flushed into dir. */
-static int enter_or_make(int dir, const char *name, struct maildir_result *r)
+/* Where a flush was interrupted nothing is known to be lost. */
+static int flush(int fd)
+{
+	int rc;
+
+	do
+		rc = fsync(fd);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
+/* Opens a directory below dir, made if missing. */
+static int enter_or_make(int dir, const char *name, bool *made, struct maildir_result *r)
 {
 	int fd;
-	bool made = mkdirat(dir, name, 0700) == 0;
 
-	if (!made && errno != EEXIST) {
+	*made = mkdirat(dir, name, 0700) == 0;
+	if (!*made && errno != EEXIST) {
 		failed(r, "make", name);
 		return GW_EIO;
 	}
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0) {
+	if (fd < 0)
 		failed(r, "open", name);
-		return GW_EIO;
+	return fd < 0 ? GW_EIO : fd;
+}
+
+/* Its cur/ is made when all else is durable: without one, what is there may be of a delivery that
+ * was killed, or whose flush failed. */
+static bool is_finished(int box)
+{
+	struct stat st;
+
+	return fstatat(box, "cur", &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Flushes the directories above, as many as are not fixed. One that we may not open is none that we
+ * made. */
+static int flush_above(int box, unsigned depth, struct maildir_result *r)
+{
+	int dir = box, err = 0;
+
+	for (unsigned i = 0; i < depth && err == 0; i++) {
+		int above = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (above < 0 && errno == EACCES)
+			break;
+		if (above < 0 || flush(above) < 0) {
+			failed(r, "flush the directory above", i == 0 ? "it" : "that");
+			err = GW_EIO;
+		}
+		if (dir != box)
+			close(dir);
+		dir = above;
 	}
-	if (made && fsync(dir) < 0) {
-		failed(r, "flush the directory of", name);
-		close(fd);
-		return GW_EIO;
-	}
-	return fd;
+	if (dir != box && dir >= 0)
+		close(dir);
+	return err;
 }
 
 int maildir_open(const struct maildir_place *p, struct maildir_result *r)
@@ -143,15 +191,20 @@ int maildir_open(const struct maildir_place *p, struct maildir_result *r)
 		failed(r, "open the directory above", rest[0] != '\0' ? rest : "it");
 	while (dir >= 0 && next_name(&rest, name, &n)) {
 		int next = GW_EIO;
+		bool made;
 
 		errno = n > NAME_MAX ? ENAMETOOLONG : EINVAL;
 		if (n > NAME_MAX || leads_astray(name))
 			failed(r, "use", name);
 		else
-			next = enter_or_make(dir, name, r);
+			next = enter_or_make(dir, name, &made, r);
 		close(dir);
 		dir = next;
 		rest += n;
+	}
+	if (dir >= 0 && !is_finished(dir) && flush_above(dir, p->depth, r) < 0) {
+		close(dir);
+		dir = GW_EIO;
 	}
 	return dir;
 }
@@ -174,25 +227,27 @@ static bool is_left_over(const char *entry, const char *name)
 	return strncmp(entry, name, n) == 0 && entry[n] == '.';
 }
 
-/* Looks through cur/ for the message, or through tmp/ to remove what is left of it. */
-static bool search(int dir, const char *name, bool remove_left)
+/* Looks through cur/ for the message, or through tmp/ to remove what is left of it. 1: it is there;
+ * GW_EIO: nobody knows. */
+static int search(int dir, const char *name, bool remove_left)
 {
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = 0;
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *e;
-	bool found = false;
 
 	if (d == NULL) {
 		if (copy >= 0)
 			close(copy);
-		return false;
+		return GW_EIO;
 	}
-	while (!found && (e = readdir(d)) != NULL) {
+	while (found == 0 && (errno = 0, e = readdir(d)) != NULL) {
 		if (remove_left && is_left_over(e->d_name, name))
 			unlinkat(dir, e->d_name, 0);
 		else if (!remove_left)
 			found = is_this(e->d_name, name);
 	}
+	if (e == NULL && errno != 0)
+		found = GW_EIO;
 	closedir(d);
 	return found;
 }
@@ -201,18 +256,20 @@ struct box {
 	int tmp, new, cur;
 };
 
-static bool was_delivered(const struct box *b, const char *name, bool fresh)
+/* 1, 0, or GW_EIO: not known, and a second copy is worse than a second try. */
+static int was_delivered(const struct box *b, const char *name, bool fresh)
 {
 	struct stat st;
+	int found;
 
 	if (fstatat(b->new, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return true;
+		return 1;
 	if (fresh)
-		return false;
-	if (search(b->cur, name, false))
-		return true;
-	search(b->tmp, name, true);
-	return false;
+		return 0;
+	found = search(b->cur, name, false);
+	if (found == 0)
+		(void)search(b->tmp, name, true);
+	return found;
 }
 
 /* ---- writing ---------------------------------------------------------------------------- */
@@ -321,7 +378,7 @@ static int copy_content(struct writer *w, int fd)
 	if (w->cr)
 		put(w, '\r');
 	write_out(w);
-	if (w->err == 0 && fsync(w->fd) < 0)
+	if (w->err == 0 && flush(w->fd) < 0)
 		w->err = errno;
 	return w->err == 0 ? 0 : GW_EIO;
 }
@@ -392,26 +449,33 @@ static void save(const struct box *b, const struct maildir_message *m, const cha
 static void deliver(const struct box *b, const struct maildir_message *m, struct maildir_result *r)
 {
 	char name[MAILDIR_NAME_MAX];
+	int was;
 
 	maildir_name(&m->id, m->index, name);
-	if (was_delivered(b, name, m->fresh))
+	was = was_delivered(b, name, m->fresh);
+	if (was < 0)
+		failed(r, "look into", "cur");
+	else if (was == 1)
 		saved(r, name, true);
 	else
 		save(b, m, name, r);
 	/* Also for what was there: its delivery may have been killed before this line. */
-	if (r->outcome == OUTCOME_DELIVERED && fsync(b->new) < 0)
+	if (r->outcome == OUTCOME_DELIVERED && flush(b->new) < 0)
 		failed(r, "flush", "new");
 }
 
 void maildir_deliver(int box, const struct maildir_message *m, struct maildir_result *r)
 {
 	struct box b = {.tmp = -1, .new = -1, .cur = -1};
+	bool made_tmp, made_new = false, made_cur;
 
-	b.tmp = enter_or_make(box, "tmp", r);
+	b.tmp = enter_or_make(box, "tmp", &made_tmp, r);
 	if (b.tmp >= 0)
-		b.new = enter_or_make(box, "new", r);
-	if (b.new >= 0)
-		b.cur = enter_or_make(box, "cur", r);
+		b.new = enter_or_make(box, "new", &made_new, r);
+	if (b.new >= 0 && (made_new || !is_finished(box)) && flush(box) < 0)
+		failed(r, "flush", "the mailbox");
+	else if (b.new >= 0)
+		b.cur = enter_or_make(box, "cur", &made_cur, r);
 	if (b.cur >= 0)
 		deliver(&b, m, r);
 	if (b.tmp >= 0)

@@ -14,7 +14,12 @@
  * How: lines end with LF as in every Maildir. Return-Path and Delivered-To are put in front.
  * tmp/NAME.PID is written and flushed, renamed to new/NAME (never over an existing file), new/
  * is flushed. NAME comes from the message id and the recipient's index, so a repeat finds what
- * an interrupted delivery left in new/, or what a reader moved to cur/, and adds nothing.
+ * an interrupted delivery left in new/, or what a reader moved to cur/, and adds nothing. When
+ * cur/ cannot be read, nobody knows, and the delivery is deferred.
+ *
+ * A new mailbox: its directories are made, then flushed into those above them, and cur/ is made
+ * last. Where cur/ is missing a delivery before this one may have been killed, so all is flushed
+ * again.
  */
 #ifndef GW_ROLE_MAILDIR_H
 #define GW_ROLE_MAILDIR_H
@@ -49,6 +54,7 @@ struct maildir_result {
 struct maildir_place {
 	int dir;          /* the nearest directory that exists, O_PATH */
 	const char *rest; /* components below it that do not exist yet, in the path given */
+	unsigned depth;   /* all components behind the fixed directory */
 	unsigned uid, gid;
 };
 /* Follows the path as far as it exists. GW_OK, or GW_EIO with *r filled. */

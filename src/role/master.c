@@ -353,6 +353,8 @@ static int run(struct master *m)
 		return 1;
 	timer_start(&m->patience, m->loop, kill_phase, m);
 	plan_slots(m);
+	if (m->options.jail)
+		m->filters = sandbox_filters_new();
 	watch_signals(m);
 	for (size_t i = 0; i < m->n_slot && m->phase == STOP_NOT; i++)
 		slot_start(&m->slot[i]);

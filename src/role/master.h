@@ -54,6 +54,7 @@ struct master {
 	struct listeners listeners;
 	struct metric_pages metrics;
 	struct metric_page *own_page;
+	struct sandbox_filters *filters;
 	int spool_dir, control_fd, bundle_fd;
 	struct slot slot[BOOT_SLOTS_MAX];
 	size_t n_slot;

@@ -80,10 +80,12 @@ static void fill_boot(struct slot *s)
 	    .index = s->index,
 	    .bundle = m->bundle,
 	    .generation = m->config->generation,
+	    .master_fd = -1,
 	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
 	    .control_fd = s->role == ROLE_CONTROL ? m->control_fd : -1,
 	    .metrics = m->own_page,
 	    .blotter = s->blotter,
+	    .filters = m->filters,
 	    .jail = m->options.jail,
 	    .one_process = m->options.one_process,
 	    .is_root = m->is_root};
@@ -101,12 +103,6 @@ static bool connected(const struct slot *a, const struct slot *b)
 	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE);
 }
 
-static void make_pair(int fd[2])
-{
-	if (ipc_pair(fd) < 0)
-		die("no socket pair between processes");
-}
-
 /* Two for the channel to us, two for each of its peers, and what is open for a moment only. */
 static bool has_descriptors(const struct slot *s)
 {
@@ -118,30 +114,34 @@ static bool has_descriptors(const struct slot *s)
 	return means_descriptors(n);
 }
 
-static void connect_to(struct slot *s, struct slot *other)
+static bool connect_to(struct slot *s, struct slot *other)
 {
 	uint8_t who[2] = {(uint8_t)s->role, (uint8_t)s->index};
 	struct boot *b = &s->boot;
 	int fd[2];
 
-	make_pair(fd);
+	if (ipc_pair(fd) < 0)
+		return false;
 	gw_assert(b->n_peer < BOOT_PEERS_MAX);
 	b->peer[b->n_peer++] = (struct boot_peer){other->role, other->index, fd[0]};
 	/* If that channel is over, the other one is dying: it gets a new pair when it is back. */
 	ipc_send(other->ipc, IPC_PEER, &(struct span){who, sizeof(who)}, 1, fd[1]);
 	close(fd[1]);
+	return true;
 }
 
-static void connect_all(struct slot *s)
+static bool connect_all(struct slot *s)
 {
 	struct master *m = s->master;
 
 	for (size_t i = 0; i < m->n_slot; i++) {
 		struct slot *other = &m->slot[i];
 
-		if (other->running && other->ipc != NULL && connected(s, other))
-			connect_to(s, other);
+		if (other->running && other->ipc != NULL && connected(s, other) &&
+		    !connect_to(s, other))
+			return false;
 	}
+	return true;
 }
 
 /* ---- inside the new process ----------------------------------------------------------------- */
@@ -277,6 +277,12 @@ static bool gives_up(const struct slot *s)
 	return true;
 }
 
+static void start_again(struct slot *s)
+{
+	if (!gives_up(s))
+		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+}
+
 static void plan_restart(struct slot *s, bool explained)
 {
 	int64_t now = loop_now(s->master->loop);
@@ -290,8 +296,7 @@ static void plan_restart(struct slot *s, bool explained)
 	if (now - s->started >= LONG_ENOUGH)
 		s->failures = 0;
 	s->failures++;
-	if (!gives_up(s))
-		timer_set(&s->restart, now + pace(s));
+	start_again(s);
 }
 
 static void ended(void *arg, struct child *c, int status)
@@ -362,7 +367,9 @@ void slot_kill(struct slot *s)
 
 static void close_given(struct boot *b)
 {
-	close(b->master_fd);
+	if (b->master_fd >= 0)
+		close(b->master_fd);
+	b->master_fd = -1;
 	for (size_t i = 0; i < b->n_peer; i++)
 		close(b->peer[i].fd);
 	b->n_peer = 0;
@@ -390,12 +397,24 @@ static void start_here(struct slot *s, int fd)
 }
 
 /* For want of means; it is tried again. */
-static void start_later(struct slot *s, const char *what)
+static void start_later(struct slot *s, const char *lacking, int err)
 {
-	log_error("no %s for %s", what, role_names[s->role]);
+	log_error("no %s for %s: %s", lacking, role_names[s->role], strerror(err));
 	s->failures++;
-	if (!gives_up(s))
-		timer_set(&s->restart, loop_now(s->master->loop) + pace(s));
+	start_again(s);
+}
+
+/* What the machine lacks now it may have in a moment; the others go on. */
+static void not_started(struct slot *s, int fd, const char *lacking)
+{
+	int err = errno;
+
+	close_given(&s->boot);
+	if (fd >= 0)
+		close(fd);
+	if (s->master->options.one_process)
+		die("no %s for %s: %s", lacking, role_names[s->role], strerror(err));
+	start_later(s, lacking, err);
 }
 
 static void start_process(struct slot *s, int fd)
@@ -408,12 +427,15 @@ static void start_process(struct slot *s, int fd)
 		in_child(s);
 	close_given(&s->boot);
 	if (pid < 0) {
-		close(fd);
-		start_later(s, "process");
+		not_started(s, fd, "process");
+		return;
+	}
+	if (child_watch(&s->child, s->master->loop, pid, ended, s) < 0) {
+		child_kill(pid);
+		not_started(s, fd, "watch on the process");
 		return;
 	}
 	take_up(s, fd);
-	child_watch(&s->child, s->master->loop, pid, ended, s);
 }
 
 void slot_start(struct slot *s)
@@ -421,14 +443,18 @@ void slot_start(struct slot *s)
 	int fd[2];
 
 	if (!has_descriptors(s)) {
-		start_later(s, "descriptors");
+		start_later(s, "descriptors", EMFILE);
 		return;
 	}
 	fill_boot(s);
-	make_pair(fd);
+	if (ipc_pair(fd) < 0) {
+		not_started(s, -1, "channel");
+		return;
+	}
 	s->boot.master_fd = fd[1];
-	connect_all(s);
-	if (s->master->options.one_process)
+	if (!connect_all(s))
+		not_started(s, fd[0], "channel");
+	else if (s->master->options.one_process)
 		start_here(s, fd[0]);
 	else
 		start_process(s, fd[0]);

@@ -349,6 +349,7 @@ int role_mda(struct loop *l, struct boot *b)
 	flush_init(&m->start, start_waiting, m);
 	m->place = (struct mda_place){.loop = l,
 	    .jail = b->jail && !b->one_process,
+	    .filters = b->filters,
 	    .credit = send_credit,
 	    .done = job_done,
 	    .arg = m};

@@ -131,7 +131,7 @@ void mda_child(const struct mda_work *w)
 	if (box < 0)
 		report(w, &r);
 	close(place.dir);
-	sandbox_delivery_child(box, w->size + ROOM_FOR_FIELDS, SECONDS_MAX, w->jail);
+	sandbox_delivery_child(box, w->size + ROOM_FOR_FIELDS, SECONDS_MAX, w->jail, w->filters);
 	maildir_deliver(box, &w->message, &r);
 	report(w, &r);
 }

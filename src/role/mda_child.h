@@ -16,6 +16,7 @@ struct mda_work {
 	struct maildir_message message;
 	unsigned owner_uid, owner_gid; /* for mailboxes below directories of root */
 	bool is_root, jail;
+	const struct sandbox_filters *filters;
 	int report; /* pipe */
 };
 

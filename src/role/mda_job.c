@@ -224,6 +224,7 @@ _Noreturn static void in_child(const struct mda_job *j, int content, int report)
 	    .owner_gid = j->place->gid,
 	    .is_root = j->place->is_root,
 	    .jail = j->place->jail,
+	    .filters = j->place->filters,
 	    .report = report};
 
 	blotter_detach();
@@ -274,6 +275,7 @@ void mda_job_start(struct mda_job *j)
 	j->state = MDA_RUNNING;
 	fcntl(j->to_child, F_SETFL, O_NONBLOCK);
 	fcntl(j->from_child, F_SETFL, O_NONBLOCK);
-	child_watch(&j->child, j->place->loop, pid, ended, j);
+	if (child_watch(&j->child, j->place->loop, pid, ended, j) < 0)
+		die("mda: a delivery cannot be watched"); /* and we may kill nobody but ourselves */
 	pump(j, false, true);
 }

@@ -22,7 +22,8 @@ struct mda_job;
 struct mda_place {
 	struct loop *loop;
 	bool is_root, jail;
-	unsigned uid, gid; /* of mailboxes below directories of root */
+	const struct sandbox_filters *filters; /* for the child in its jail */
+	unsigned uid, gid;                     /* of mailboxes below directories of root */
 	/* More content may come. */
 	void (*credit)(void *arg, struct mda_job *j, uint32_t octets);
 	/* The child is gone and the result is there. */

@@ -56,8 +56,9 @@ struct boot {
 		struct msgid id;
 	} aside[BOOT_ASIDE_MAX];
 	size_t n_aside;
-	struct blotter *blotter; /* this process's page */
-	bool jail;               /* false: one process, sanitizers */
+	struct blotter *blotter;               /* this process's page */
+	const struct sandbox_filters *filters; /* of all jails */
+	bool jail;                             /* false: one process, sanitizers */
 	bool one_process;
 	bool is_root;
 };

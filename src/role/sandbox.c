@@ -32,7 +32,7 @@
 #define SANITIZED false
 #endif
 
-enum { NAME_MAX_BYTES = 64, FDS_LOOKED_AT = 1024 };
+enum { NAME_MAX_BYTES = 64, FDS_LOOKED_AT = 1024, TREE_TRIES = 3 };
 
 /* ---- one row per role ------------------------------------------------------------------ */
 
@@ -219,10 +219,29 @@ static void drop_powers(const struct sandbox *s, const struct jail *j)
 
 /* ---- Landlock -------------------------------------------------------------------------- */
 
+/* What the machine lacks, not what the tree is. */
+static bool out_of_means(int err)
+{
+	return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOSPC;
+}
+
+/* What is not opened now stays out of reach for as long as the process lives. */
+static int open_tree(const char *path)
+{
+	int fd = -1;
+
+	for (int i = 0; i < TREE_TRIES && fd < 0; i++)
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
 static void allow_tree(int ruleset, const char *path, enum landlock_use use)
 {
-	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = open_tree(path);
 
+	/* Without its spool the queue is of no use; a mailbox may be on a disk that is away. */
+	if (fd < 0 && (use == LANDLOCK_SPOOL || out_of_means(errno)))
+		die("%s cannot be opened: %s", path, strerror(errno));
 	if (fd < 0) {
 		log_error("%s cannot be opened and stays out of reach: %s", path, strerror(errno));
 		return;
@@ -277,6 +296,23 @@ void sandbox_confine(const struct sandbox *s)
 		die("dumpable: %s", strerror(errno));
 }
 
+struct sandbox_filters {
+	struct sandbox_filter role[ROLE_COUNT], delivery;
+};
+
+struct sandbox_filters *sandbox_filters_new(void)
+{
+	struct sandbox_filters *f = gw_calloc(1, sizeof(*f));
+
+	for (int role = 0; role < ROLE_COUNT && !SANITIZED; role++) {
+		if (jails[role].calls != 0)
+			sandbox_filter_make(jails[role].calls, &f->role[role]);
+	}
+	if (!SANITIZED)
+		sandbox_filter_make(CALLS_DELIVERY | CALLS_MAILDIR, &f->delivery);
+	return f;
+}
+
 void sandbox_seal(const struct sandbox *s)
 {
 	const struct jail *j = jail_of(s->role);
@@ -286,10 +322,11 @@ void sandbox_seal(const struct sandbox *s)
 	/* Only now: the threads of the queue are started between the two steps. */
 	if (!j->forks)
 		limit(RLIMIT_NPROC, 0);
-	sandbox_filter(j->calls);
+	sandbox_filter_load(&s->filters->role[s->role]);
 }
 
-void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled)
+void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled,
+    const struct sandbox_filters *filters)
 {
 	int ruleset;
 
@@ -308,5 +345,5 @@ void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, 
 		landlock_allow(ruleset, tree_fd, LANDLOCK_MAILDIR);
 		landlock_enter(ruleset);
 	}
-	sandbox_filter(CALLS_DELIVERY | CALLS_MAILDIR);
+	sandbox_filter_load(&filters->delivery);
 }

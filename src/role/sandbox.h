@@ -15,6 +15,10 @@
 
 #include "net/ipc.h"
 
+/* The system calls of all jails, made once and inherited: see sandbox_table.h. */
+struct sandbox_filters;
+struct sandbox_filters *sandbox_filters_new(void) gw_checked;
+
 struct sandbox {
 	enum role role;
 	bool enabled;     /* false: --one-process: only what is harmless is done */
@@ -23,6 +27,7 @@ struct sandbox {
 	const char *writable;     /* Landlock: the only directory tree the role may use, or NULL */
 	const char *const *trees; /* mda: further trees, those of the mailboxes */
 	size_t n_trees;
+	const struct sandbox_filters *filters; /* not needed if not enabled */
 };
 
 /* Everything but seccomp. Dies when a wall cannot be raised. */
@@ -37,7 +42,8 @@ int sandbox_ids(const char *user, enum role role, unsigned *uid, unsigned *gid) 
 /* Walls for the short-lived child of the mda that writes a Maildir: Landlock for the one tree this
  * descriptor names, no writes beyond max octets, an end after so many seconds, then seccomp without
  * sockets, exec or fork. Its uid was changed before. */
-void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled);
+void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled,
+    const struct sandbox_filters *filters);
 
 /* False in sanitizer builds, whose run-time needs what the walls forbid. */
 bool sandbox_possible(void);

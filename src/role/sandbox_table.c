@@ -2,17 +2,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { ARGS_MAX = 3 };
+/* Stands in a filter for the process that will load it; greater than any pid. */
+enum { SOME_PID = 0x7e57ab1e };
 
 /* A call, allowed if all its conditions hold; a call may have several rows. */
 struct call {
@@ -241,27 +247,60 @@ static void add_softly(scmp_filter_ctx ctx, unsigned sets)
 		    "newfstatat");
 }
 
-/* abort() of this process, and signals to nobody else. */
+/* abort() of this process, and signals to nobody else. Who that is, is known when it is loaded. */
 static void add_own_signals(scmp_filter_ctx ctx)
 {
-	struct scmp_arg_cmp own = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)getpid()};
+	struct scmp_arg_cmp own = {.arg = 0, .op = SCMP_CMP_EQ, .datum_a = SOME_PID};
 
 	must(seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own), "tgkill");
 }
 
-void sandbox_filter(unsigned sets)
+static void read_code(int fd, struct sandbox_filter *f)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size <= 0 || (size_t)size > BPF_MAXINSNS * sizeof(*f->code))
+		die("seccomp: a filter of %lld octets", (long long)size);
+	f->code = gw_calloc(1, (size_t)size);
+	if (pread(fd, f->code, (size_t)size, 0) != size)
+		die("seccomp: the filter cannot be read");
+	f->n = (unsigned short)((size_t)size / sizeof(*f->code));
+}
+
+void sandbox_filter_make(unsigned sets, struct sandbox_filter *f)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	int fd = memfd_create("godwit-filter", MFD_CLOEXEC);
 
-	if (ctx == NULL)
+	if (ctx == NULL || fd < 0)
 		die("seccomp: out of memory");
 	must(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "architecture");
-	must(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1), "all threads");
 	/* A binary tree instead of a chain: the filter runs at every call. */
 	must(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2), "optimise");
 	add_calls(ctx, sets);
 	add_softly(ctx, sets);
 	add_own_signals(ctx);
-	must(seccomp_load(ctx), "load");
+	must(seccomp_export_bpf(ctx, fd), "export");
 	seccomp_release(ctx);
+	read_code(fd, f);
+	close(fd);
+}
+
+void sandbox_filter_load(const struct sandbox_filter *f)
+{
+	struct sock_filter code[BPF_MAXINSNS];
+	struct sock_fprog program = {.len = f->n, .filter = code};
+	unsigned found = 0;
+
+	gw_assert(f->n > 0 && f->n <= BPF_MAXINSNS);
+	memcpy(code, f->code, f->n * sizeof(*code));
+	for (unsigned i = 0; i < f->n; i++) {
+		if (code[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && code[i].k == SOME_PID) {
+			code[i].k = (uint32_t)getpid();
+			found++;
+		}
+	}
+	gw_assert(found == 1);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
+		die("seccomp: load: %s", strerror(errno));
 }

@@ -1,6 +1,10 @@
 /*
- * The system calls of each role as a table, and the filter made from it. Only sandbox.c calls
+ * The system calls of each role as a table, and the filters made from it. Only sandbox.c calls
  * this.
+ *
+ * A filter is made long before it is loaded, once, by master: libseccomp needs a thousand small
+ * allocations for it, and where one of them fails it loops for ever or makes another filter than
+ * was asked for. Loading needs none.
  */
 #ifndef GW_ROLE_SANDBOX_TABLE_H
 #define GW_ROLE_SANDBOX_TABLE_H
@@ -18,7 +22,16 @@ enum call_set {
 	CALLS_DELIVERY = 1 << 6, /* memory and open descriptors, for the child that delivers */
 };
 
-/* Puts the filter in force on all threads; any other call kills the process. Dies when refused. */
-void sandbox_filter(unsigned sets);
+struct sock_filter;
+struct sandbox_filter {
+	struct sock_filter *code;
+	unsigned short n;
+};
+
+/* Any other call kills the process that loads it. It is kept until the end. Dies when it cannot be
+ * made. */
+void sandbox_filter_make(unsigned sets, struct sandbox_filter *f);
+/* Puts it in force on all threads. Dies when refused. */
+void sandbox_filter_load(const struct sandbox_filter *f);
 
 #endif

@@ -11,6 +11,13 @@ static bool may_send_part(const struct transaction *t)
 	       d->parts_in_flight < SMTPD_PARTS_TOTAL;
 }
 
+/* It can only be refused now; what still comes is read and forgotten. */
+static void parts_fail(struct transaction *t, int status)
+{
+	t->parts_failed = true;
+	t->status = status;
+}
+
 static void send_part(struct transaction *t)
 {
 	struct smtpd *d = t->session->smtpd;
@@ -83,7 +90,8 @@ static void judge_first_line(struct transaction *t)
 	if (content_starts_with_field(head))
 		return;
 	t->scan.done = true;
-	buf_add_span(&t->rest, head);
+	if (buf_add_span(&t->rest, head) < 0)
+		parts_fail(t, GW_ENOMEM);
 	buf_clear(&t->head);
 	t->headless = true;
 }
@@ -94,8 +102,8 @@ static void take_header(struct transaction *t, struct span *data)
 
 	if (buf_len(&t->head) + n > SMTPD_HEADER_MAX && t->judged)
 		t->too_big_header = true;
-	if (!t->too_big_header)
-		buf_add(&t->head, data->p, n);
+	if (!t->too_big_header && buf_add(&t->head, data->p, n) < 0)
+		parts_fail(t, GW_ENOMEM);
 	*data = span_skip(*data, n);
 	judge_first_line(t);
 }
@@ -106,10 +114,8 @@ void txn_body(struct transaction *t, struct span data)
 		take_header(t, &data);
 	if (t->parts_failed || t->too_big_header)
 		return;
-	if (data.n > 0 && buf_add_span(&t->rest, data) < 0) {
-		t->parts_failed = true;
-		t->status = GW_EFULL;
-	}
+	if (data.n > 0 && buf_add_span(&t->rest, data) < 0)
+		parts_fail(t, GW_EFULL);
 	if (buf_len(&t->rest) > whole_max(t))
 		txn_send_parts(t);
 	else

@@ -30,8 +30,8 @@ struct transaction *txn_new(struct session *s, const struct server_event *mail)
 	t->number = s->smtpd->next_txn++;
 	t->id = smtpd_new_id(s->smtpd);
 	arena_init(&t->arena, ARENA_MAX);
-	buf_init(&t->head, SMTPD_HEADER_MAX + 4096);
-	buf_init(&t->rest, SMTPD_WHOLE_MAX + SMTPD_HEADER_MAX + SMTPD_IN_MAX);
+	buf_init_soft(&t->head, SMTPD_HEADER_MAX + 4096);
+	buf_init_soft(&t->rest, SMTPD_WHOLE_MAX + SMTPD_HEADER_MAX + SMTPD_IN_MAX);
 	header_scan_init(&t->scan);
 	t->window = SMTPD_PART_WINDOW;
 	t->body_type = mail->body_type;
@@ -165,8 +165,8 @@ static bool send_commit(struct transaction *t, const struct body_facts *facts, s
 	struct span part[2];
 	bool sent;
 
-	buf_init(&envelope, ENVELOPE_MAX);
-	buf_init(&frame, IPC_COMMIT_MAX);
+	buf_init_soft(&envelope, ENVELOPE_MAX);
+	buf_init_soft(&frame, IPC_COMMIT_MAX);
 	put_envelope(t, facts, head.n, &envelope);
 	m.envelope = buf_view(&envelope);
 	proto_put_commit(&frame, &m);
@@ -185,7 +185,7 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	struct buf head;
 	bool sent;
 
-	buf_init(&head, SMTPD_HEADER_MAX + 8192);
+	buf_init_soft(&head, SMTPD_HEADER_MAX + 8192);
 	put_received(t, &head);
 	if (t->headless ||
 	    (!t->judged && buf_len(&t->head) > 0 && !content_starts_with_field(buf_view(&t->head))))

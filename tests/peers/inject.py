@@ -1,233 +1,206 @@
 """Faults of the machine, one at a time: the n-th call of a kind fails, or kills, while one message
-goes through; and a machine whose limits can be moved.
+goes through or while a role that died comes back.
 
-    run = Cell("fdatasync", "EIO", 2).run()      # a Run: outcome, what is wrong with it
-    with Machine() as m: Godwit(env=m.env); m.jump(3600); m.read_only(); m.fail_allocation(7)
+    Cell("queue", "fdatasync", "EIO", 2).run()                  # a Run, with what is wrong with it
+    Cell("master", "clone", "ENOMEM", 1, scene="smtpd").run()   # ... while a receiver comes back
+    Cell("", "fsync", "EIO", 1).run()                           # all roles in one process
 
-A cell runs the whole program in one process under strace (its injected calls do not pass the
-filter of the jail), hands it one message for a relay and a Maildir, and asks: was there a 250
-without a flush, does the program work again within BACK seconds, and is everything that was
-promised there after a kill and a restart without fault, and nothing that was refused? A program
-that ended is started once more: that is what master does for a role, and systemd for master.
+A role's calls are changed by nthcall.c, from inside its jail. In one process strace does it, which
+sees the calls of the C library too, but whose changed calls do not pass the filter of a jail.
+
+Each cell hands one message over for a relay and a Maildir and asks: was there a 250 without a
+flush, does the next client get its 250 within BACK seconds, was a process ended by anything but
+itself, and is everything there that was promised, after a kill and a restart without fault too, and
+nothing that was refused? Nobody helps, with one exception: when the whole program has ended it is
+started once more, as systemd does for master.
 """
 
 import contextlib
-import mmap
 import os
 import random
 import re
-import signal
-import struct
-import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from . import ledger, ports, trace
+from . import ledger, nthcall, trace
 from .client import Client, Closed, stuff
-from .godwit import Godwit
+from .godwit import Godwit, session_pids
 from .sink import Sink
 
 BACK = 5.0
 ERRORS = ("EIO", "ENOSPC", "EMFILE", "ENOMEM", "EINTR")
 FAULTS = (*ERRORS, "KILL")
-# read and close are left out: strace would leave the descriptor open, or the end of a file unseen
-CALLS = ("pwritev", "write", "fdatasync", "fsync", "fallocate", "renameat", "renameat2",
-         "openat", "unlinkat", "mkdirat", "pread64", "fstatfs", "socket", "connect", "getsockopt",
-         "setsockopt", "sendmsg", "sendto", "recvmsg", "recvfrom", "accept4", "shutdown",
-         "epoll_ctl", "epoll_wait", "fcntl", "clone", "pipe2", "pidfd_open", "wait4", "getdents64",
-         "brk", "mmap")
+# Of one process. read and close are left out: strace would leave the descriptor open, or the end of
+# a file unseen.
+SYSTEM_CALLS = ("pwritev", "write", "fdatasync", "fsync", "fallocate", "renameat", "renameat2",
+                "openat", "unlinkat", "mkdirat", "pread64", "fstatfs", "socket", "connect",
+                "getsockopt", "setsockopt", "sendmsg", "sendto", "recvmsg", "recvfrom", "accept4",
+                "shutdown", "epoll_ctl", "epoll_wait", "fcntl", "clone", "pipe2", "pidfd_open",
+                "wait4", "getdents64", "brk", "mmap")
 DURABLE = ("fdatasync", "fsync", "pwritev")
-MEMORY = "malloc"  # no system call: the n-th allocation, by machine.c
+MEMORY = "malloc"  # no system call; those of a start are many: not every n is tried
+MEMORY_POINTS = 40
+DELIVERY = "delivery"  # a scene; the others are named by the role that comes back
+RETURNS = ("smtpd", "queue", "sender", "mda", "control")
+SPIN = 4  # ticks that an idle program does not use in a tenth of a second
 STORE = "store { segment 1M; reserve 4M; spares 1 }"
 SENDER = "inject@sender.test"
 RECIPIENTS = ["far@example.org", "near@example.net"]
-
-
-# ---- the machine ------------------------------------------------------------------------------
-
-
-class Machine:
-    """The page that machine.c reads."""
-
-    CLOCK, READ_ONLY, FAIL_AT, FAIL_N, ALLOCATED, REFUSED = range(6)
-
-    def __init__(self):
-        self.folder = ports.scratch("godwit-machine-")
-        library = self.folder / "machine.so"
-        source = ports.REPO / "tests" / "peers" / "machine.c"
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(library),
-                        str(source)], check=True)
-        control = self.folder / "control"
-        control.write_bytes(bytes(4096))
-        control.chmod(0o666)
-        self._file = open(control, "r+b")
-        self._page = mmap.mmap(self._file.fileno(), 4096)
-        self.env = {"LD_PRELOAD": str(library), "MACHINE": str(control)}
-
-    def _set(self, index, value):
-        self._page[8 * index:8 * index + 8] = struct.pack("q", value)
-
-    def _get(self, index):
-        return struct.unpack("q", self._page[8 * index:8 * index + 8])[0]
-
-    def jump(self, seconds):
-        """The wall clock is that far off, from now on."""
-        self._set(self.CLOCK, seconds)
-
-    def read_only(self, error):
-        self._set(self.READ_ONLY, error)
-
-    def fail_allocation(self, n, most=1):
-        """The n-th allocation from now on fails, and the next most - 1."""
-        self._set(self.FAIL_N, most)
-        self._set(self.FAIL_AT, self.allocated + n)
-
-    def heal(self):
-        self._set(self.READ_ONLY, 0)
-        self._set(self.FAIL_AT, 0)
-
-    @property
-    def allocated(self):
-        return self._get(self.ALLOCATED)
-
-    @property
-    def refused(self):
-        return self._get(self.REFUSED)
-
-    def close(self):
-        self._page.close()
-        self._file.close()
-        ports.discard(self.folder)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-# ---- strace -----------------------------------------------------------------------------------
-
-
-class Tracer:
-    """strace on a running program, all its threads and what they fork."""
-
-    def __init__(self, pid, out, words):
-        self.out = out
-        self.process = subprocess.Popen(
-            ["strace", "-f", "-qq", "-y", "-s", "100000", "-o", str(out), *words, "-p", str(pid)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ports.wait_for(lambda: self.process.poll() is not None or _traced(pid), 10, 0.005,
-                       what="strace")
-
-    def stop(self):
-        """Detaches; the lines it wrote."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
-        with open(self.out, errors="replace") as lines:
-            return lines.readlines()
-
-
-def _traced(pid):
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            text = open(f"/proc/{pid}/task/{task}/status").read()
-            if re.search(r"^TracerPid:\t0$", text, re.M):
-                return False
-    except OSError:
-        return False
-    return True
-
-
-def injection(call, fault, n):
-    how = "signal=KILL" if fault == "KILL" else f"error={fault}"
-    return ["-e", f"trace={trace.CALLS},{call}", "-e", f"inject={call}:{how}:when={n}"]
-
-
-# ---- one cell ---------------------------------------------------------------------------------
+# Without memory, or an event loop, master has nothing to go on with. (A kernel has no error for a
+# right epoll_wait() but EINTR.)
+MASTER_ENDS = (MEMORY, "epoll_wait")
+# die() and the end of a role whose peer is gone; what a death by our hand looks like, in a jail too
+CLEAN_DEATHS = {"6"}
+KILLED = {"9", "31"}
 
 
 @dataclass
 class Run:
+    role: str
     call: str
     fault: str
     n: int
+    scene: str = DELIVERY
     fate: str = ""  # of the message, as its client saw it
-    ended: bool = False  # the program
+    ended: bool = False  # the program, or in it a role more than the scene wants
     hit: bool = False  # the fault took place
-    back: float = 0.0  # seconds from the fault to a 250
+    back: float = 0.0  # seconds until a 250
     copies: int = 0  # second deliveries
     wrong: list = field(default_factory=list)
 
     @property
+    def where(self):
+        scene = "" if self.scene == DELIVERY else f"{self.scene} back: "
+        return f"{scene}{self.role or 'one process'} {self.call}"
+
+    @property
     def name(self):
-        return f"{self.call}:{self.fault}:{self.n}"
+        return f"{self.where}:{self.fault}:{self.n}"
 
 
 class Cell:
-    def __init__(self, call, fault, n, env=None):
-        self.env = env
-        self.run_ = Run(call, fault, n)
+    def __init__(self, role, call, fault, n, scene=DELIVERY, env=None):
+        self.env = env or {}
+        self.run_ = Run(role, call, fault, n, scene)
         self.tokens = {}
         self.lines = []
+        self.tracer = self.nth = None
 
     def run(self):
+        r = self.run_
         with contextlib.ExitStack() as stack:
-            self.sink = stack.enter_context(Sink())
-            self.book = ledger.Ledger()
-            self.sink.on_message = self.book.arrived
-            self.machine = stack.enter_context(Machine()) if self.by_allocation else None
-            self.g = Godwit(one_process=True, relay=("127.0.0.1", self.sink.port), store=STORE,
-                            env=self.machine.env if self.machine else self.env)
-            stack.callback(self.g.close)
+            if r.role or r.call == MEMORY:
+                self.nth = stack.enter_context(nthcall.NthCall())
+                preload = [e["LD_PRELOAD"] for e in (self.env, self.nth.env) if "LD_PRELOAD" in e]
+                self.env = {**self.nth.env, **self.env, "LD_PRELOAD": ":".join(preload)}
+            self.open(stack, one_process=not r.role)
             try:
                 self.g.start()
                 self.with_fault()
                 self.after_restart()
             except (TimeoutError, RuntimeError, OSError) as error:
-                self.run_.wrong.append(f"{type(error).__name__}: {str(error)[-300:]}")
-            if self.run_.wrong and os.environ.get("GODWIT_KEEP"):
-                print(self.run_.name, self.run_.wrong, self.g.output(), "".join(self.lines[-400:]))
-        return self.run_
+                r.wrong.append(f"{type(error).__name__}: {str(error)[-300:]}")
+            if r.wrong and os.environ.get("GODWIT_KEEP"):
+                print(r.name, r.wrong, self.g.output(), "".join(self.lines[-400:]))
+        return r
 
-    @property
-    def by_allocation(self):
-        return self.run_.call == MEMORY
+    def open(self, stack, one_process):
+        self.sink = stack.enter_context(Sink())
+        self.book = ledger.Ledger()
+        self.sink.on_message = self.book.arrived
+        self.g = Godwit(one_process=one_process, relay=("127.0.0.1", self.sink.port), store=STORE,
+                        env=self.env)
+        stack.callback(self.g.close)
 
     # ---- with the fault -------------------------------------------------------------------
 
     def with_fault(self):
         r = self.run_
-        if self.by_allocation:
-            self.machine.fail_allocation(r.n)
-        else:
-            tracer = Tracer(self.g.pid, self.g.folder / "trace", injection(r.call, r.fault, r.n))
+        self.set_up()
         try:
-            r.fate = self.send(timeout=4)
-            self.settle(2)
+            r.fate = self.play()
+            self.comes_back()
+            self.settle(3)
             self.comes_back()
         finally:
-            if self.by_allocation:
-                r.hit = self.machine.refused > 0
-                self.machine.heal()
-            else:
-                self.lines = tracer.stop()
-                r.hit = r.fault == "KILL" or any("(INJECTED)" in line for line in self.lines)
+            self.take_down()
         self.revive()  # it may have ended just now
-        if not self.by_allocation and not r.ended:
+        r.ended = r.ended or self.deaths() > (r.scene != DELIVERY)
+        if self.lines and not r.ended:
             self.judge_order()
+
+    def play(self):
+        """The scene; what became of its message."""
+        scene = self.run_.scene
+        if scene == DELIVERY:
+            return self.send(timeout=4)
+        # something is queued while the role is away
+        self.sink.reply_at("rcpt", "451 4.3.0 not now")
+        fate = self.send(timeout=4)
+        self.g.wait_log("deferred")
+        self.arm()
+        self.g.kill9(scene)
+        self.sink.heal()
+        return fate
+
+    def set_up(self):
+        r = self.run_
+        if self.nth:
+            if r.scene == DELIVERY:
+                self.arm()
+            if r.call in DURABLE and r.fault in ERRORS and r.scene not in ("queue", "smtpd"):
+                self.watch([*self.g.roles()["queue"], *self.g.roles()["smtpd"]], trace.CALLS)
+        elif r.call:
+            how = "signal=KILL" if r.fault == "KILL" else f"error={r.fault}"
+            self.watch([self.g.pid], f"{trace.CALLS},{r.call}",
+                       "-e", f"inject={r.call}:{how}:when={r.n}")
+
+    def arm(self):
+        r = self.run_
+        self.nth.arm(r.role or "any", r.call, r.n, r.fault)
+
+    def watch(self, pids, calls, *words):
+        self.tracer = trace.Tracer(pids, self.g.folder / "trace", ["-e", f"trace={calls}", *words])
+
+    def take_down(self):
+        r = self.run_
+        if self.tracer:
+            self.lines = self.tracer.stop()
+        if self.nth:
+            r.hit = self.nth.hits > 0
+            self.nth.heal()
+        else:
+            r.hit = r.fault == "KILL" or any("(INJECTED)" in line for line in self.lines)
 
     def running(self):
         return self.g.process.poll() is None
 
     def revive(self):
         """Starts it again if it ended."""
-        if not self.running():
-            self.run_.ended = True
-            self.g.process = None
-            self.g.start()
+        if self.running():
+            return
+        r = self.run_
+        if r.role and not (r.role == "master" and (r.fault == "KILL" or r.call in MASTER_ENDS)):
+            r.wrong.append(f"the program ended: {self.g.process.returncode}")
+        r.ended = True
+        now = time.time()
+        self.book.kills.append(("all", now - 1, now))
+        self.g.process = None
+        self.g.start()
+
+    def deaths(self):
+        """How many processes died; notes how, and that copies are excused from then."""
+        r = self.run_
+        allowed = CLEAN_DEATHS | (KILLED if r.fault == "KILL" or r.scene != DELIVERY else set())
+        lines = self.g.log_lines("role.died")
+        for line in lines:
+            if "signal" in line and line["signal"] not in allowed:
+                r.wrong.append(f"{line['role']} died of signal {line['signal']}")
+            when = datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
+            self.book.kills.append((line["role"], when - 0.5, when))
+        return len(lines)
 
     def settle(self, timeout):
         """Until everything promised is there, or nothing will come."""
@@ -254,7 +227,7 @@ class Cell:
             with Client(self.g.port, timeout=timeout) as client:
                 if client.greeting[0] != 220 or client.hello()[0] != 250:
                     raise Closed("not greeted")
-                mail, rcpts = client.begin(SENDER, RECIPIENTS)
+                client.begin(SENDER, RECIPIENTS)
                 code, text = client.cmd("DATA")
                 if code != 354:
                     state, reply = "refused", f"{code} {text}"
@@ -276,10 +249,12 @@ class Cell:
         while self.send(timeout=BACK) != "acked":
             self.revive()
             if time.monotonic() - begin > BACK:
-                self.run_.wrong.append(f"no 250 within {BACK} s")
-                return
+                break
             time.sleep(0.02)
-        self.run_.back = max(self.run_.back, time.monotonic() - begin)
+        took = time.monotonic() - begin
+        self.run_.back = max(self.run_.back, took)
+        if took > BACK:
+            self.run_.wrong.append(f"no 250 within {BACK} s")
 
     def read_maildir(self):
         """What was finished since the last look."""
@@ -300,19 +275,35 @@ class Cell:
         self.read_maildir()
         if self.book.missing():
             self.run_.wrong.append(f"queue empty, missing {self.book.missing()}")
-        time.sleep(0.1)  # results are flushed up to 20 ms later
+        # results are flushed up to 20 ms later; those that could not be, a second later once more
+        before = self.ticks()
+        time.sleep(1.2 if self.g.log_lines("spool.failed") else 0.1)
+        if self.ticks() - before > SPIN:
+            self.run_.wrong.append("it spins")
         self.g.kill9_all()
         self.g.start()
         self.g.wait_idle(10)
         self.read_maildir()
+        self.judge()
+
+    def ticks(self):
+        """Processor time of all processes, in 1/100 s."""
+        total = 0
+        for pid in session_pids(self.g.process.pid):
+            with contextlib.suppress(OSError):
+                text = open(f"/proc/{pid}/stat").read()
+                total += sum(int(x) for x in text.rpartition(")")[2].split()[11:13])
+        return total
+
+    def judge(self):
+        r = self.run_
         verdict = self.book.verdict()
-        self.run_.copies = verdict["dup_excused"] + verdict["dup_unexcused"]
-        for key, count in self.book.clean(verdict).items():
-            if key != "dup_unexcused":
-                self.run_.wrong.append(f"{key}={count}")
-        for (number, rcpt), times in self.book.arrivals.items():
-            if len(times) > 2 or (len(times) > 1 and number > 0 and not self.run_.ended):
-                self.run_.wrong.append(f"{len(times)} copies of {number} for {rcpt}")
+        r.copies = verdict["dup_excused"] + verdict["dup_unexcused"]
+        wrong = self.book.clean(verdict)
+        # a sender that could not read the reply to its dot is what at-least-once is for
+        if r.role in ("", "sender") and r.copies < 2:
+            wrong.pop("dup_unexcused", None)
+        r.wrong += [f"{key}={count}" for key, count in wrong.items()]
 
 
 def run_cell(words):
@@ -322,79 +313,109 @@ def run_cell(words):
 # ---- the matrix -------------------------------------------------------------------------------
 
 
-def count_calls():
-    """{call: most calls of one thread} over one delivery without a fault."""
-    with Sink() as sink, Machine() as machine:
-        cell = Cell("none", "none", 0)
-        cell.book, cell.sink = ledger.Ledger(), sink
-        sink.on_message = cell.book.arrived
-        cell.g = g = Godwit(one_process=True, relay=("127.0.0.1", sink.port), store=STORE,
-                            env=machine.env)
-        with contextlib.closing(g):
-            g.start()
-            tracer = Tracer(g.pid, g.folder / "trace", ["-e", "trace=all"])
-            before = machine.allocated
-            assert cell.send(timeout=10) == "acked"
-            cell.settle(10)
-            g.wait_idle()
-            time.sleep(0.1)
-            counts = Counter()
-            for line in tracer.stop():
-                match = re.match(r"(\d+) +(\w+)\(", line)
-                if match:
-                    counts[match[1], match[2]] += 1
-            most = {MEMORY: machine.allocated - before}
+def count_one_process():
+    """{("", call): most calls of one thread} over one delivery without a fault."""
+    cell = Cell("", "", "", 0)
+    with contextlib.ExitStack() as stack:
+        cell.nth = stack.enter_context(nthcall.NthCall())
+        cell.env = cell.nth.env
+        cell.open(stack, one_process=True)
+        cell.g.start()
+        cell.watch([cell.g.pid], "all")
+        cell.nth.counts()
+        assert cell.send(timeout=10) == "acked"
+        cell.settle(10)
+        cell.g.wait_idle()
+        time.sleep(0.1)
+        counts = Counter()
+        for line in cell.tracer.stop():
+            match = re.match(r"(\d+) +(\w+)\(", line)
+            if match:
+                counts[match[1], match[2]] += 1
+        memory = sum(n for (_, call), n in cell.nth.counts().items() if call == MEMORY)
+    most = {("", MEMORY): memory}
     for (_, call), n in counts.items():
-        if call in CALLS:
-            most[call] = max(most.get(call, 0), n)
+        if call in SYSTEM_CALLS:
+            most["", call] = max(most.get(("", call), 0), n)
     return most
 
 
-def all_cells(most):
-    cells = [(call, fault, n) for call in CALLS for fault in FAULTS
-             for n in range(1, most.get(call, 0) + 1)]
-    return cells + [(MEMORY, "ENOMEM", n) for n in range(1, most[MEMORY] + 1)]
+def count_roles(scene):
+    """{(role, call): how many} in one scene without a fault."""
+    cell = Cell("any", MEMORY, "EIO", 0, scene)
+    with contextlib.ExitStack() as stack:
+        cell.nth = stack.enter_context(nthcall.NthCall())
+        cell.env = cell.nth.env
+        cell.open(stack, one_process=False)
+        cell.g.start()
+        cell.arm = cell.nth.counts
+        cell.arm()
+        assert cell.play() == "acked"
+        if scene != DELIVERY:
+            cell.g.wait_log("role.started", role=scene, count=2)
+        cell.settle(10)
+        time.sleep(0.1)
+        return cell.nth.counts()
 
 
-def sample(cells, seed):
-    """What fits into a minute: of each call one n with KILL and with two of the errors; every n of
-    the calls that make mail durable, with EIO and KILL; some allocations."""
+def cells_of(most, scene):
+    """One cell for each fault and n; allocations fail or are the end, at some of them."""
+    cells = []
+    for (role, call), count in most.items():
+        step = max(1, count // MEMORY_POINTS) if call == MEMORY else 1
+        faults = ("ENOMEM", "KILL") if call == MEMORY else FAULTS
+        if call == MEMORY and not role:
+            step, faults = 1, ("ENOMEM",)
+        cells += [(role, call, fault, n, scene) for fault in faults
+                  for n in range(1, count + 1, step)]
+    return cells
+
+
+def all_cells():
+    cells = cells_of(count_one_process(), DELIVERY)
+    for scene in (DELIVERY, *RETURNS):
+        cells += cells_of(count_roles(scene), scene)
+    return cells
+
+
+def sample(cells, seed, most):
+    """What fits into a minute: of the calls that make mail durable many, of the rest some; each
+    fault, each role and each scene."""
     rng = random.Random(seed)
-    pairs = {}
-    for call, fault, n in cells:
-        pairs.setdefault(call, {}).setdefault(fault, []).append((call, fault, n))
-    chosen = []
-    for call, by_fault in pairs.items():
-        errors = [fault for fault in by_fault if fault != "KILL"]
-        for fault in [*rng.sample(errors, min(2, len(errors))), "KILL"]:
-            chosen.append(rng.choice(by_fault.get(fault) or by_fault["ENOMEM"]))
-        if call in DURABLE:
-            chosen += by_fault["EIO"] + by_fault["KILL"]
-        if call == MEMORY:
-            chosen += rng.sample(by_fault["ENOMEM"], 10)
-    return sorted(set(chosen), key=cells.index)
+    first = [c for c in cells if c[1] in DURABLE and c[0] in ("", "queue") and c[4] == DELIVERY]
+    chosen = rng.sample(first, most // 3)
+    groups = {}
+    for cell in cells:
+        groups.setdefault((cell[0], cell[4]), []).append(cell)
+    order = list(groups)
+    rng.shuffle(order)
+    while len(chosen) < most:
+        for key in order:
+            chosen.append(rng.choice(groups[key]))
+    return sorted(set(chosen[:most]), key=cells.index)
 
 
 def table(runs):
-    """Rows calls, columns faults; in a cell: runs, of them a (acked) r (refused) ?, e (the program
-    ended), d (second copies), and !N when N are wrong."""
+    """Rows calls, columns faults; in a cell: runs, of them a (acked) r (refused) ? (unknown) u (not
+    sent), e (a process ended), d (second copies), and !N when N are wrong."""
     faults = [f for f in FAULTS if any(r.fault == f for r in runs)]
-    lines = [f"{'call':<12}" + "".join(f"{f:>22}" for f in faults)]
-    for call in dict.fromkeys(r.call for r in runs):
-        line = f"{call:<12}"
+    lines = [f"{'':<30}" + "".join(f"{f:>25}" for f in faults)]
+    for where in dict.fromkeys(r.where for r in runs):
+        line = f"{where:<30}"
         for fault in faults:
-            line += f"{_summary([r for r in runs if (r.call, r.fault) == (call, fault)]):>22}"
+            line += f"{_summary([r for r in runs if (r.where, r.fault) == (where, fault)]):>25}"
         lines.append(line)
     return "\n".join(lines)
 
 
 def _summary(runs):
     if not runs:
-        return "-"
-    fates = Counter(r.fate for r in runs)
-    text = f"{len(runs)}:" + "".join(f" {letter}{fates[fate]}" for letter, fate in (
-        ("a", "acked"), ("r", "refused"), ("?", "unknown"), ("u", "unsent")) if fates[fate])
-    for letter, n in (("e", sum(r.ended for r in runs)), ("d", sum(r.copies for r in runs)),
+        return ""
+    text = f"{len(runs)}:"
+    fates = Counter({"acked": "a", "refused": "r", "unknown": "?", "unsent": "u"}.get(r.fate, "-")
+                    for r in runs)
+    for letter, n in (*sorted(fates.items()), ("e", sum(r.ended for r in runs)),
+                      ("d", sum(r.copies > 0 for r in runs)),
                       ("!", sum(bool(r.wrong) for r in runs))):
         text += f" {letter}{n}" if n else ""
     return text

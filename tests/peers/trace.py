@@ -5,8 +5,13 @@ ends, or a pair "<unfinished ...>" / "<... resumed>" when others came between; t
 the order in which strace, a single thread, saw them happen.
 """
 
+import os
 import re
+import signal
+import subprocess
 from dataclasses import dataclass, field
+
+from . import ports
 
 CALLS = "write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,fsync,fdatasync,sync_file_range"
 
@@ -21,6 +26,39 @@ def wrapper(out):
     """Runs a program and all it starts under strace."""
     return ["strace", "-f", "-y", "-s", "100000", "-o", str(out), "-e", f"trace={CALLS}",
             "-e", "signal=none"]
+
+
+class Tracer:
+    """strace on running processes, all their threads and what they fork, until stop()."""
+
+    def __init__(self, pids, out, words):
+        self.out = out
+        attach = [word for pid in pids for word in ("-p", str(pid))]
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-qq", "-y", "-s", "100000", "-o", str(out), *words, *attach],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ports.wait_for(
+            lambda: self.process.poll() is not None or all(_traced(pid) for pid in pids),
+            10, 0.005, what="strace")
+
+    def stop(self):
+        """Detaches; the lines it wrote."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+        with open(self.out, errors="replace") as lines:
+            return lines.readlines()
+
+
+def _traced(pid):
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            text = open(f"/proc/{pid}/task/{task}/status").read()
+            if re.search(r"^TracerPid:\t0$", text, re.M):
+                return False
+    except OSError:
+        return False
+    return True
 
 
 @dataclass

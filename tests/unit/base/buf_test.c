@@ -2,6 +2,16 @@
 
 #include "base/buf.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* For the build with AddressSanitizer: an allocation that cannot be is to answer NULL there too. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 static void test_empty(void **state)
 {
 	struct buf b;
@@ -124,6 +134,44 @@ static void test_model(void **state)
 	buf_fini(&b);
 }
 
+/* What no machine has: below the ceiling, but beyond memory. */
+static const size_t beyond_memory = (size_t)1 << 46;
+
+static void test_soft(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init_soft(&b, beyond_memory);
+	assert_int_equal(buf_add_str(&b, "kept"), 0);
+	assert_null(buf_room(&b, beyond_memory - 100));
+	assert_true(buf_failed(&b));
+	assert_int_equal(buf_add_str(&b, "x"), GW_EFULL);
+	assert_true(span_eq(buf_view(&b), SPAN("kept")));
+	buf_fini(&b); /* it stays soft */
+	assert_null(buf_room(&b, beyond_memory - 100));
+	buf_fini(&b);
+}
+
+/* Where nobody may look at the answer, content must not go on with a hole in it. */
+static void test_hard(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct buf b;
+
+		(void)!freopen("/dev/null", "w", stderr);
+		buf_init(&b, beyond_memory);
+		(void)!buf_room(&b, beyond_memory - 100);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +181,8 @@ int main(void)
 	    cmocka_unit_test(test_printf),
 	    cmocka_unit_test(test_room),
 	    cmocka_unit_test(test_model),
+	    cmocka_unit_test(test_soft),
+	    cmocka_unit_test(test_hard),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

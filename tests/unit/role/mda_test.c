@@ -148,6 +148,7 @@ _Noreturn static void be_mda(int queue_fd, int master_fd)
 	    .n_peer = 1,
 	    .spool_dir = -1,
 	    .control_fd = -1,
+	    .filters = sandbox_filters_new(),
 	    .jail = true,
 	    .is_root = geteuid() == 0};
 	l = loop_new();

@@ -60,10 +60,17 @@ static const struct door {
 /* ---- the jails ----------------------------------------------------------------------------------
  */
 
+/* As master makes them. */
+static struct sandbox_filters *filters;
+
 static struct sandbox jail_of(enum role role)
 {
 	static const char *trees[] = {spool};
-	struct sandbox s = {.role = role, .enabled = true, .user = "gw-no-such-user", .root = ""};
+	struct sandbox s = {.role = role,
+	    .enabled = true,
+	    .user = "gw-no-such-user",
+	    .root = "",
+	    .filters = filters};
 
 	if (role == ROLE_QUEUE) {
 		s.root = spool;
@@ -267,7 +274,7 @@ static bool delivers(void)
 		    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 			setresuid(NOBODY, NOBODY, NOBODY) < 0))
 			_exit(1);
-		sandbox_delivery_child(box, 1 << 20, 60, true);
+		sandbox_delivery_child(box, 1 << 20, 60, true, filters);
 		fd = openat(box, "mail", O_WRONLY | O_CREAT, 0600);
 		if (fd < 0 || write(fd, "x", 1) != 1 || fsync(fd) < 0 ||
 		    mkdirat(box, "new", 0700) < 0 ||
@@ -463,7 +470,7 @@ static int run_delivery(bool (*what)(void))
 		int box = open(spool, O_RDONLY | O_DIRECTORY);
 
 		be_plain_user();
-		sandbox_delivery_child(box, 1000, 1, true);
+		sandbox_delivery_child(box, 1000, 1, true, filters);
 		_exit(what() ? OPEN_DOOR : REFUSED);
 	}
 	waitpid(pid, &status, 0);
@@ -544,6 +551,7 @@ static void users_are_found(void **state)
 
 static int make_world(void **state)
 {
+	filters = sandbox_filters_new();
 	socklen_t n = sizeof(tcp_at);
 	int fd;
 
