@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* Where the key of the first record stands in a segment. */
-enum { FIRST_RECORD = 4096 };
+enum { FIRST_RECORD = 4096, RECORD_TYPE = 21, TRUNCATE = 12 };
 
 uint64_t sim_random(uint64_t *state)
 {
@@ -364,6 +364,8 @@ static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint
 			    .op = SIM_WRITE, .name = name_of(s, f), .failed = true});
 	for (size_t i = 0; i < n; i++)
 		total += v[i].n;
+	if (s->p.mutant == MUTANT_DEAF)
+		return 0;
 	if (f->sync_failed)
 		s->violation = "wrote to a file whose sync had failed";
 	some = b == BEGIN_OK ? total : (size_t)sim_below(s, total + 1);
@@ -372,6 +374,7 @@ static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint
 	uint8_t *flat = gw_calloc(1, total + 1), *p = flat;
 	for (size_t i = 0; i < n; p += v[i++].n)
 		memcpy(p, v[i].n ? v[i].p : flat, v[i].n);
+	f->told_end = at == FIRST_RECORD && total > RECORD_TYPE && flat[RECORD_TYPE] == TRUNCATE;
 	write_seen(f, flat, some, at);
 	free(flat);
 	return b == BEGIN_OK ? 0 : err;
@@ -397,6 +400,28 @@ static int64_t sim_read(struct disk *d, int h, void *to, size_t n, uint64_t at)
 	return (int64_t)n;
 }
 
+static bool in_use(const struct disk_sim *s, const struct file *f)
+{
+	const char *name = name_of(s, f);
+
+	return strncmp(name, "seg-", 4) == 0 || strncmp(name, "idx-", 4) == 0;
+}
+
+/* The planted bugs of a flush. */
+static bool sync_forgotten(const struct disk_sim *s, struct file *f)
+{
+	bool told_end = f->told_end;
+
+	f->told_end = false;
+	switch (s->p.mutant) {
+	case MUTANT_NO_SYNC: return true;
+	case MUTANT_SYNC_ONCE: return f->syncs > 1;
+	case MUTANT_TRUNCATE: return told_end;
+	case MUTANT_RENAME_FIRST: return !in_use(s, f);
+	default: return false;
+	}
+}
+
 static int sim_sync(struct disk *d, int h)
 {
 	struct disk_sim *s = self(d);
@@ -418,9 +443,8 @@ static int sim_sync(struct disk *d, int h)
 		return s->p.mutant == MUTANT_HIDE_ERROR ? 0 : err;
 	}
 	f->syncs++;
-	if (s->p.mutant == MUTANT_NO_SYNC || (s->p.mutant == MUTANT_SYNC_ONCE && f->syncs > 1))
-		return 0;
-	keep_all(s, f);
+	if (!sync_forgotten(s, f))
+		keep_all(s, f);
 	return 0;
 }
 
@@ -479,6 +503,10 @@ static int sim_sync_dir(struct disk *d)
 	s->n_change -= n;
 	if (n > 0)
 		memmove(s->change, s->change + n, s->n_change * sizeof(*s->change));
+	for (struct file *f = s->files; f && s->p.mutant == MUTANT_RENAME_FIRST; f = f->next) {
+		if (in_use(s, f))
+			keep_all(s, f);
+	}
 	collect_files(s);
 	return 0;
 }
@@ -550,6 +578,11 @@ void disk_sim_free(struct disk_sim **sp)
 	free(s->grave);
 	free(s);
 	*sp = NULL;
+}
+
+void disk_sim_reseed(struct disk_sim *s, uint64_t seed)
+{
+	s->rng = seed;
 }
 
 struct disk *disk_sim_disk(struct disk_sim *s)

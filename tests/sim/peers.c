@@ -1,5 +1,6 @@
 #include "sim/peers-private.h"
 
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
@@ -139,7 +140,7 @@ void peers_step(struct world *w, bool new_mail)
 {
 	uint64_t dice = sim_below(&w->rng, 100);
 
-	if (dice < 2 && !w->peers->calm && w->book.n > 0)
+	if (dice < 2 && !w->peers->calm && w->book.n > 0 && world_may(w, MAY_OPERATE))
 		operate(w);
 	else if (dice < 40)
 		receiver_step(w, &w->peers->receiver[dice % RECEIVERS], new_mail);
