@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 enum {
-	LIVES_SMALL = 4,
+	LIVES_SMALL = 3,
 	STEPS_SMALL = 160,
-	MAILS_SMALL = 40,
+	MAILS_SMALL = 20,
 	DRAIN_MAX = 200000,
 	/* Dice that are no step's. */
 	DICE_START = 1 << 20,

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { SCRATCH = 1 << 20, CHUNK = 64 << 10 };
+enum { SCRATCH = 1 << 20, KEPT = 64 << 20, CHUNK = 64 << 10 };
 /* After so long everything that was deferred is due, and nothing has expired. */
 #define UNTIL_DUE INT64_C(100000000)
 
@@ -22,6 +22,19 @@ struct said {
 	struct said_rcpt rcpt[MAIL_RCPTS];
 };
 
+struct known_change {
+	const struct mail *about;
+	struct change_rcpt *rcpt; /* their texts are gone */
+	size_t n;
+};
+
+/* A record that came back before, by the checksum of its meta. */
+struct known {
+	uint64_t sum;
+	struct known_change change[2];
+	size_t n;
+};
+
 struct judge {
 	struct world *w;
 	struct store *store;
@@ -29,7 +42,8 @@ struct judge {
 	uint64_t image;
 	struct said *said; /* beside the mail of the book */
 	size_t cap;
-	struct arena scratch;
+	struct arena scratch, kept; /* for an envelope; for the history */
+	struct map known;
 	uint8_t *buffer;
 	/* The job whose content comes. */
 	uint64_t job;
@@ -43,6 +57,8 @@ struct judge *judge_new(void)
 	struct judge *j = gw_calloc(1, sizeof(*j));
 
 	arena_init(&j->scratch, SCRATCH);
+	arena_init(&j->kept, KEPT);
+	map_init(&j->known, 11);
 	j->buffer = gw_calloc(1, CHUNK);
 	return j;
 }
@@ -61,6 +77,8 @@ void judge_free(struct judge **pj)
 	if (!j)
 		return;
 	arena_reset(&j->scratch);
+	arena_reset(&j->kept);
+	map_fini(&j->known);
 	free(j->said);
 	free(j->buffer);
 	free(j);
@@ -71,6 +89,8 @@ void judge_begin(struct judge *j)
 {
 	j->broker = NULL;
 	j->store = NULL;
+	map_fini(&j->known);
+	arena_reset(&j->kept);
 }
 
 static struct said *said_of(struct judge *j, const struct mail *m)
@@ -95,65 +115,101 @@ static void merge(struct said_rcpt *r, const struct change_rcpt *c)
 	r->attempts = c->attempts;
 }
 
-static void take_change(struct judge *j, struct span in, bool with_report)
+/* The same record comes back in thousands of images: its changes are decoded once. */
+static void keep_change(struct judge *j, struct known *k, struct span in)
 {
-	struct mail *m;
+	struct known_change *to = &k->change[k->n++];
 	struct change c;
 
-	if (change_decode(&c, in, &j->scratch) != 0)
+	if (change_decode(&c, in, &j->kept) != 0)
 		sim_fail("a change that cannot be read survived");
-	m = book_find(&j->w->book, &c.id);
-	if (m == NULL)
+	to->about = book_find(&j->w->book, &c.id);
+	if (to->about == NULL)
 		sim_fail("a change of a message that was never made survived");
+	to->rcpt = c.rcpt;
+	to->n = c.n_rcpt;
 	for (size_t i = 0; i < c.n_rcpt; i++) {
-		uint32_t index = c.rcpt[i].index;
+		if (c.rcpt[i].index >= to->about->n_rcpt)
+			sim_fail("mail %d: a change of recipient %u survived", to->about->index,
+			    c.rcpt[i].index);
+	}
+}
 
-		if (index >= m->n_rcpt)
-			sim_fail("mail %d: a change of recipient %u survived", m->index, index);
+static void keep_message(struct judge *j, struct known *k, const struct store_record *r)
+{
+	struct envelope e;
+
+	arena_reset(&j->scratch);
+	if (envelope_decode(&e, r->meta, &j->scratch) != 0)
+		sim_fail("an envelope that cannot be read survived");
+	if (e.ends.n > 0 && r->body_at.length > 0)
+		keep_change(j, k, e.ends);
+	if (e.state.n > 0)
+		keep_change(j, k, e.state);
+}
+
+static const struct known *known_record(struct judge *j, const struct store_record *r)
+{
+	uint64_t sum = r->meta_at.sum ^ (uint64_t)r->type << 56;
+	struct known *k = map_get(&j->known, span_of(&sum, sizeof(sum)));
+
+	if (k != NULL)
+		return k;
+	k = arena_alloc(&j->kept, sizeof(*k));
+	gw_assert(k != NULL);
+	*k = (struct known){.sum = sum};
+	if (r->type == REC_MESSAGE)
+		keep_message(j, k, r);
+	else
+		keep_change(j, k, r->meta);
+	map_put(&j->known, span_of(&k->sum, sizeof(k->sum)), k);
+	return k;
+}
+
+static void take_change(struct judge *j, const struct known_change *c, bool with_report)
+{
+	const struct mail *m = c->about;
+
+	for (size_t i = 0; i < c->n; i++) {
+		uint32_t index = c->rcpt[i].index;
+
 		if (!with_report && m->rcpt[index].final == OUTCOME_NONE &&
-		    book_wants_report(m, index, c.rcpt[i].outcome))
-			sim_fail(
-			    "mail %d recipient %u: its failure survived without its report", m->index,
-			    index);
+		    book_wants_report(m, index, c->rcpt[i].outcome))
+			sim_fail("mail %d recipient %u: its failure survived without its report",
+			    m->index, index);
 		if (is_given(j, m))
-			merge(&said_of(j, m)->rcpt[index], &c.rcpt[i]);
+			merge(&said_of(j, m)->rcpt[index], &c->rcpt[i]);
 	}
 }
 
 static void take_message(struct judge *j, const struct store_record *r)
 {
-	struct mail *m = book_find(&j->w->book, &r->id);
-	struct envelope e;
+	const struct mail *m = book_find(&j->w->book, &r->id);
 
 	if (m == NULL)
 		sim_fail("a message that was never made survived");
 	if (m->state == MAIL_REFUSED || m->state == MAIL_OPEN)
 		sim_fail("mail %d was %s and survived", m->index,
 		    m->state == MAIL_OPEN ? "never committed" : "refused");
-	if (envelope_decode(&e, r->meta, &j->scratch) != 0)
-		sim_fail("mail %d: its envelope cannot be read", m->index);
-	if (!is_given(j, m)) {
-		*said_of(j, m) = (struct said){.image = j->image};
-		said_of(j, m)->finished = r->body_at.length == 0;
-	}
-	if (e.ends.n > 0 && !said_of(j, m)->finished)
-		take_change(j, e.ends, true);
-	if (e.state.n > 0)
-		take_change(j, e.state, true);
+	if (is_given(j, m))
+		return;
+	*said_of(j, m) = (struct said){.image = j->image};
+	said_of(j, m)->finished = r->body_at.length == 0;
 }
 
 static void take_record(struct judge *j, const struct store_record *r)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 	enum broker_record type = world_record(r->type);
+	const struct known *k;
 
 	if (type == BROKER_PART)
 		return;
-	arena_reset(&j->scratch);
+	k = known_record(j, r);
 	if (type == BROKER_MESSAGE)
 		take_message(j, r);
-	else
-		take_change(j, r->meta, false);
+	for (size_t i = 0; i < k->n; i++)
+		take_change(j, &k->change[i], type == BROKER_MESSAGE);
 	if (broker_recover(j->broker, type, r->meta, &at) < 0)
 		sim_fail("a record of the image makes no sense to the broker");
 }

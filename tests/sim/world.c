@@ -53,9 +53,8 @@ void world_init(
 	w->config = c;
 	w->bug = sim_bug = bug;
 	w->params = (struct store_params){.random = random_key, .spares = 2};
-	w->params.segment_size = (uint64_t)(small ? SMALL : 128 << 10) << sim_below(&w->rng, 3);
-	if (small && sim_once_in(&w->rng, 2))
-		w->params.segment_size = SMALL;
+	w->params.segment_size = small ? (uint64_t)SMALL << sim_once_in(&w->rng, 3)
+				       : (uint64_t)(128 << 10) << sim_below(&w->rng, 3);
 	w->params.reserve = w->params.segment_size * (1 + sim_below(&w->rng, 4));
 	p.capacity = w->params.segment_size * DISK_SEGMENTS;
 	p.mutant = bug_rows[bug].lie;
