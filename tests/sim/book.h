@@ -32,13 +32,13 @@ enum mail_state {
 struct mail_rcpt {
 	char addr[64];
 	uint8_t notify;
-	enum outcome final; /* durable */
+	enum outcome final;        /* durable */
 	uint32_t number, attempts; /* of the newest change that is durable */
-	int report;         /* the message that says so, or NO_REPORT */
-	unsigned delivered; /* times the other side took it */
-	unsigned excuses;   /* results that were lost with all who knew them */
-	unsigned life;      /* of the queue that took a final result, 0: none */
-	unsigned holders;   /* jobs of living workers that run, or that ended it */
+	int report;                /* the message that says so, or NO_REPORT */
+	unsigned delivered;        /* times the other side took it */
+	unsigned excuses;          /* results that were lost with all who knew them */
+	unsigned life;             /* of the queue that took a final result, 0: none */
+	unsigned holders;          /* jobs of living workers that run, or that ended it */
 };
 
 struct mail {

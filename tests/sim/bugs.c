@@ -9,9 +9,8 @@
 #include <strings.h>
 
 const struct bug_row bug_rows[BUGS] = {
-    [BUG_NONE] = {"none", SIMULATOR_LONG, MUTANT_NONE, "none"},
-#define BUG(id, simulator, lie, sentence)                                                          \
-	[BUG_##id] = {#id, SIMULATOR_##simulator, MUTANT_##lie, sentence},
+    [BUG_NONE] = {"none", 0, MUTANT_NONE, "none"},
+#define BUG(id, where, lie, sentence) [BUG_##id] = {#id, where, MUTANT_##lie, sentence},
 #include "sim/bugs.def"
 #undef BUG
 };
@@ -49,10 +48,8 @@ int __wrap_record_decode(
 	return __real_record_decode(in, &its_own, at, out);
 }
 
-int __real_segment_reader_take(
-    struct reader *r, const struct record_head *h, struct span *meta);
-int __wrap_segment_reader_take(
-    struct reader *r, const struct record_head *h, struct span *meta);
+int __real_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta);
+int __wrap_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta);
 
 int __wrap_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta)
 {
@@ -129,7 +126,8 @@ int __wrap_broker_recover(
 	return __real_broker_recover(b, type, meta, body);
 }
 
-/* ---- an index whose checksum is always right --------------------------------------------------- */
+/* ---- an index whose checksum is always right ---------------------------------------------------
+ */
 
 struct believer {
 	struct disk base;
@@ -178,10 +176,8 @@ static int64_t believe_read(struct disk *d, int h, void *to, size_t n, uint64_t 
 	return got;
 }
 
-static const struct disk_ops believe_ops = {.open = believe_open,
-    .close = believe_close,
-    .size = believe_size,
-    .read = believe_read};
+static const struct disk_ops believe_ops = {
+    .open = believe_open, .close = believe_close, .size = believe_size, .read = believe_read};
 
 int __real_index_reader_start(
     struct index_reader *r, struct disk *d, const struct index_head *h, bool nonces);

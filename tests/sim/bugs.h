@@ -9,21 +9,21 @@
 
 enum bug {
 	BUG_NONE,
-#define BUG(id, simulator, lie, sentence) BUG_##id,
+#define BUG(id, where, lie, sentence) BUG_##id,
 #include "sim/bugs.def"
 #undef BUG
 	BUGS,
 };
 
-enum simulator {
-	SIMULATOR_SWEEP, /* queue_sim --sweep */
-	SIMULATOR_LONG,  /* queue_sim */
-	SIMULATOR_SPOOL, /* spool_sim */
+enum {
+	IN_SWEEP = 1, /* queue_sim --sweep */
+	IN_LONG = 2,  /* queue_sim */
+	IN_SPOOL = 4, /* spool_sim */
 };
 
 struct bug_row {
 	const char *name; /* as in --bug=NAME */
-	enum simulator simulator;
+	unsigned where;
 	enum disk_sim_mutant lie;
 	const char *sentence;
 };

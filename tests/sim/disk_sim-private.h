@@ -75,7 +75,7 @@ uint64_t cut_size(const struct disk_sim *s, const struct file *f, uint64_t *rng,
 /* The un-flushed changes of the directory: applied as a prefix, or each for itself. */
 void cut_names(const struct disk_sim *s, uint64_t *rng, struct dir *durable);
 /* Octets [from, to) of a write become durable, if the planted bug lets them. */
-void keep_range(const struct disk_sim *s, uint8_t *durable, const struct pending *p, size_t from,
-    size_t to);
+void keep_range(
+    const struct disk_sim *s, uint8_t *durable, const struct pending *p, size_t from, size_t to);
 
 #endif

@@ -23,17 +23,22 @@ static void keep_torn(
 {
 	size_t cut = below(rng, 2) ? (size_t)below(rng, p->n + 1) : p->n;
 	unsigned chance = (unsigned)below(rng, 5);
+	bool dropped = false, reordered = false;
 
 	for (size_t from = 0; from < cut;) {
 		size_t to = from + SECTOR - (size_t)((p->at + from) % SECTOR);
 
 		if (to > cut)
 			to = cut;
-		if (below(rng, 4) < chance)
+		if (below(rng, 4) < chance) {
 			keep_range(s, durable, p, from, to);
+			reordered = reordered || dropped;
+		} else {
+			dropped = true;
+		}
 		from = to;
 	}
-	fault_count(FAULT_WRITE_TORN);
+	fault_count(reordered ? FAULT_WRITES_REORDERED : FAULT_WRITE_TORN);
 }
 
 enum fate { FATE_DROP, FATE_KEEP, FATE_MIXED, FATES };

@@ -188,8 +188,7 @@ static void live(unsigned life)
 	unsigned steps;
 
 	take_dice(life, DICE_START);
-	steps = 20 + (unsigned)sim_below(
-			 &w.rng, plan->small ? STEPS_SMALL : HISTORY_STEPS - 20);
+	steps = 20 + (unsigned)sim_below(&w.rng, plan->small ? STEPS_SMALL : HISTORY_STEPS - 20);
 	begin_life();
 	some_faults();
 	if (!sim_once_in(&w.rng, 4) && world_may(&w, MAY_CRASH))

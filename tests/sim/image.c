@@ -52,7 +52,8 @@ static void make_own(struct image_file *f, uint64_t room)
 	f->of = NULL;
 }
 
-/* ---- the disk --------------------------------------------------------------------------------- */
+/* ---- the disk ---------------------------------------------------------------------------------
+ */
 
 static struct image_file *find(struct image *im, const char *name)
 {
@@ -189,7 +190,8 @@ static const struct disk_ops image_ops = {
     .space = image_space,
 };
 
-/* ---- making them ------------------------------------------------------------------------------ */
+/* ---- making them ------------------------------------------------------------------------------
+ */
 
 struct image *image_new(void)
 {
@@ -265,7 +267,8 @@ void image_kill(struct image *im, const struct disk_sim *s)
 	}
 }
 
-/* ---- telling them apart ----------------------------------------------------------------------- */
+/* ---- telling them apart -----------------------------------------------------------------------
+ */
 
 static uint64_t file_sum(const struct image *im, struct image_file *f)
 {

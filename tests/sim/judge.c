@@ -103,7 +103,8 @@ static bool is_given(struct judge *j, const struct mail *m)
 	return said_of(j, m)->image == j->image;
 }
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------
+ */
 
 /* A finished recipient is never undone, else the higher number counts (mail/change.h). */
 static void merge(struct said_rcpt *r, const struct change_rcpt *c)
@@ -233,7 +234,8 @@ static void recover(struct judge *j, struct disk *image)
 		    (unsigned long long)damage.records, (unsigned long long)damage.strangers);
 }
 
-/* ---- what the new broker does ------------------------------------------------------------------ */
+/* ---- what the new broker does ------------------------------------------------------------------
+ */
 
 static void end_of_job(struct judge *j)
 {
@@ -254,12 +256,11 @@ static void take_job(struct judge *j, const struct broker_effect *e)
 		uint32_t index = e->rcpt[i].index;
 		struct said_rcpt *r = &said_of(j, m)->rcpt[index < MAIL_RCPTS ? index : 0];
 
-		if (index >= m->n_rcpt ||
-		    !span_eq(e->rcpt[i].addr, span_str(m->rcpt[index].addr)))
+		if (index >= m->n_rcpt || !span_eq(e->rcpt[i].addr, span_str(m->rcpt[index].addr)))
 			sim_fail("mail %d: a wrong recipient", m->index);
 		if (outcome_final(r->outcome) || r->handed++ > 0)
-			sim_fail("mail %d recipient %u has ended and is handed out", m->index,
-			    index);
+			sim_fail(
+			    "mail %d recipient %u has ended and is handed out", m->index, index);
 		if (e->rcpt[i].attempts < m->rcpt[index].attempts)
 			sim_fail("mail %d recipient %u: attempt %u was durable, %u is known",
 			    m->index, index, m->rcpt[index].attempts, e->rcpt[i].attempts);
@@ -275,8 +276,7 @@ static struct span stored(struct judge *j, const struct broker_effect *e)
 
 	if (e->octets > CHUNK)
 		sim_fail("%u octets asked for at once", e->octets);
-	if (store_read_at(j->store, &at, e->from_octet, j->buffer, e->octets) !=
-	    (int64_t)e->octets)
+	if (store_read_at(j->store, &at, e->from_octet, j->buffer, e->octets) != (int64_t)e->octets)
 		sim_fail("stored content cannot be read");
 	return span_of(j->buffer, e->octets);
 }
@@ -328,7 +328,8 @@ static void hand_out(struct judge *j)
 	carry_out(j);
 }
 
-/* ---- the book --------------------------------------------------------------------------------- */
+/* ---- the book ---------------------------------------------------------------------------------
+ */
 
 static void check_rcpt(struct judge *j, const struct mail *m, uint32_t index)
 {

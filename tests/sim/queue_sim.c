@@ -88,7 +88,8 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-	struct options o = {.run.histories = 300, .run.jobs = processors > 0 ? (unsigned)processors : 1};
+	struct options o = {
+	    .run.histories = 300, .run.jobs = processors > 0 ? (unsigned)processors : 1};
 	struct config *c;
 	int status, i = 1;
 

@@ -6,7 +6,13 @@
 
 #include <stdlib.h>
 
-enum { WINDOW = 1 << 20, PART = 16 << 10, PART_SMALL = 1500, WHOLE = 40 << 10, STORED_MAX = 1 << 20 };
+enum {
+	WINDOW = 1 << 20,
+	PART = 16 << 10,
+	PART_SMALL = 1500,
+	WHOLE = 40 << 10,
+	STORED_MAX = 1 << 20
+};
 
 /* Without an answer for so long a client is cut off (role/smtpd.h). */
 #define VERDICT_MAX INT64_C(60000000)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,7 +39,8 @@ static double seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* ---- a process -------------------------------------------------------------------------------- */
+/* ---- a process --------------------------------------------------------------------------------
+ */
 
 /* Small pieces come and go by the million: they stay with us. */
 static void keep_memory(void)
@@ -81,6 +83,7 @@ static void start(const struct run *r, const struct config *c, struct shared *sh
 	gw_assert(lane->pid >= 0);
 	if (lane->pid > 0)
 		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGABRT, SIG_DFL);
 	live_histories(r, c, sh, number);
 	_exit(0);
@@ -106,7 +109,8 @@ static void wait_for_all(struct shared *sh, unsigned jobs)
 	}
 }
 
-/* ---- the end of it ---------------------------------------------------------------------------- */
+/* ---- the end of it ----------------------------------------------------------------------------
+ */
 
 static struct lane total(const struct shared *sh, unsigned jobs)
 {
@@ -130,8 +134,8 @@ static struct lane total(const struct shared *sh, unsigned jobs)
 }
 
 /* The shortest history that fails like this one, its trace, and how to repeat it. */
-static void explain(const struct run *r, const struct config *c, const char *program,
-    const struct lane *failed)
+static void explain(
+    const struct run *r, const struct config *c, const char *program, const struct lane *failed)
 {
 	struct plan p = r->plan;
 	struct ending e;
@@ -153,17 +157,17 @@ static void print_rate(const struct run *r, const struct lane *sum, double took)
 {
 	uint64_t points = sum->points + sum->ends;
 
-	printf("%s: %llu histories (seeds %llu to %llu), %llu crash points", 
+	printf("%s: %llu histories (seeds %llu to %llu), %llu crash points",
 	    r->plan.small ? "sweep" : "long", (unsigned long long)sum->histories,
-	    (unsigned long long)r->plan.seed,
-	    (unsigned long long)(r->plan.seed + r->histories - 1), (unsigned long long)points);
+	    (unsigned long long)r->plan.seed, (unsigned long long)(r->plan.seed + r->histories - 1),
+	    (unsigned long long)points);
 	if (r->plan.small)
 		printf(" (%llu swept, %llu lived on after)", (unsigned long long)sum->points,
 		    (unsigned long long)sum->ends);
 	printf(", %.1f s, %.0f crash points/s", took, (double)points / took);
 	if (points > 0 && r->plan.small)
-		printf("; 10 million take SEEDS=%.0f",
-		    1e7 * (double)sum->histories / (double)points);
+		printf(
+		    "; 10 million take SEEDS=%.0f", 1e7 * (double)sum->histories / (double)points);
 	printf("\n");
 }
 
@@ -204,13 +208,4 @@ int run_histories(const struct run *r, const struct config *c, const char *progr
 	print_rate(r, &sum, seconds() - begin);
 	munmap(sh, sizeof(*sh));
 	return judge(r, c, program, &sum, seconds() - begin);
-}
-
-/* ---- planted bugs ----------------------------------------------------------------------------- */
-
-int run_bugs(const char *program, unsigned jobs)
-{
-	(void)program;
-	(void)jobs;
-	return 1;
 }

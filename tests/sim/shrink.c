@@ -17,7 +17,8 @@ enum { HANGS_AFTER = 30, SHRINK_SECONDS = 45 };
 static const char aborted[] = "aborted";
 static const char hangs[] = "hangs";
 
-/* ---- one try ---------------------------------------------------------------------------------- */
+/* ---- one try ----------------------------------------------------------------------------------
+ */
 
 _Noreturn static void child(const struct plan *p, const struct config *c, struct ending *out)
 {
@@ -54,7 +55,8 @@ void shrink_try(const struct plan *p, const struct config *c, struct ending *out
 	snprintf(out->why, sizeof(out->why), "%s", out->check);
 }
 
-/* ---- shorter and shorter ---------------------------------------------------------------------- */
+/* ---- shorter and shorter ----------------------------------------------------------------------
+ */
 
 struct shrink {
 	struct plan best;
@@ -181,7 +183,8 @@ unsigned shrink(struct plan *p, const struct config *c, struct ending *failed)
 	return s.tries;
 }
 
-/* ---- as words --------------------------------------------------------------------------------- */
+/* ---- as words ---------------------------------------------------------------------------------
+ */
 
 static void print_skips(const struct plan *p)
 {

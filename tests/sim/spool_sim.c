@@ -21,6 +21,8 @@
 #include "sim/spool_sim_cover.h"
 #include "sim/spool_sim_model.h"
 
+#include "spool/index.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -113,6 +115,28 @@ static bool pick_index(char name[DISK_NAME_MAX])
 	return true;
 }
 
+/* The index `other` tells of the segment that `name` is of, and says so with good checksums. */
+static void other_life(const char *name, const char *other)
+{
+	struct disk *d = disk_sim_disk(m.disk);
+	uint8_t raw[INDEX_HEAD];
+	struct span v = span_of(raw, sizeof(raw));
+	struct index_head head;
+	unsigned long long generation;
+
+	if (index_head_decode(disk_sim_peek(m.disk, other), &head) != 0 ||
+	    sscanf(name, "idx-%llx", &generation) != 1 || d->ops->rename(d, other, name) != 0)
+		return;
+	head.generation = generation;
+	index_head_encode(&head, raw);
+	int h = d->ops->open(d, name, false);
+	if (h < 0)
+		return;
+	(void)!d->ops->write(d, h, &v, 1, 0);
+	(void)!d->ops->sync(d, h);
+	d->ops->close(d, h);
+}
+
 /* What no crash does: an index is damaged, or stands beside another segment, or alone. */
 static void harm_index(void)
 {
@@ -122,11 +146,15 @@ static void harm_index(void)
 	if (!pick_index(name))
 		return;
 	uint64_t n = disk_sim_peek(m.disk, name).n, at = below(3) ? below(n) : below(128);
-	switch (below(5)) {
+	switch (below(6)) {
 	case 0:
 	case 1: (void)!disk_sim_flip(m.disk, name, at); break;
 	case 2: (void)!disk_sim_bad_page(m.disk, name, at); break;
-	case 3: (void)!pick_index(other); /* fall through */
+	case 3:
+		if (pick_index(other))
+			other_life(name, other);
+		break;
+	case 4: (void)!pick_index(other); /* fall through */
 	default: (void)!d->ops->rename(d, name, other); break;
 	}
 }

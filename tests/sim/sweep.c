@@ -49,7 +49,8 @@ uint64_t sweep_points(const struct sweep *s)
 	return s->points;
 }
 
-/* ---- what was judged already ------------------------------------------------------------------ */
+/* ---- what was judged already ------------------------------------------------------------------
+ */
 
 static bool place(uint64_t *table, size_t cap, uint64_t key)
 {
@@ -90,7 +91,8 @@ static bool is_new(struct sweep *s, bool kill)
 	return true;
 }
 
-/* ---- looking ---------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------
+ */
 
 static bool look(struct sweep *s, bool kill)
 {

@@ -412,8 +412,8 @@ void worker_die(struct world *w, unsigned number)
 	if (s->n_frame > 0)
 		fault_count(FAULT_WORKER_DIED_UNREAD);
 	while (s->n_held > 0) {
-		fault_count(s->held[0]->state == HELD_DONE ? FAULT_WORKER_DIED_DONE
-							    : FAULT_WORKER_DIED);
+		fault_count(
+		    s->held[0]->state == HELD_DONE ? FAULT_WORKER_DIED_DONE : FAULT_WORKER_DIED);
 		held_forget(w, s, s->held[0]);
 	}
 	s->n_line = s->n_frame = s->sent = s->octets = 0;

@@ -42,8 +42,7 @@ static void random_key(void *to, size_t n)
 		*p++ = (uint8_t)sim_random(&keys);
 }
 
-void world_init(
-    struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small)
+void world_init(struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small)
 {
 	struct disk_sim_params p = {0};
 
@@ -171,8 +170,7 @@ static void take_append(struct world *w, const struct broker_effect *e)
 		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
-	if (w->bug == BUG_BOUNCE && e->record == BROKER_MESSAGE && e->own &&
-	    batch_add_end(w, e))
+	if (w->bug == BUG_BOUNCE && e->record == BROKER_MESSAGE && e->own && batch_add_end(w, e))
 		return;
 	if (w->bug == BUG_EARLY && e->record == BROKER_MESSAGE && !e->own)
 		peers_early(w, &e->id);

@@ -64,8 +64,7 @@ struct world {
 };
 
 /* small: segments of a few pages and short mails, for crash sweeps. */
-void world_init(
-    struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small);
+void world_init(struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small);
 void world_fini(struct world *w);
 
 /* What the broker calls a record of this type; sim_fail() if it never writes such a record. */
