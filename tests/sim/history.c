@@ -242,6 +242,8 @@ static void last_life(void)
 			w.now = next;
 		w.now += (int64_t)sim_below(&w.rng, 3000);
 		world_turn(&w);
+		if (sim_once_in(&w.rng, 12))
+			world_prepare(&w);
 		peers_step(&w, false);
 	}
 	book_final(&w.book);
