@@ -21,6 +21,7 @@ struct file {
 	int64_t bad_page;
 	unsigned syncs;
 	bool sync_failed;
+	bool lost;     /* a failed flush lost octets that are still seen */
 	bool told_end; /* MUTANT_TRUNCATE: it begins with a TRUNCATE that is not flushed yet */
 	uint64_t sum;  /* of the durable octets; 0: not known */
 };

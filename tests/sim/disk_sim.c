@@ -219,8 +219,10 @@ static void keep_some(struct disk_sim *s, struct file *f)
 static void lose_pages(struct disk_sim *s, struct file *f)
 {
 	keep_some(s, f);
-	if (memcmp(f->seen, f->durable, f->size) != 0)
-		fault_count(FAULT_CLEAN_PAGES);
+	if (memcmp(f->seen, f->durable, f->size) == 0)
+		return;
+	f->lost = true;
+	fault_count(FAULT_CLEAN_PAGES);
 }
 
 static const char *name_of(const struct disk_sim *s, const struct file *f)
@@ -632,6 +634,7 @@ void disk_sim_power_cut(struct disk_sim *s)
 		if (f->size > 0)
 			memcpy(f->seen, f->durable, f->size);
 		f->size = f->durable_size = size;
+		f->lost = false;
 	}
 	collect_files(s);
 }

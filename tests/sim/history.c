@@ -238,7 +238,7 @@ static void last_life(void)
 
 		if (i == DRAIN_MAX)
 			sim_fail("the queue does not empty");
-		if (i % 40 == 0 && next > w.now)
+		if (next > w.now && (i % 40 == 0 || (world_idle(&w) && peers_idle(&w))))
 			w.now = next;
 		w.now += (int64_t)sim_below(&w.rng, 3000);
 		world_turn(&w);

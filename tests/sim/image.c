@@ -13,7 +13,7 @@ struct image_file {
 	uint8_t *own; /* a copy, kept for the next image */
 	size_t own_cap;
 	uint64_t size;
-	bool is_own, gone;
+	bool is_own, gone, differs; /* differs: from what is durable */
 	char name[DISK_NAME_MAX];
 };
 
@@ -22,7 +22,6 @@ struct image {
 	struct image_file file[FILES];
 	size_t n;
 	struct dir names;
-	bool of_kill;
 	const char *violation;
 };
 
@@ -225,21 +224,20 @@ static struct image_file *add(struct image *im, const struct dir_entry *e)
 
 	gw_assert(im->n <= FILES);
 	f->of = e->file;
-	f->is_own = f->gone = false;
+	f->is_own = f->gone = f->differs = false;
 	memcpy(f->name, e->name, DISK_NAME_MAX);
 	return f;
 }
 
-static void begin(struct image *im, bool of_kill)
+static void begin(struct image *im)
 {
 	im->n = 0;
-	im->of_kill = of_kill;
 	im->violation = NULL;
 }
 
 void image_cut(struct image *im, const struct disk_sim *s, uint64_t *rng)
 {
-	begin(im, false);
+	begin(im);
 	dir_copy(&im->names, &s->durable);
 	cut_names(s, rng, &im->names);
 	for (size_t i = 0; i < im->names.n; i++) {
@@ -258,23 +256,26 @@ void image_cut(struct image *im, const struct disk_sim *s, uint64_t *rng)
 
 void image_kill(struct image *im, const struct disk_sim *s)
 {
-	begin(im, true);
+	begin(im);
 	for (size_t i = 0; i < s->seen.n; i++) {
 		struct image_file *f = add(im, &s->seen.e[i]);
 
 		f->base = f->of->seen;
 		f->size = f->of->size;
+		/* A disk that lies makes others differ, too. */
+		f->differs = f->of->n_pending > 0 || f->of->lost ||
+			     f->of->durable_size != f->size || s->p.mutant != MUTANT_NONE;
 	}
 }
 
 /* ---- telling them apart -----------------------------------------------------------------------
  */
 
-static uint64_t file_sum(const struct image *im, struct image_file *f)
+static uint64_t file_sum(struct image_file *f)
 {
 	if (f->size == 0)
 		return 1;
-	if (f->of == NULL || im->of_kill)
+	if (f->of == NULL || f->differs)
 		return XXH3_64bits(octets(f), (size_t)f->size) | 1;
 	if (f->of->sum == 0)
 		f->of->sum = XXH3_64bits(f->base, (size_t)f->size) | 1;
@@ -293,7 +294,7 @@ uint64_t image_sum(struct image *im)
 
 	for (size_t i = 0; i < im->n; i++) {
 		struct image_file *f = &im->file[i];
-		uint64_t content = counts(f) ? file_sum(im, f) : 1;
+		uint64_t content = counts(f) ? file_sum(f) : 1;
 
 		sum += XXH3_64bits_withSeed(f->name, strlen(f->name), content ^ f->size << 1);
 	}

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Images that are tried at one operation; so many in a row that are known already are enough. */
-enum { TRIES = 12, KNOWN_MAX = 3, SEEN_FIRST = 1 << 12 };
+enum { TRIES = 16, KNOWN_MAX = 3, SEEN_FIRST = 1 << 12 };
 
 struct sweep {
 	struct world *w;
