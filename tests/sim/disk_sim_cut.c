@@ -3,7 +3,7 @@
 
 #include "sim/faults.h"
 
-static uint64_t below(uint64_t *rng, uint64_t n)
+static uint64_t cut_below(uint64_t *rng, uint64_t n)
 {
 	return n ? sim_random(rng) % n : 0;
 }
@@ -21,8 +21,8 @@ void keep_range(
 static void keep_torn(
     const struct disk_sim *s, uint8_t *durable, const struct pending *p, uint64_t *rng)
 {
-	size_t cut = below(rng, 2) ? (size_t)below(rng, p->n + 1) : p->n;
-	unsigned chance = (unsigned)below(rng, 5);
+	size_t cut = cut_below(rng, 2) ? (size_t)cut_below(rng, p->n + 1) : p->n;
+	unsigned chance = (unsigned)cut_below(rng, 5);
 	bool dropped = false, reordered = false;
 
 	for (size_t from = 0; from < cut;) {
@@ -30,7 +30,7 @@ static void keep_torn(
 
 		if (to > cut)
 			to = cut;
-		if (below(rng, 4) < chance) {
+		if (cut_below(rng, 4) < chance) {
 			keep_range(s, durable, p, from, to);
 			reordered = reordered || dropped;
 		} else {
@@ -45,11 +45,11 @@ enum fate { FATE_DROP, FATE_KEEP, FATE_MIXED, FATES };
 
 void cut_writes(const struct disk_sim *s, const struct file *f, uint64_t *rng, uint8_t *durable)
 {
-	enum fate all = f->n_pending ? (enum fate)below(rng, FATES) : FATE_DROP;
+	enum fate all = f->n_pending ? (enum fate)cut_below(rng, FATES) : FATE_DROP;
 	bool dropped = false;
 
 	for (size_t i = 0; i < f->n_pending; i++) {
-		enum fate one = all == FATE_MIXED ? (enum fate)below(rng, FATES) : all;
+		enum fate one = all == FATE_MIXED ? (enum fate)cut_below(rng, FATES) : all;
 
 		if (one == FATE_KEEP) {
 			keep_range(s, durable, &f->pending[i], 0, f->pending[i].n);
@@ -70,8 +70,8 @@ uint64_t cut_size(const struct disk_sim *s, const struct file *f, uint64_t *rng,
 
 	if (f->durable_size == f->size)
 		return f->size;
-	stale = below(rng, 3) == 0;
-	if (below(rng, 2)) {
+	stale = cut_below(rng, 3) == 0;
+	if (cut_below(rng, 2)) {
 		fault_count(FAULT_SIZE_OLD);
 		return f->durable_size;
 	}
@@ -88,11 +88,11 @@ uint64_t cut_size(const struct disk_sim *s, const struct file *f, uint64_t *rng,
 
 void cut_names(const struct disk_sim *s, uint64_t *rng, struct dir *durable)
 {
-	bool prefix = below(rng, 2), dropped = false;
-	size_t n = prefix ? (size_t)below(rng, s->n_change + 1) : s->n_change;
+	bool prefix = cut_below(rng, 2), dropped = false;
+	size_t n = prefix ? (size_t)cut_below(rng, s->n_change + 1) : s->n_change;
 
 	for (size_t i = 0; i < n; i++) {
-		if (prefix || below(rng, 2)) {
+		if (prefix || cut_below(rng, 2)) {
 			dir_apply(durable, &s->change[i]);
 			fault_count(dropped ? FAULT_NAMES_REORDERED : FAULT_NAME_KEPT);
 		} else {
