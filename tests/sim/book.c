@@ -1,6 +1,7 @@
 #include "sim/book.h"
 
 #include "sim/disk_sim.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -323,6 +324,7 @@ static void durable_copy(struct book *l, struct mail *m, const struct envelope *
 	if (!recovered) /* later, more may have ended behind it */
 		check_whole(m, &c);
 	m->copies++;
+	fault_count(FAULT_COPIED);
 }
 
 static void durable_message(

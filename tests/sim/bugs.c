@@ -113,17 +113,17 @@ bool __wrap_index_fits(const struct index_head *h, const struct segment *seg)
 	return sim_bug == BUG_INDEX_LIFE || __real_index_fits(h, seg);
 }
 
-int __real_broker_recover(
-    struct broker *b, enum broker_record type, struct span meta, const struct part *body);
-int __wrap_broker_recover(
-    struct broker *b, enum broker_record type, struct span meta, const struct part *body);
+int __real_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body);
+int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body);
 
-int __wrap_broker_recover(
-    struct broker *b, enum broker_record type, struct span meta, const struct part *body)
+int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body)
 {
 	if (sim_bug == BUG_STATE && type == BROKER_DEFERRED)
 		return 0;
-	return __real_broker_recover(b, type, meta, body);
+	return __real_broker_recover(b, type, meta, at, body);
 }
 
 /* ---- an index whose checksum is always right ---------------------------------------------------

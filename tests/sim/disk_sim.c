@@ -420,6 +420,7 @@ static bool sync_forgotten(const struct disk_sim *s, struct file *f)
 	case MUTANT_SYNC_ONCE: return f->syncs > 1;
 	case MUTANT_TRUNCATE: return told_end;
 	case MUTANT_RENAME_FIRST: return !in_use(s, f);
+	case MUTANT_LOG: return in_use(s, f);
 	default: return false;
 	}
 }

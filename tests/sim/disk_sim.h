@@ -52,6 +52,7 @@ enum disk_sim_mutant {
 	MUTANT_LOSE_FIRST,   /* what is written to the second page of a file is never durable */
 	MUTANT_TRUNCATE,     /* sync of a segment that begins with a TRUNCATE does nothing */
 	MUTANT_RENAME_FIRST, /* what is made under another name is flushed after it is renamed */
+	MUTANT_LOG,          /* sync of a file of the log does nothing */
 	MUTANT_DEAF,         /* writes are forgotten */
 	MUTANTS,
 };

@@ -45,6 +45,7 @@ struct judge {
 	struct arena scratch, kept; /* for an envelope; for the history */
 	struct map known;
 	uint8_t *buffer;
+	struct buf meta; /* of the record that was read back last */
 	/* The job whose content comes. */
 	uint64_t job;
 	const struct mail *mail;
@@ -60,6 +61,7 @@ struct judge *judge_new(void)
 	arena_init(&j->kept, KEPT);
 	map_init(&j->known, 11);
 	j->buffer = gw_calloc(1, CHUNK);
+	buf_init(&j->meta, SCRATCH);
 	return j;
 }
 
@@ -81,6 +83,7 @@ void judge_free(struct judge **pj)
 	map_fini(&j->known);
 	free(j->said);
 	free(j->buffer);
+	buf_fini(&j->meta);
 	free(j);
 	*pj = NULL;
 }
@@ -202,6 +205,7 @@ static void take_record(struct judge *j, const struct store_record *r)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 	enum broker_record type = world_record(r->type);
+	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
 	const struct known *k;
 
 	if (type == BROKER_PART)
@@ -211,14 +215,44 @@ static void take_record(struct judge *j, const struct store_record *r)
 		take_message(j, r);
 	for (size_t i = 0; i < k->n; i++)
 		take_change(j, &k->change[i], type == BROKER_MESSAGE);
-	if (broker_recover(j->broker, type, r->meta, &at) < 0)
+	if (broker_recover(j->broker, type, r->meta, &place, &at) < 0)
 		sim_fail("a record of the image makes no sense to the broker");
+}
+
+/* ---- what the new broker reads back -----------------------------------------------------------
+ */
+
+static int log_record(void *arg, const struct record_place *at, enum broker_record *type,
+    struct span *meta, struct part *body)
+{
+	struct judge *j = arg;
+	struct store_record r;
+
+	if (store_read_record(j->store, at->segment, at->offset, &r, &j->meta) != 0)
+		sim_fail("a record of the image cannot be read back");
+	*type = world_record(r.type);
+	*meta = r.meta;
+	*body = (struct part){r.body_at.segment, r.body_at.offset, r.body_at.length, r.body_at.sum};
+	return 0;
+}
+
+static int log_content(void *arg, const struct part *piece, uint8_t *to)
+{
+	struct judge *j = arg;
+	struct extent at = {piece->segment, piece->offset, piece->length, piece->sum};
+
+	if (store_read_at(j->store, &at, 0, to, piece->length) != (int64_t)piece->length)
+		sim_fail("content of the image cannot be read back");
+	return 0;
 }
 
 static void recover(struct judge *j, struct disk *image)
 {
-	struct broker_params p = {
-	    .config = j->w->config, .seed = j->image, .first_number = (uint64_t)j->w->now << 8};
+	struct broker_params p = {.config = j->w->config,
+	    .seed = j->image,
+	    .first_number = (uint64_t)j->w->now << 8,
+	    .ready_max = j->image % 2 ? 2 : 4096,
+	    .log = {.record = log_record, .content = log_content, .arg = j}};
 	struct store_damage damage = {0};
 	struct store_record r;
 	char why[100] = "";

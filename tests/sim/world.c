@@ -159,10 +159,40 @@ static bool batch_add_end(struct world *w, const struct broker_effect *e)
 	return good;
 }
 
+/* A copy that says nothing of what became of the recipients; its memory stays with the bug. */
+static struct span without_state(struct envelope *e)
+{
+	struct change nothing = {.id = e->id, .when = 1};
+	struct buf state, meta;
+
+	buf_init(&state, 1 << 10);
+	buf_init(&meta, 1 << 20);
+	change_encode(&nothing, &state);
+	e->state = buf_view(&state);
+	envelope_encode(e, &meta);
+	buf_fini(&state);
+	return buf_view(&meta);
+}
+
+static void note_copy(struct world *w, struct broker_effect *e)
+{
+	struct envelope env;
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	if (envelope_decode(&env, e->meta, &a) == 0 && env.state.n > 0) {
+		w->filling.copies++;
+		if (w->bug == BUG_COPY_STATE)
+			e->meta = without_state(&env);
+	}
+	arena_reset(&a);
+}
+
 static void take_append(struct world *w, const struct broker_effect *e)
 {
 	static const struct record_place no_place;
 	static const struct part nowhere;
+	struct broker_effect copy = *e;
 
 	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
 	if (w->bug == BUG_FORGET && e->record == BROKER_RESULT) {
@@ -172,9 +202,11 @@ static void take_append(struct world *w, const struct broker_effect *e)
 	}
 	if (w->bug == BUG_BOUNCE && e->record == BROKER_MESSAGE && e->own && batch_add_end(w, e))
 		return;
+	if (w->bug == BUG_COPY || w->bug == BUG_COPY_STATE)
+		note_copy(w, &copy);
 	if (w->bug == BUG_EARLY && e->record == BROKER_MESSAGE && !e->own)
 		peers_early(w, &e->id);
-	batch_add(w, e);
+	batch_add(w, &copy);
 }
 
 static struct extent extent_of(const struct part *p)
@@ -304,7 +336,7 @@ static void tell_done(struct world *w)
 	}
 	if (!world_alive(w))
 		return;
-	b->n = b->urgent = 0;
+	b->n = b->urgent = b->copies = 0;
 	w->busy = false;
 	if (store_failed_segment(w->store) != w->failed_segment) {
 		w->failed_segment = store_failed_segment(w->store);
@@ -338,10 +370,13 @@ static void commit_batch(struct world *w)
 
 	w->at_disk = w->filling;
 	w->filling = spare;
-	w->filling.n = w->filling.urgent = 0;
+	w->filling.n = w->filling.urgent = w->filling.copies = 0;
 	batch_seal(&w->at_disk);
 	w->busy = true;
+	if (w->bug == BUG_COPY && w->at_disk.copies == w->at_disk.n)
+		disk_sim_params(w->disk)->mutant = MUTANT_LOG;
 	outcome = store_commit(w->store, w->at_disk.record, w->at_disk.n);
+	disk_sim_params(w->disk)->mutant = bug_rows[w->bug].lie;
 	if (disk_sim_dead(w->disk))
 		return;
 	sim_note("%zu records, %s", w->at_disk.n, outcome == STORE_DONE ? "done" : "undecided");

@@ -35,7 +35,7 @@ extern const char *const may_names[MAYS];
 struct world_batch {
 	struct store_record *record;
 	struct span (*body)[BROKER_APPEND_SPANS];
-	size_t n, cap, urgent;
+	size_t n, cap, urgent, copies;
 	int64_t oldest;
 };
 
