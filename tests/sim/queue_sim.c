@@ -7,48 +7,24 @@
  *   queue_sim [histories] [first seed]     one seed is one history
  *   queue_sim --sweep [...]                small histories, swept at every operation (sweep.h)
  *   queue_sim [--sweep] --bug=NAME [...]   with a planted bug: succeeds when it is found
+ *   queue_sim ... --bug=NAME --shrink      the same, and shows that what is left finds it, too
  *   queue_sim --bugs                       every planted bug, with the seconds until it was found
  *   queue_sim --trace ... 1 SEED           one history again, with the tail of its events
  *
- * A history that fails is shrunk, and the command printed that repeats what is left of it: its
- * options (--lives, --mails, --without, --skip) leave parts out. --jobs=N: processes; --whole: a
- * kind of fault that never happened is a failure; --seconds=N: no new histories after that.
+ * A history that fails is shrunk; its trace is printed, and the command that repeats what is left
+ * of it: its options (--lives, --mails, --without, --skip) leave parts out. --jobs=N: processes;
+ * --whole: a kind of fault that never happened is a failure; --seconds=N: no new histories after
+ * that.
  */
 #include "sim/runner.h"
 
 #include "sim/shrink.h"
-#include "sim/sweep.h"
-#include "sim/trace.h"
 
 #include "base/log.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static void aborted(int sig)
-{
-	(void)sig;
-	sim_notes_print();
-	_exit(1);
-}
-
-/* In this process, so that a debugger sees it. */
-static int trace_one(const struct plan *p, const struct config *c)
-{
-	struct sweep *sweep = p->small ? sweep_new() : NULL;
-	struct ending e;
-
-	signal(SIGABRT, aborted);
-	history_run(p, c, sweep, &e);
-	if (!e.good) {
-		sim_notes_print();
-		printf("life %u, step %u: %s\n", e.life, e.step, e.why);
-	}
-	sweep_free(&sweep);
-	return !e.good;
-}
 
 struct options {
 	struct run run;
@@ -67,6 +43,8 @@ static bool take_option(struct options *o, const char *word)
 		o->trace = true;
 	else if (strcmp(word, "--whole") == 0)
 		r->whole = true;
+	else if (strcmp(word, "--shrink") == 0)
+		r->shrink = true;
 	else if (strncmp(word, "--jobs=", 7) == 0)
 		r->jobs = (unsigned)atoi(word + 7);
 	else if (strncmp(word, "--seconds=", 10) == 0)
@@ -106,7 +84,7 @@ int main(int argc, char **argv)
 	if (o.bugs)
 		return run_bugs(argv[0], o.run.jobs);
 	c = history_config(o.run.plan.small);
-	status = o.trace ? trace_one(&o.run.plan, c) : run_histories(&o.run, c, argv[0]);
+	status = o.trace ? plan_trace(&o.run.plan, c) : run_histories(&o.run, c, argv[0]);
 	config_free(&c);
 	return status;
 }

@@ -86,7 +86,9 @@ static void start(const struct run *r, const struct config *c, struct shared *sh
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGABRT, SIG_DFL);
 	live_histories(r, c, sh, number);
-	_exit(0);
+	if (lane->failed) /* what it leaves in memory is no leak of the program */
+		_exit(0);
+	exit(0);
 }
 
 static void wait_for_all(struct shared *sh, unsigned jobs)
@@ -100,7 +102,7 @@ static void wait_for_all(struct shared *sh, unsigned jobs)
 
 			if (lane->pid != pid)
 				continue;
-			if (status != 0) {
+			if (status != 0 && !lane->failed) {
 				lane->failed = true;
 				snprintf(lane->ending.why, sizeof(lane->ending.why), "aborted");
 			}
@@ -133,6 +135,19 @@ static struct lane total(const struct shared *sh, unsigned jobs)
 	return sum;
 }
 
+/* In a process of its own: it may end in an abort. */
+static void print_trace(const struct plan *p, const struct config *c)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	gw_assert(pid >= 0);
+	if (pid == 0)
+		_exit(plan_trace(p, c));
+	gw_assert(waitpid(pid, NULL, 0) == pid);
+}
+
 /* The shortest history that fails like this one, its trace, and how to repeat it. */
 static void explain(
     const struct run *r, const struct config *c, const char *program, const struct lane *failed)
@@ -148,6 +163,7 @@ static void explain(
 		return;
 	}
 	tries = shrink(&p, c, &e);
+	print_trace(&p, c);
 	printf("shrunk in %u tries; life %u, step %u: %s\nrepeat it:\n  %s", tries, e.life, e.step,
 	    e.why, program);
 	plan_print(&p);
@@ -171,12 +187,14 @@ static void print_rate(const struct run *r, const struct lane *sum, double took)
 	printf("\n");
 }
 
-static int judge(const struct run *r, const struct config *c, const char *program,
-    const struct lane *sum, double took)
+static int judge(
+    const struct run *r, const struct config *c, const char *program, const struct lane *sum)
 {
 	if (r->plan.bug != BUG_NONE) {
 		printf("%s: %s\n", bug_rows[r->plan.bug].name,
 		    sum->failed ? sum->ending.why : "the planted bug was NOT found");
+		if (sum->failed && r->shrink)
+			explain(r, c, program, sum);
 		return !sum->failed;
 	}
 	if (sum->failed) {
@@ -189,7 +207,6 @@ static int judge(const struct run *r, const struct config *c, const char *progra
 	if (faults_print(sum->faults))
 		return 0;
 	printf("a kind of fault never happened\n");
-	(void)took;
 	return 1;
 }
 
@@ -207,5 +224,5 @@ int run_histories(const struct run *r, const struct config *c, const char *progr
 	sum = total(sh, r->jobs);
 	print_rate(r, &sum, seconds() - begin);
 	munmap(sh, sizeof(*sh));
-	return judge(r, c, program, &sum, seconds() - begin);
+	return judge(r, c, program, &sum);
 }

@@ -12,6 +12,7 @@ struct run {
 	uint64_t histories;
 	unsigned jobs;
 	double seconds_max; /* no new history after that; 0: no limit */
+	bool shrink;        /* also what a planted bug makes fail */
 	bool whole;         /* a fault that never happened is a failure */
 };
 

@@ -48,11 +48,33 @@ void shrink_try(const struct plan *p, const struct config *c, struct ending *out
 	gw_assert(waitpid(pid, &status, 0) == pid);
 	*out = *shared;
 	munmap(shared, sizeof(*shared));
-	if (!WIFSIGNALED(status))
+	if (status == 0)
 		return;
 	out->good = false;
-	out->check = WTERMSIG(status) == SIGALRM ? hangs : aborted;
+	out->check = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? hangs : aborted;
 	snprintf(out->why, sizeof(out->why), "%s", out->check);
+}
+
+static void print_and_abort(int sig)
+{
+	sim_notes_print();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+int plan_trace(const struct plan *p, const struct config *c)
+{
+	struct sweep *sweep = p->small ? sweep_new() : NULL;
+	struct ending e;
+
+	signal(SIGABRT, print_and_abort);
+	history_run(p, c, sweep, &e);
+	if (!e.good) {
+		sim_notes_print();
+		fprintf(stderr, "life %u, step %u: %s\n", e.life, e.step, e.why);
+	}
+	sweep_free(&sweep);
+	return !e.good;
 }
 
 /* ---- shorter and shorter ----------------------------------------------------------------------

@@ -12,6 +12,9 @@
 void shrink_try(const struct plan *p, const struct config *c, struct ending *out);
 /* *p fails as *failed says. It is made shorter; the time that takes is bounded. Returns tries. */
 unsigned shrink(struct plan *p, const struct config *c, struct ending *failed);
+/* Lives it in this process, for a debugger; prints the tail of its events if it fails. 1: it does.
+ */
+int plan_trace(const struct plan *p, const struct config *c);
 /* The words that make this plan: --sweep, --lives= and so on, then the seed. */
 void plan_print(const struct plan *p);
 /* Takes one such word; false: it is none of them. */
