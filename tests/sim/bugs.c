@@ -17,6 +17,8 @@ const struct bug_row bug_rows[BUGS] = {
 
 enum bug sim_bug;
 
+static bool recovering;
+
 enum bug bug_by_name(const char *name)
 {
 	int b = BUG_NONE + 1;
@@ -79,7 +81,8 @@ bool __wrap_change_wins(
 bool __wrap_change_wins(
     enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number)
 {
-	if (sim_bug == BUG_OLDER && !outcome_final(old) && !outcome_final(new_) && old_number > 0)
+	if (sim_bug == BUG_OLDER && recovering && !outcome_final(old) && !outcome_final(new_) &&
+	    old_number > 0)
 		return new_number < old_number;
 	return __real_change_wins(old, old_number, new_, new_number);
 }
@@ -121,9 +124,14 @@ int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span
 int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span meta,
     const struct record_place *at, const struct part *body)
 {
+	int err;
+
 	if (sim_bug == BUG_STATE && type == BROKER_DEFERRED)
 		return 0;
-	return __real_broker_recover(b, type, meta, at, body);
+	recovering = true;
+	err = __real_broker_recover(b, type, meta, at, body);
+	recovering = false;
+	return err;
 }
 
 /* ---- an index whose checksum is always right ---------------------------------------------------

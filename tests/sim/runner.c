@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LANES = 64 };
+enum { LANES = 64, HANGS_AFTER = 60 /* seconds in one history */ };
 
 /* What a process says of itself, in memory that all share. */
 struct lane {
@@ -63,6 +63,7 @@ static void live_histories(
 		if (r->seconds_max > 0 && seconds() - begin > r->seconds_max)
 			break;
 		p.seed = lane->seed = r->plan.seed + i;
+		alarm(HANGS_AFTER);
 		history_run(&p, c, sweep, &lane->ending);
 		lane->failed = !lane->ending.good;
 		lane->histories++;
@@ -71,6 +72,7 @@ static void live_histories(
 			lane->points = sweep_points(sweep);
 		memcpy(lane->faults, sim_faults, sizeof(sim_faults));
 	}
+	alarm(0);
 	sweep_free(&sweep);
 }
 
@@ -104,7 +106,9 @@ static void wait_for_all(struct shared *sh, unsigned jobs)
 				continue;
 			if (status != 0 && !lane->failed) {
 				lane->failed = true;
-				snprintf(lane->ending.why, sizeof(lane->ending.why), "aborted");
+				lane->ending.check = NULL;
+				snprintf(
+				    lane->ending.why, sizeof(lane->ending.why), "aborted or hangs");
 			}
 			sh->stop = sh->stop || lane->failed;
 		}

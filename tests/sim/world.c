@@ -220,6 +220,7 @@ static bool unreadable(struct world *w)
 	if (!sim_once_in(&w->rng, 300) || !world_may(w, MAY_UNREADABLE))
 		return false;
 	fault_count(FAULT_READ_EIO);
+	w->unread++;
 	return true;
 }
 

@@ -47,6 +47,7 @@ struct world {
 	unsigned life; /* of the queue; counts up from 1 */
 	enum bug bug;
 	uint32_t without; /* bits of enum may */
+	uint64_t unread;  /* reads of stored octets that failed on purpose */
 	const struct config *config;
 	struct disk_sim *disk;
 	struct store_params params;
