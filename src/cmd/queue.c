@@ -258,7 +258,8 @@ static int show(struct queue_cmd *q, const char *text)
 	return CMD_OK;
 }
 
-/* ---- retry and drop ------------------------------------------------------------------------- */
+/* ---- retry, drop, release
+ * ------------------------------------------------------------------------- */
 
 /* Recipients that would be dropped, into *n. */
 static int count_selection(struct queue_cmd *q, const char *id, int64_t *n)
@@ -295,6 +296,13 @@ static int confirm_drop(struct queue_cmd *q, const char *id)
 	return CMD_NO;
 }
 
+static const char *done_word(const char *verb)
+{
+	if (strcmp(verb, "retry") == 0)
+		return "retried";
+	return strcmp(verb, "drop") == 0 ? "dropped" : "released";
+}
+
 static int act(struct queue_cmd *q, const char *verb, const char *id)
 {
 	json_t *body = id ? json_pack("{s:s}", "id", id) : json_pack("{s:b}", "all", 1);
@@ -307,7 +315,7 @@ static int act(struct queue_cmd *q, const char *verb, const char *id)
 	code = http_post(q->http, path, body, &answer);
 	if (code != CMD_OK)
 		return code;
-	snprintf(done, sizeof(done), "%s", strcmp(verb, "retry") == 0 ? "retried" : "dropped");
+	snprintf(done, sizeof(done), "%s", done_word(verb));
 	n = json_integer_value(json_object_get(answer, done));
 	if (q->g.json)
 		print_json(answer);
@@ -349,7 +357,7 @@ static int dispatch(struct queue_cmd *q, int argc, char **argv)
 
 static bool is_known(const char *verb)
 {
-	static const char *const verbs[] = {"list", "show", "retry", "drop"};
+	static const char *const verbs[] = {"list", "show", "retry", "drop", "release"};
 
 	for (size_t i = 0; i < GW_ARRAY_LEN(verbs); i++) {
 		if (strcmp(verb, verbs[i]) == 0)
@@ -368,8 +376,8 @@ int cmd_queue(const struct cmd_globals *g, int argc, char **argv)
 	if (!flags_read(&f, &argc, argv, &code))
 		return code;
 	if (argc > 1 && !is_known(argv[1]))
-		return flags_usage(
-		    "queue", "there is no 'queue %s'; list, show, retry, drop are there", argv[1]);
+		return flags_usage("queue",
+		    "there is no 'queue %s'; list, show, retry, drop, release are there", argv[1]);
 	code = http_open(&q.http, "queue", &q.g);
 	if (code == CMD_OK)
 		code = dispatch(&q, argc, argv);

@@ -133,6 +133,18 @@ static void put_total(
 	buf_add_byte(out, '\n');
 }
 
+static void put_held(struct buf *out, const json_t *summary)
+{
+	int64_t n = answer_number(summary, "held");
+	char text[TERMINAL_SHORT];
+
+	if (n > 0)
+		buf_addf(out,
+		    "%s recipient%s held: sent, they ended a process twice (godwit queue list "
+		    "state:held)\n",
+		    terminal_count(n, text), n == 1 ? " is" : "s are");
+}
+
 void queue_table(const json_t *summary, size_t columns, struct buf *out)
 {
 	int64_t now = answer_time(summary, "now");
@@ -154,6 +166,7 @@ void queue_table(const json_t *summary, size_t columns, struct buf *out)
 		put_site(out, site[i], now, columns);
 	if (n > shown)
 		buf_addf(out, "... and %zu more destinations (--json shows all)\n", n - shown);
+	put_held(out, summary);
 	free(site);
 }
 
@@ -164,7 +177,8 @@ static bool is_open(const json_t *rcpt)
 	struct span state = answer_text(rcpt, "state");
 
 	return span_eq(state, SPAN("ready")) || span_eq(state, SPAN("active")) ||
-	       span_eq(state, SPAN("deferred"));
+	       span_eq(state, SPAN("deferred")) || span_eq(state, SPAN("held")) ||
+	       span_eq(state, SPAN("maybe"));
 }
 
 size_t queue_open_recipients(const json_t *message)
@@ -268,7 +282,7 @@ void queue_list_row(const json_t *message, int64_t now, size_t columns, struct b
 
 static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 {
-	int64_t due = answer_time(rcpt, "due");
+	int64_t due = answer_time(rcpt, "due"), since = answer_time(rcpt, "since");
 	char text[TERMINAL_SHORT];
 
 	buf_add_str(out, "  to    ");
@@ -279,6 +293,8 @@ static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 		buf_addf(out, ", %d tries", (int)answer_number(rcpt, "attempts"));
 	if (due >= 0)
 		buf_addf(out, ", next in %s", terminal_age(due - now, text));
+	if (since >= 0)
+		buf_addf(out, " for %s", terminal_age(now - since, text));
 	if (answer_text(rcpt, "site").n > 0) {
 		buf_add_str(out, ", to ");
 		terminal_text(out, answer_text(rcpt, "site"), 0);

@@ -24,7 +24,7 @@ enum {
 
 struct send {
 	struct cmd_globals g;
-	const char *subject, *text, *file, *server, *ehlo, *show;
+	const char *subject, *text, *file, *server, *ehlo, *show, *class;
 	const char *from_flag;
 	struct flag_list header;
 	uint64_t size, count;
@@ -140,6 +140,7 @@ static void build(struct send *s)
 	    .host = s->name,
 	    .subject = s->subject ? s->subject : "Test message of godwit send",
 	    .text = s->text ? s->text : "This is a test message. It was made by godwit send.\n",
+	    .class = s->class,
 	    .header = s->header.value,
 	    .n_header = s->header.n,
 	    .size = s->size,
@@ -154,9 +155,12 @@ static void build(struct send *s)
 
 static int check_flags(struct send *s)
 {
-	if (s->file != NULL && (s->subject || s->text || s->size || s->header.n > 0))
-		return flags_usage("send", "--file is sent as it is: --subject, --text, --size and "
-					   "--header have no place");
+	if (s->file != NULL && (s->subject || s->text || s->size || s->class || s->header.n > 0))
+		return flags_usage("send", "--file is sent as it is: --subject, --text, --size, "
+					   "--class and --header have no place");
+	if (s->class != NULL && strcmp(s->class, "at-most-once") != 0 &&
+	    strcmp(s->class, "normal") != 0)
+		return flags_usage("send", "--class is normal or at-most-once, not '%s'", s->class);
 	for (size_t i = 0; i < s->header.n; i++) {
 		if (!send_header_valid(s->header.value[i]))
 			return flags_usage("send", "--header '%s' is not of the form 'Name: value'",
@@ -432,6 +436,7 @@ int cmd_send(const struct cmd_globals *g, int argc, char **argv)
 	    {"--subject", FLAG_TEXT, &s.subject},
 	    {"--text", FLAG_TEXT, &s.text},
 	    {"--file", FLAG_TEXT, &s.file},
+	    {"--class", FLAG_TEXT, &s.class},
 	    {"--header", FLAG_LIST, &s.header},
 	    {"--size", FLAG_SIZE, &s.size},
 	    {"--server", FLAG_TEXT, &s.server},

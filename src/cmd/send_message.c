@@ -113,6 +113,8 @@ static void put_header(struct buf *out, const struct send_message *m)
 	    "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
 	    "Content-Transfer-Encoding: %s\r\n",
 	    has_eight_bit(m->text) ? "8bit" : "7bit");
+	if (m->class != NULL)
+		buf_addf(out, "X-Godwit-Class: %s\r\n", m->class);
 	for (size_t i = 0; i < m->n_header; i++)
 		buf_addf(out, "%s\r\n", m->header[i]);
 	buf_add_str(out, "\r\n");

@@ -14,6 +14,7 @@ struct send_message {
 	const char *host;    /* right side of the Message-ID */
 	const char *subject; /* UTF-8 */
 	const char *text;
+	const char *class;         /* of X-Godwit-Class; NULL: none */
 	const char *const *header; /* "Name: value" */
 	size_t n_header;
 	uint64_t size; /* octets to fill up to, 0: as it comes */

@@ -163,6 +163,7 @@ static void take_event(struct send_session *s, const struct client_event *e)
 	switch (e->type) {
 	case CLIENT_READY: s->ready = true; break;
 	case CLIENT_WANT_BODY: s->body_wanted = true; break;
+	case CLIENT_BEFORE_DOT: break; /* not asked for */
 	case CLIENT_RCPT:
 		if (s->verdict != NULL)
 			keep(&s->verdict[e->rcpt], &e->reply);

@@ -3,6 +3,8 @@
 #include "cmd/answer.h"
 #include "cmd/terminal.h"
 
+#include <time.h>
+
 /* "1 message", "12.3k messages" */
 static void put_count(
     struct buf *out, const json_t *from, const char *key, const char *one, const char *many)
@@ -69,8 +71,64 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 	put_count(out, q, "recipients", "recipient", "recipients");
 	if (answer_number(q, "messages") > 0 && answer_time(q, "oldest") >= 0)
 		buf_addf(out, ", oldest %s", terminal_age(now - answer_time(q, "oldest"), age));
+	if (answer_number(q, "held") > 0)
+		buf_addf(out, ", %lld HELD", (long long)answer_number(q, "held"));
 	buf_add_str(out,
 	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
+}
+
+static void put_denied(const json_t *s, int64_t now, struct buf *out)
+{
+	const json_t *list = json_object_get(s, "denied");
+	char age[TERMINAL_SHORT];
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *x = json_array_get(list, i);
+
+		buf_add_str(out, "  denied    ");
+		terminal_text(out, answer_text(x, "ip"), 64);
+		buf_addf(out, " for %s: what it sent ended a process %lld times\n",
+		    terminal_age(answer_time(x, "until") - now, age),
+		    (long long)answer_number(x, "crashes"));
+	}
+}
+
+/* The duplicate budget: what was sent without an answer. */
+static void put_day(const json_t *day, const char *label, struct buf *out)
+{
+	buf_addf(out, "  %-10s", label);
+	put_count(out, day, "delivered", "delivered, ", "delivered, ");
+	put_count(out, day, "maybe", "maybe (tried again), ", "maybe (tried again), ");
+	put_count(out, day, "sent_again", "sent again, ", "sent again, ");
+	put_count(out, day, "given_up", "maybe (at most once), ", "maybe (at most once), ");
+	put_count(out, day, "lost", "lost with a process\n", "lost with a process\n");
+}
+
+/* "2026-11-22" of a time. */
+static void day_name(int64_t when, char name[16])
+{
+	time_t seconds = (time_t)(when / 1000000);
+	struct tm tm;
+
+	name[0] = '\0';
+	if (gmtime_r(&seconds, &tm) != NULL)
+		strftime(name, 16, "%Y-%m-%d", &tm);
+}
+
+static void put_days(const json_t *days, int64_t now, struct buf *out)
+{
+	static const char *const labels[] = {"today", "yesterday"};
+	char name[16];
+
+	for (size_t k = 0; k < GW_ARRAY_LEN(labels); k++) {
+		day_name(now - (int64_t)k * INT64_C(86400000000), name);
+		for (size_t i = 0; i < json_array_size(days); i++) {
+			const json_t *day = json_array_get(days, i);
+
+			if (span_eq(answer_text(day, "day"), span_str(name)))
+				put_day(day, labels[k], out);
+		}
+	}
 }
 
 static void put_spool(const json_t *s, struct buf *out)
@@ -80,7 +138,10 @@ static void put_spool(const json_t *s, struct buf *out)
 	buf_add_str(out, "  spool     ");
 	terminal_text(out, answer_text(s, "directory"), 200);
 	buf_addf(out, "  %s free, ", terminal_size(answer_number(s, "free_bytes"), size));
-	put_count(out, s, "segments", "segment\n", "segments\n");
+	put_count(out, s, "segments", "segment", "segments");
+	if (answer_number(s, "aside") > 0)
+		buf_addf(out, ", %lld SET ASIDE", (long long)answer_number(s, "aside"));
+	buf_add_byte(out, '\n');
 }
 
 static void put_process(const json_t *p, int64_t now, struct buf *out)
@@ -109,7 +170,9 @@ void status_text(const json_t *s, struct buf *out)
 	put_in(json_object_get(s, "counters"), out);
 	put_out(json_object_get(s, "counters"), out);
 	put_queue(json_object_get(s, "queue"), now, out);
+	put_days(json_object_get(s, "days"), now, out);
 	put_spool(json_object_get(s, "spool"), out);
+	put_denied(s, now, out);
 	buf_add_str(out, "\n");
 	for (size_t i = 0; i < json_array_size(processes); i++)
 		put_process(json_array_get(processes, i), now, out);

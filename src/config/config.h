@@ -80,7 +80,8 @@ struct shape {
 	uint32_t per_connection; /* messages */
 	const int64_t *retry;    /* microseconds; the last one repeats */
 	size_t n_retry;
-	int64_t expire; /* microseconds since acceptance */
+	int64_t expire;    /* microseconds since acceptance */
+	bool at_most_once; /* all mail to it is: never sent twice */
 	struct place place;
 };
 

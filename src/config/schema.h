@@ -46,8 +46,13 @@ enum option_id {
 	OPT_COUNT
 };
 
-/* The settings of a shape group stand together in the table. */
-enum { SHAPE_OPTIONS = OPT_SHAPE_EXPIRE - OPT_SHAPE_DOMAIN + 1 };
+/* The settings of a shape group stand together in the table, "domain" first. */
+enum {
+#define OPTION(id, scope, ...) +(SCOPE_##scope == SCOPE_SHAPE)
+	SHAPE_OPTIONS = 0
+#include "config/options.def"
+#undef OPTION
+};
 
 struct option {
 	enum option_id id;

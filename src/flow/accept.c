@@ -1,6 +1,7 @@
 #include "flow/accept.h"
 
 #include "flow/route.h"
+#include "mail/header.h"
 
 #include <stdio.h>
 
@@ -140,4 +141,27 @@ void accept_rcpt(
 		return;
 	}
 	judge_foreign(c, trust, name, v);
+}
+
+int accept_class(const struct cidr *trust, struct span head, bool *at_most_once, struct verdict *v)
+{
+	const struct span name = SPAN("X-Godwit-Class");
+	struct span value = header_get(head, name);
+
+	memset(v, 0, sizeof(*v));
+	*at_most_once = false;
+	if (trust == NULL || value.p == NULL)
+		return 0;
+	*at_most_once = span_eq_case(value, SPAN("at-most-once"));
+	if (header_count(head, name) > 1)
+		refuse(v, REPLY(550, 5, 6, 0, "More than one X-Godwit-Class in the header"),
+		    "class_twice");
+	else if (!*at_most_once && !span_eq_case(value, SPAN("normal")))
+		refuse(v,
+		    REPLY(550, 5, 6, 0,
+			"X-Godwit-Class is not known: the classes are normal and at-most-once"),
+		    "class_unknown");
+	else
+		return 0;
+	return GW_EFORMAT;
 }

@@ -24,6 +24,14 @@ struct verdict {
 void accept_rcpt(const struct config *c, const struct cidr *trust, const struct address *rcpt,
     struct verdict *v);
 
+/*
+ * The class a trusted client asks for in the header field X-Godwit-Class: "normal" or
+ * "at-most-once". 0, or GW_EFORMAT with the refusal in *v (another word, more than one field).
+ * From others the field means nothing. head: the header block.
+ */
+int accept_class(
+    const struct cidr *trust, struct span head, bool *at_most_once, struct verdict *v) gw_checked;
+
 /* Is the domain that of fault addresses, and what does the local part ask for? */
 enum fault { FAULT_NONE, FAULT_451, FAULT_550, FAULT_SLOW, FAULT_BOUNCE, FAULT_DEFER };
 enum fault accept_fault(const struct config *c, struct span local, struct span domain);

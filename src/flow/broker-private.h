@@ -17,6 +17,7 @@
 #include "base/heap.h"
 #include "base/map.h"
 #include "flow/broker.h"
+#include "flow/counters.h"
 #include "flow/parked.h"
 #include "flow/route.h"
 #include "flow/sched.h"
@@ -31,6 +32,7 @@ enum {
 	TXN_MAX = 4096,           /* open transactions with parts, per receiver */
 	HEAD_COPY_MAX = 64 << 10, /* of the original's header in a report */
 	ENVELOPE_ARENA = 32 << 20,
+	UNSURE_TEXT = 400, /* what is said of a message that may have been delivered */
 };
 
 /* Content in memory, counted. */
@@ -65,20 +67,21 @@ struct queued {
 	uint64_t size;
 	uint32_t head_length;
 	enum body_type body_type;
-	bool eight_bit, durable;
+	bool eight_bit, at_most_once, durable;
 	struct record_place at; /* its record */
 	uint64_t first;         /* the oldest segment it needs */
 	uint64_t octets;        /* it takes in the log */
 	bool copying;           /* a copy of it is on its way to the disk */
 	bool parts_held;        /* by its transaction, until its own record is durable */
-	uint8_t kills;
-	struct part body; /* the MESSAGE record's body: head and rest */
+	struct part body;       /* the MESSAGE record's body: head and rest */
 	struct part *part;
 	size_t n_part;
 	struct blob *content; /* head and rest in memory, or NULL */
 	struct queued_rcpt *rcpt;
 	size_t n_rcpt, n_open;
 	unsigned appends, tasks, jobs;
+	uint8_t kills; /* workers it ended (broker_blame.c) */
+	uint16_t lost; /* jobs whose workers died, until it is known who is to blame: stays awake */
 	TAILQ_HEAD(task_list_head, task) task_list;
 	uint8_t memory[]; /* addresses */
 };
@@ -111,7 +114,7 @@ struct site {
 	char key[SITE_KEY_MAX + 64];
 	struct target target;
 	const struct shape *shape;
-	TAILQ_HEAD(, task) ready;
+	TAILQ_HEAD(ready_list, task) ready;
 	TAILQ_HEAD(, conn) conns;
 	size_t n_ready, n_waiting, n_active, n_conns;
 	size_t n_parked;            /* recipients at rest */
@@ -120,6 +123,9 @@ struct site {
 	bool is_hungry;
 	unsigned failures; /* of the site itself, in a row */
 	int64_t rest_until;
+	bool
+	    suspected; /* a worker died on the way there and nothing arrived since: one at a time */
+	bool paused;   /* rests for that reason */
 	char said[160]; /* the last temporary or permanent reply */
 	size_t row;     /* while a summary is made */
 };
@@ -131,8 +137,11 @@ struct job {
 	struct conn *conn;
 	unsigned worker, appends;
 	uint64_t sent, credit;
-	bool finished; /* the result is in; waiting for its records to be durable */
-	bool adopted;  /* came by HOLDING: no content is to be sent */
+	bool finished;  /* the result is in; waiting for its records to be durable */
+	bool adopted;   /* came by HOLDING: no content is to be sent */
+	bool poison;    /* its delivery crashed, and not for the first time: to be held */
+	bool once;      /* at-most-once mail: asks before the dot ... */
+	bool asked, go; /* ... has asked (PAST_DOT), and may send it (that is durable) */
 };
 
 struct txn {
@@ -153,6 +162,8 @@ enum append_kind {
 	APPEND_ACCEPT,
 	APPEND_CHANGE,
 	APPEND_REPORT,
+	APPEND_PAST_DOT,
+	APPEND_COUNTERS,
 	APPEND_COPY_PART,
 	APPEND_COPY,
 };
@@ -166,15 +177,16 @@ struct append {
 	struct buf meta;
 	struct blob *blob;
 	struct span body[BROKER_APPEND_SPANS];
-	struct queued *msg;   /* ACCEPT, REPORT: the message it stores */
-	struct queued *about; /* CHANGE, REPORT: the message whose recipients it changes */
-	struct job *job;      /* CHANGE, REPORT: to be confirmed when all is durable */
-	struct txn *txn;      /* PART */
-	int receiver;         /* ACCEPT: -1 when it is gone */
-	uint64_t number;      /* ACCEPT: its transaction */
-	struct asked *asked;  /* CHANGE: an operator waits, or NULL */
-	struct copy *copy;    /* COPY, COPY_PART */
-	size_t index;         /* COPY_PART: which */
+	struct queued *msg; /* ACCEPT, REPORT: the message it stores */
+	struct queued
+	    *about;          /* CHANGE, REPORT, PAST_DOT: the message whose recipients it changes */
+	struct job *job;     /* CHANGE, REPORT: to be confirmed when all is durable */
+	struct txn *txn;     /* PART */
+	int receiver;        /* ACCEPT: -1 when it is gone */
+	uint64_t number;     /* ACCEPT: its transaction; PAST_DOT: its job */
+	struct asked *asked; /* CHANGE: an operator waits, or NULL */
+	struct copy *copy;   /* COPY, COPY_PART */
+	size_t index;        /* COPY_PART: which */
 };
 
 /* An operator is answered when all records of the command are durable. */
@@ -182,6 +194,25 @@ struct asked {
 	unsigned asker;
 	uint64_t request;
 	size_t pending, dropped;
+	bool release; /* else they were dropped */
+};
+
+/* What is known of a death: of a worker's slot, the jobs it had and what master said; of sites, how
+ * many messages ended a worker on their way there since something arrived. */
+enum { BLAME_SITES_MAX = 64 };
+struct blame {
+	struct blame_worker {
+		struct lost_job **lost;
+		size_t n_lost, cap_lost;
+		bool is_said;
+		struct broker_crash said;
+	} worker[BROKER_WORKERS_MAX];
+	struct blame_site {
+		char key[SITE_KEY_MAX + 64];
+		int64_t when;
+		unsigned kills;
+	} site[BLAME_SITES_MAX];
+	size_t n_site;
 };
 
 /* COMMITs that were in the log, to be asked for: sorted when recovery is over. */
@@ -245,15 +276,25 @@ struct broker {
 	int64_t now; /* of the last call that brought the time along */
 	struct worker worker[BROKER_WORKERS_MAX];
 	bool recovering, frozen, intake, may_start, stopping;
-	size_t n_rcpt, n_active, n_conns;
+	size_t n_rcpt, n_active, n_conns, n_held;
 	TAILQ_HEAD(, append) appends; /* all that are not durable yet */
 	TAILQ_HEAD(, append) again;   /* refused for lack of space: tried again */
 	int64_t again_at, forget_nonces_at;
 	int64_t latest,
-	    resumed; /* of the log: its latest time, the end of a silence (sched_born) */
+	    resumed;       /* of the log: its latest time, the end of a silence (sched_born) */
+	bool had_past_dot; /* recovery met one */
+	struct msgid
+	    *doubt; /* messages that may be past their dot, until all workers named theirs */
+	size_t n_doubt;
+	struct counters counters;
+	int64_t counters_every, counters_due;
+	uint64_t counters_segment; /* of their newest record, which is held; 0: there is none */
+	bool counters_ahead;       /* of that record */
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch, reading;
 	int read_error; /* of the last message that could not be read back */
+	struct blame blame;
+	void (*hand)(const struct msgid *id);
 };
 
 enum {
@@ -392,6 +433,56 @@ void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outco
 void job_confirm(struct broker *b, struct job *j);
 /* The worker is gone or gave the job back: its recipients are due again. */
 void job_lost(struct broker *b, struct job *j, int64_t now);
+
+/* broker_worker.c: takes the named recipients out of the tasks they are in, into one task of their
+ * own, as far as no later job than this one has them. NULL: none is left. */
+struct task *task_carve(
+    struct broker *b, struct queued *m, uint64_t job, const uint32_t *rcpt, size_t n);
+
+/* broker_blame.c */
+/* A job is lost with its worker: until when its recipients wait for the verdict. */
+int64_t blame_lost(struct broker *b, const struct job *j, int64_t now);
+void blame_worker_up(struct broker *b, unsigned worker);
+void blame_worker_down(struct broker *b, unsigned worker, int64_t now);
+/* The result of a delivery that crashed too often. */
+void blame_settle(
+    struct broker *b, struct task *t, struct job *j, const struct change *c, int64_t now);
+/* A dialogue with it came to its end: it is not the site. */
+void blame_site_works(struct broker *b, struct site *s);
+void blame_site_wakes(struct site *s);
+/* A site under suspicion tries the newest first, and those that ended no worker: what stands at
+ * the front came together, and may be more of the same. */
+struct task *blame_next_task(const struct site *s);
+/* Releases what is held of the message; how many recipients. */
+size_t blame_release(struct broker *b, struct queued *m, struct asked *asked, int64_t now);
+/* Says what is worked on now: a crash is blamed on it. */
+void blame_hand(const struct broker *b, const struct msgid *id);
+void blame_fini(struct broker *b);
+/* broker_once.c: mail that may have been delivered, and at-most-once mail. */
+bool once_wanted(const struct queued *m, const struct site *s);
+/* What a worker did not know is decided: deferred or failed, in these words. */
+void once_judge(const struct task *t, struct change_rcpt *c, char text[UNSURE_TEXT]);
+/* Before a result is settled: what it cannot know is left to a worker that has not spoken yet. */
+void once_set_aside(struct broker *b, struct task *t, const struct change *c, int64_t now);
+void once_appended(struct broker *b, struct append *a, int status);
+/* The worker of this active task died; true: its recipients are settled, and the task with them. */
+bool once_lost(struct broker *b, struct task *t, bool past_dot, int64_t now);
+/* A message that is open after recovery; then, when no worker can name it any more. */
+void once_recovered(struct broker *b, struct parked *p);
+void once_thaw(struct broker *b, int64_t now);
+
+/* broker_counters.c: the counts of the days. */
+void counted(struct broker *b, enum counter what, uint64_t n, int64_t now);
+/* A recipient's new state; before: outcome and codes until then. */
+void counted_change(
+    struct broker *b, const struct change_rcpt *before, const struct change_rcpt *c, int64_t when);
+void counters_tick(struct broker *b, int64_t now);
+void counters_appended(
+    struct broker *b, struct append *a, int status, const struct record_place *at, int64_t now);
+/* Any other record was written, or was not. */
+void counters_seen(struct broker *b, int status, const struct record_place *at, int64_t now);
+int counters_recover(struct broker *b, struct span meta, const struct record_place *at) gw_checked;
+void counters_recovered(struct broker *b, int64_t now);
 
 /* broker_txn.c: an append of APPEND_PART was carried out. */
 void txn_part_done(struct broker *b, struct append *a, int status, const struct part *at);

@@ -241,6 +241,8 @@ void broker_appended(struct broker *b, void *token, int status, const struct rec
 {
 	struct append *a = token;
 
+	if (a->kind != APPEND_COUNTERS)
+		counters_seen(b, status, at, now);
 	switch (a->kind) {
 	case APPEND_PART:
 		txn_part_done(b, a, status, body);
@@ -252,6 +254,8 @@ void broker_appended(struct broker *b, void *token, int status, const struct rec
 		return;
 	case APPEND_CHANGE:
 	case APPEND_REPORT: own_done(b, a, status, at, body, now); return;
+	case APPEND_PAST_DOT: once_appended(b, a, status); return;
+	case APPEND_COUNTERS: counters_appended(b, a, status, at, now); return;
 	case APPEND_COPY_PART: copy_part_done(b, a, status, body); return;
 	case APPEND_COPY: copy_done(b, a, status, at, body); return;
 	}
@@ -327,6 +331,7 @@ static void wake_sites(struct broker *b, int64_t now)
 
 		heap_del(&b->resting, n);
 		s->rest_until = 0;
+		blame_site_wakes(s);
 		site_pump(b, s, now);
 	}
 }
@@ -336,6 +341,7 @@ void broker_tick(struct broker *b, int64_t now)
 	gw_check_magic(b, BROKER_MAGIC);
 	b->now = now;
 	retry_appends(b, now);
+	counters_tick(b, now);
 	if (now >= b->forget_nonces_at)
 		nonces_forget(b);
 	if (b->recovering || b->frozen)
@@ -353,6 +359,8 @@ int64_t broker_deadline(const struct broker *b)
 
 	if (!TAILQ_EMPTY(&b->again) && b->again_at < at)
 		at = b->again_at;
+	if (b->counters_due < at)
+		at = b->counters_due;
 	if (b->recovering || b->frozen)
 		return at;
 	if ((n = heap_min(&b->due)) != NULL && n->key < at)
@@ -383,7 +391,10 @@ struct broker *broker_new(const struct broker_params *p)
 	b->log = p->log;
 	b->next_number = p->first_number;
 	b->memory_max = p->memory_max;
+	b->counters_every = p->counters_every;
+	b->counters_due = INT64_MAX;
 	b->ready_max = p->ready_max;
+	b->hand = p->hand;
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));
@@ -418,6 +429,7 @@ void broker_counts(const struct broker *b, struct broker_counts *out)
 	    .live = b->live,
 	    .copied = b->copied,
 	    .recipients = b->n_rcpt,
+	    .held = b->n_held,
 	    .active = b->n_active,
 	    .sites = map_len(&b->sites),
 	    .connections = b->n_conns,

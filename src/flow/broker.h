@@ -8,6 +8,9 @@
  *  - Each recipient ends in exactly one final outcome, which is appended to the
  *    log; a failure and the report of it are one record.
  *  - A job is confirmed to its worker only after its result is durable.
+ *  - The dot of an at-most-once message may be sent only after a record says so; whatever becomes
+ *    of the worker then, the message is never given out again for these recipients unless the
+ *    worker says that it was refused.
  *  - The effects of one call come in the order in which they must be carried out.
  *
  * The owner calls broker_next() until it says 0 after every call that feeds the
@@ -34,6 +37,7 @@ enum broker_record {
 	BROKER_PAST_DOT,
 	BROKER_HELD,
 	BROKER_RELEASED,
+	BROKER_COUNTERS, /* the counts of the days (flow/counters.h); the newest one counts */
 	BROKER_RECORDS,
 };
 
@@ -58,11 +62,14 @@ struct broker_log {
 struct broker_params {
 	const struct config *config; /* borrowed */
 	struct broker_log log;
-	uint64_t seed;         /* of the jitter and of report ids; unpredictable when live */
-	uint64_t first_number; /* jobs and connections count up from here: never reused over
-				  restarts (a time) */
-	size_t memory_max;     /* octets of content kept in memory for first attempts */
-	size_t ready_max;      /* messages of a site that wait in memory for their turn */
+	uint64_t seed;          /* of the jitter and of report ids; unpredictable when live */
+	uint64_t first_number;  /* jobs and connections count up from here: never reused over
+				   restarts (a time) */
+	size_t memory_max;      /* octets of content kept in memory for first attempts */
+	int64_t counters_every; /* microseconds from a count of the day to its record in the log
+				   (0: none is written) */
+	size_t ready_max;       /* messages of a site that wait in memory for their turn */
+	void (*hand)(const struct msgid *id); /* this message is worked on now; may be NULL */
 };
 
 struct broker *broker_new(const struct broker_params *p) gw_checked;
@@ -117,6 +124,21 @@ enum broker_worker_kind { WORKER_SENDER, WORKER_MDA };
 void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind);
 /* Its jobs are due again. */
 void broker_worker_down(struct broker *b, unsigned worker, int64_t now);
+/*
+ * Master's word on its death, once for each, before or after the end of its channel: the job it had
+ * in hand when it crashed, 0 if none or if it did not crash. What the worker did not have cannot be
+ * blamed.
+ */
+struct broker_crash {
+	uint64_t job;
+	struct msgid id;
+	int signal;
+	bool host; /* it was reading what the host said */
+};
+void broker_blamed(
+    struct broker *b, unsigned worker, const struct broker_crash *crash, int64_t now);
+/* The process that had this delivery alone crashed; its result follows. */
+void broker_delivery_crashed(struct broker *b, unsigned worker, uint64_t job);
 /* Its channel is full: no content and no new jobs for it until this is taken back. */
 void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now);
 /* A job it goes on with (after a restart of the queue); last: it has named them all. GW_EFORMAT: as
@@ -127,6 +149,10 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
 void broker_holding_done(struct broker *b, unsigned worker, int64_t now);
 int broker_result(struct broker *b, unsigned worker, uint64_t job, bool site_failed,
     const struct change *c, int64_t now) gw_checked;
+/* The worker is about to send the dot of an at-most-once message, for these recipients. EFFECT_GO
+ * is the answer, once that is durable or cannot be. */
+int broker_past_dot(struct broker *b, unsigned worker, uint64_t job, const uint32_t *rcpt, size_t n,
+    int64_t now) gw_checked;
 void broker_conn_closed(struct broker *b, unsigned worker, uint64_t conn, int64_t now);
 int broker_body_credit(struct broker *b, unsigned worker, uint64_t job, uint32_t octets) gw_checked;
 /* The head asked for by EFFECT_READ_HEAD; an empty span if it cannot be read. */
@@ -147,8 +173,12 @@ int broker_retry(
 int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
     struct buf *out, int64_t now);
 
+/* What is held is due again; answered like a drop. */
+int broker_release(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
+    struct buf *out, int64_t now);
+
 struct broker_counts {
-	size_t messages, recipients, active, waiting, ready, sites, connections;
+	size_t messages, recipients, held, active, waiting, ready, sites, connections;
 	size_t parked;   /* messages at rest, of which little is in memory */
 	size_t memory;   /* octets of content in memory */
 	uint64_t live;   /* octets of the log that living messages take */
@@ -174,11 +204,13 @@ enum broker_effect_type {
 	EFFECT_INTAKE,      /* tell all receivers: intake */
 	EFFECT_JOB,         /* send the job */
 	EFFECT_BODY,    /* send content: from memory (data) or from the log (piece, from, octets) */
+	EFFECT_GO,      /* tell the worker: job; flag: the dot may be sent, else it may not */
 	EFFECT_CONFIRM, /* tell the worker: job */
 	EFFECT_HOLD,    /* segment */
 	EFFECT_RELEASE,
 	EFFECT_READ_HEAD, /* read piece[0..octets) and call broker_head(token) */
-	EFFECT_ANSWER,    /* tell the asker: request, status 200, data is JSON */
+	EFFECT_ANSWER, /* tell the asker: request, status 200, octets were dropped (flag: released)
+			*/
 };
 
 struct broker_job_rcpt {
@@ -208,7 +240,7 @@ struct broker_effect {
 	struct span from;
 	uint64_t size;
 	enum body_type body_type;
-	bool eight_bit;
+	bool eight_bit, at_most_once;
 	const struct broker_job_rcpt *rcpt;
 	size_t n_rcpt;
 	/* BODY, READ_HEAD, HOLD, RELEASE */

@@ -83,6 +83,7 @@ static void wake_resting(struct broker *b, int64_t now)
 	while ((s = map_next(&b->sites, &at)) != NULL) {
 		if (s->rest_until > 0)
 			heap_set(&b->resting, &s->rest, now);
+		blame_site_works(b, s);
 	}
 }
 
@@ -180,7 +181,27 @@ void asked_settle(struct broker *b, struct asked *asked)
 	e->number = asked->request;
 	e->status = 200;
 	e->octets = (uint32_t)asked->dropped;
+	e->flag = asked->release;
 	free(asked);
+}
+
+static void act_on(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+{
+	if (asked->release)
+		asked->dropped += blame_release(b, m, asked, now);
+	else
+		drop_message(b, m, asked, now);
+}
+
+static bool concerns(struct parked *p, const struct asked *asked)
+{
+	const struct resting *r = parked_rest(p);
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (!asked->release || r[i].outcome == OUTCOME_HELD)
+			return true;
+	}
+	return false;
 }
 
 /* Those at rest are read back one after the other; each is on its way out before the next comes. */
@@ -199,20 +220,20 @@ void sweep_go_on(struct broker *b, int64_t now)
 			asked_settle(b, asked);
 			return;
 		}
-		m = parked_revive(b, p, now);
+		m = concerns(p, b->sweep.asked) ? parked_revive(b, p, now) : NULL;
 		if (m != NULL)
-			drop_message(b, m, b->sweep.asked, now);
+			act_on(b, m, b->sweep.asked, now);
 	}
 }
 
-static void drop_all(struct broker *b, struct asked *asked, int64_t now)
+static void act_on_all(struct broker *b, struct asked *asked, int64_t now)
 {
 	struct queued *m, *next;
 
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);
 		if (m->durable)
-			drop_message(b, m, asked, now);
+			act_on(b, m, asked, now);
 	}
 	if (parking_len(&b->parking) == 0)
 		return;
@@ -220,13 +241,15 @@ static void drop_all(struct broker *b, struct asked *asked, int64_t now)
 	b->sweep = (struct sweep){.asked = asked};
 }
 
-static int nothing_dropped(struct asked *asked, struct buf *out)
+static int nothing_done(struct asked *asked, struct buf *out)
 {
+	const char *what = asked->release ? "released" : "dropped";
+
 	free(asked);
-	return say_count(out, "dropped", 0);
+	return say_count(out, what, 0);
 }
 
-static int drop_one(
+static int act_on_one(
     struct broker *b, const struct msgid *id, struct asked *asked, struct buf *out, int64_t now)
 {
 	struct queued *m = queued_find(b, id, now);
@@ -237,12 +260,16 @@ static int drop_one(
 		    "the message lies in a part of the spool that cannot be read",
 		    "godwit spool verify names the damage");
 	}
-	drop_message(b, m, asked, now);
-	return asked->pending > 0 ? 0 : nothing_dropped(asked, out);
+	act_on(b, m, asked, now);
+	if (asked->pending > 0)
+		return 0;
+	queued_settle(b, m);
+	return nothing_done(asked, out);
 }
 
-int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
-    struct buf *out, int64_t now)
+/* Drops, or releases, one message or all. */
+static int act(struct broker *b, const struct msgid *id, const struct asked *order, struct buf *out,
+    int64_t now)
 {
 	struct asked *asked;
 
@@ -254,11 +281,28 @@ int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64
 		    "try again in a moment");
 	if (id == NULL && b->sweep.asked != NULL)
 		return query_problem(out, 409, "Under way",
-		    "all messages are being dropped already", "wait for the other command");
+		    "all messages are being dropped or released already",
+		    "wait for the other command");
 	asked = gw_calloc(1, sizeof(*asked));
-	*asked = (struct asked){.asker = asker, .request = request};
+	*asked = *order;
 	if (id != NULL)
-		return drop_one(b, id, asked, out, now);
-	drop_all(b, asked, now);
-	return asked->pending > 0 ? 0 : nothing_dropped(asked, out);
+		return act_on_one(b, id, asked, out, now);
+	act_on_all(b, asked, now);
+	return asked->pending > 0 ? 0 : nothing_done(asked, out);
+}
+
+int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
+    struct buf *out, int64_t now)
+{
+	struct asked order = {.asker = asker, .request = request};
+
+	return act(b, id, &order, out, now);
+}
+
+int broker_release(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
+    struct buf *out, int64_t now)
+{
+	struct asked order = {.asker = asker, .request = request, .release = true};
+
+	return act(b, id, &order, out, now);
 }

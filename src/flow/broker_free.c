@@ -87,6 +87,7 @@ void broker_free(struct broker **pb)
 		return;
 	gw_check_magic(b, BROKER_MAGIC);
 	effect_forget_all(b);
+	blame_fini(b);
 	free_appends(b);
 	copies_free(b);
 	free(b->sweep.asked);
@@ -102,6 +103,7 @@ void broker_free(struct broker **pb)
 	map_fini(&b->ids);
 	heap_fini(&b->due);
 	heap_fini(&b->resting);
+	free(b->doubt);
 	arena_reset(&b->scratch);
 	arena_reset(&b->reading);
 	b->magic = 0;

@@ -25,11 +25,14 @@ static const struct broker_job_rcpt *job_rcpts(const struct task *t)
 	return list;
 }
 
-static void say_job(struct broker *b, const struct job *j)
+static void say_job(struct broker *b, struct job *j)
 {
 	const struct queued *m = j->msg;
 	const struct site *s = j->task->site;
 	struct broker_effect *e = effect_add(b, EFFECT_JOB);
+
+	/* A Maildir knows its messages by name: a second delivery of one finds the first. */
+	j->once = once_wanted(m, s) && s->target.kind != TARGET_MAILDIR;
 
 	e->peer = j->worker;
 	e->number = j->number;
@@ -41,6 +44,7 @@ static void say_job(struct broker *b, const struct job *j)
 	e->size = m->size;
 	e->body_type = m->body_type;
 	e->eight_bit = m->eight_bit;
+	e->at_most_once = j->once;
 	e->n_rcpt = j->task->n_rcpt;
 	e->rcpt = job_rcpts(j->task);
 	effect_own(b, (void *)e->rcpt);
@@ -197,7 +201,7 @@ static void log_outcome(
 	    [OUTCOME_EXPIRED] = EV_EXPIRED,
 	    [OUTCOME_DROPPED] = EV_DROPPED,
 	    [OUTCOME_MAYBE] = EV_DEFERRED,
-	    [OUTCOME_HELD] = EV_DEFERRED};
+	    [OUTCOME_HELD] = EV_HELD};
 	struct logline l;
 	char id[MSGID_TEXT + 1], esc[16];
 
@@ -272,8 +276,11 @@ static void remember_said(struct site *s, const struct change_rcpt *c)
 	if (c->outcome != OUTCOME_DEFERRED && c->outcome != OUTCOME_FAILED)
 		return;
 	span_to_cstr(c->reply, text, sizeof(text));
-	snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
-	    c->esc[2], text);
+	if (c->code == 0) /* nobody said it: our words */
+		snprintf(s->said, sizeof(s->said), "%s", text);
+	else
+		snprintf(s->said, sizeof(s->said), "%u %u.%u.%u %s", c->code, c->esc[0], c->esc[1],
+		    c->esc[2], text);
 }
 
 void append_change(struct broker *b, struct queued *m, struct job *j, const struct change *c)
@@ -284,6 +291,8 @@ void append_change(struct broker *b, struct queued *m, struct job *j, const stru
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (outcome_final(c->rcpt[i].outcome))
 			record = BROKER_RESULT;
+		else if (c->rcpt[i].outcome == OUTCOME_HELD && record == BROKER_DEFERRED)
+			record = BROKER_HELD;
 	}
 	a = append_new(b, APPEND_CHANGE, record, &m->id);
 	change_encode(c, &a->meta);
@@ -299,7 +308,17 @@ void append_change(struct broker *b, struct queued *m, struct job *j, const stru
 struct sorted {
 	struct change plain, failed;
 	int64_t due;
+	char unsure[UNSURE_TEXT]; /* of those that may have been delivered; the same for all */
 };
+
+static void count_change(
+    struct broker *b, const struct queued_rcpt *r, const struct change_rcpt *c, int64_t now)
+{
+	const struct change_rcpt before = {
+	    .outcome = r->outcome, .code = r->code, .esc = {r->esc[0], r->esc[1], r->esc[2]}};
+
+	counted_change(b, &before, c, now);
+}
 
 static void sort_one(struct broker *b, struct task *t, size_t index, const struct change_rcpt *said,
     struct sorted *out, int64_t now)
@@ -310,15 +329,17 @@ static void sort_one(struct broker *b, struct task *t, size_t index, const struc
 
 	c = *said;
 	c.index = (uint32_t)index;
+	once_judge(t, &c, out->unsure);
 	judge(b, t, &c, &out->due, now);
 	to = wants_report(m, &c) ? &out->failed : &out->plain;
 	to->rcpt[to->n_rcpt++] = c;
 	log_outcome(m, t->site, &c, now);
 	count_outcome(m, c.outcome);
 	remember_said(t->site, &c);
+	count_change(b, &m->rcpt[c.index], &c, now);
 	queued_apply(b, m, &c);
-	m->rcpt[c.index].task = outcome_final(c.outcome) ? NULL : t;
-	if (outcome_final(c.outcome))
+	m->rcpt[c.index].task = outcome_open(c.outcome) ? t : NULL;
+	if (!outcome_open(c.outcome))
 		t->n_rcpt--;
 }
 
@@ -333,7 +354,7 @@ static void sorted_init(struct sorted *s, const struct queued *m, int64_t now)
 /* Recipients the worker did not speak of are as good as not tried. */
 static const struct change_rcpt *said_of(const struct change *c, size_t index, size_t *at)
 {
-	static const struct change_rcpt nothing = {.outcome = OUTCOME_DEFERRED,
+	static const struct change_rcpt nothing = {.outcome = OUTCOME_NONE,
 	    .code = 451,
 	    .esc = {4, 3, 0},
 	    .reply = {(const uint8_t *)"No result was reported", 22}};
@@ -408,18 +429,31 @@ void job_confirm(struct broker *b, struct job *j)
 	job_free(b, j);
 }
 
+/* The worker had all of it, and may have sent it before it died. */
+static bool may_be_twice(const struct job *j, const struct task *t)
+{
+	return !j->once && t->site->target.kind != TARGET_MAILDIR &&
+	       (j->adopted || j->sent == j->msg->size);
+}
+
 void job_lost(struct broker *b, struct job *j, int64_t now)
 {
 	struct task *t = j->task;
+	int64_t until;
 
 	if (j->finished) { /* its records are on their way; nobody waits for the confirmation */
 		j->worker = BROKER_WORKERS_MAX;
 		return;
 	}
+	until = blame_lost(b, j, now);
 	j->conn->jobs--;
 	t->job = NULL;
 	j->task = NULL;
-	task_wait(b, t, now);
+	if (!once_lost(b, t, j->go || j->adopted, now)) {
+		if (may_be_twice(j, t))
+			counted(b, COUNTER_LOST, t->n_rcpt, now);
+		task_wait(b, t, until);
+	}
 	job_free(b, j);
 }
 
@@ -435,6 +469,8 @@ static void free_connection(struct broker *b, struct job *j, bool site_is_down, 
 		site_failed(b, s, now);
 	else
 		s->failures = 0;
+	if (!site_is_down)
+		blame_site_works(b, s);
 	conn_idle(b, c);
 }
 
@@ -444,7 +480,7 @@ static bool change_allowed(const struct change *c)
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (i > 0 && c->rcpt[i].index <= c->rcpt[i - 1].index)
 			return false;
-		if (c->rcpt[i].outcome >= OUTCOME_EXPIRED)
+		if (c->rcpt[i].outcome >= OUTCOME_EXPIRED && c->rcpt[i].outcome != OUTCOME_MAYBE)
 			return false;
 	}
 	return true;
@@ -475,7 +511,11 @@ static void take_result(
 	s->n_waiting++; /* the site stays until its next task was looked for */
 	free_connection(b, j, site_is_down, now);
 	j->appends++;
-	task_settle(b, t, j, c, now);
+	once_set_aside(b, t, c, now);
+	if (j->poison)
+		blame_settle(b, t, j, c, now);
+	else
+		task_settle(b, t, j, c, now);
 	if (only_waiting(j->msg))
 		queued_forget_content(b, j->msg);
 	if (--j->appends == 0)
@@ -493,6 +533,7 @@ int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_
 		say_confirm(b, worker, number);
 		return 0;
 	}
+	blame_hand(b, &j->msg->id);
 	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_allowed(c))
 		return GW_EFORMAT;
 	if (!j->finished)

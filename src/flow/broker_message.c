@@ -53,6 +53,7 @@ struct queued *queued_new(const struct envelope *e)
 	m->head_length = e->head_length;
 	m->body_type = e->body_type;
 	m->eight_bit = e->facts.eight_bit;
+	m->at_most_once = e->at_most_once;
 	m->from = keep(&to, e->from);
 	m->envid = keep(&to, e->envid);
 	keep_rcpts(m, e, to);
@@ -144,6 +145,7 @@ bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *
 		m->n_open--;
 		b->n_rcpt--;
 	}
+	b->n_held += (size_t)(c->outcome == OUTCOME_HELD) - (size_t)(r->outcome == OUTCOME_HELD);
 	r->outcome = c->outcome;
 	r->number = c->number;
 	r->attempts = c->attempts;

@@ -103,7 +103,8 @@ static struct parked *put_to_rest(struct broker *b, struct queued *m)
 
 static bool at_rest(const struct broker *b, const struct queued *m)
 {
-	return m->durable && m->appends == 0 && m->jobs == 0 && m->n_open > 0 && !b->recovering;
+	return m->durable && m->appends == 0 && m->lost == 0 && m->jobs == 0 && m->n_open > 0 &&
+	       !b->recovering;
 }
 
 /* When the first of its recipients is due; never, if all are held. */
@@ -226,7 +227,10 @@ static int read_back(
 	struct record_place at = place_of(p);
 	enum broker_record type;
 	struct span meta;
-	int err = b->log.record(b->log.arg, &at, &type, &meta, body);
+	int err;
+
+	blame_hand(b, &p->id);
+	err = b->log.record(b->log.arg, &at, &type, &meta, body);
 
 	if (err != 0)
 		return err;

@@ -126,7 +126,7 @@ static struct rows count_sites(struct broker *b, int64_t now)
 static const char *site_state(const struct site *s)
 {
 	if (s->rest_until > 0)
-		return "unreachable";
+		return s->paused ? "paused" : "unreachable";
 	if (s->n_ready > 0 && s->n_conns >= s->shape->connections)
 		return "limited";
 	return "open";
@@ -193,11 +193,13 @@ int broker_summary(struct broker *b, struct buf *out, int64_t now)
 	json_open(out, NULL, '{');
 	json_number(out, "messages", (int64_t)n.messages);
 	json_number(out, "recipients", (int64_t)n.recipients);
+	json_number(out, "held", (int64_t)n.held);
 	json_number(out, "active", (int64_t)n.active);
 	json_bool(out, "accepting", n.intake);
 	if (rows.oldest)
 		json_time(out, "oldest", rows.oldest);
 	json_time(out, "now", now);
+	counters_json(&b->counters, "days", now, out);
 	put_sites(&rows, out);
 	json_close(out, '}');
 	free(rows.row);
@@ -217,6 +219,8 @@ const char *query_rcpt_state(const struct queued_rcpt *r)
 	    [OUTCOME_MAYBE] = "maybe",
 	    [OUTCOME_HELD] = "held"};
 
+	if (r->outcome == OUTCOME_MAYBE)
+		return words[OUTCOME_MAYBE];
 	if (r->task != NULL && r->task->state == TASK_ACTIVE)
 		return "active";
 	if ((r->task != NULL && r->task->state == TASK_READY) ||
@@ -248,6 +252,8 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 	json_number(out, "attempts", r->attempts);
 	if (r->outcome == OUTCOME_DEFERRED)
 		json_time(out, "due", r->due);
+	if (r->outcome == OUTCOME_MAYBE)
+		json_time(out, "since", r->due);
 	if (r->code)
 		json_number(out, "code", r->code);
 	if (r->esc[0])

@@ -67,14 +67,37 @@ static void apply_to(struct parked *p, const struct change *c, const struct reco
 		parked_apply(p, &c->rcpt[i], at);
 }
 
-static int apply_change(struct broker *b, struct span in, const struct record_place *at)
+/* Each by its state before it. */
+static void count(struct broker *b, struct parked *p, const struct change *c)
+{
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		const struct resting *r = p ? parked_entry(p, c->rcpt[i].index) : NULL;
+		struct change_rcpt before = {.outcome = OUTCOME_NONE};
+
+		if (r != NULL) {
+			before.outcome = (enum outcome)r->outcome;
+			before.code = r->code;
+			memcpy(before.esc, r->esc, sizeof(before.esc));
+		}
+		counted_change(b, &before, &c->rcpt[i], c->when);
+	}
+}
+
+/* news: it says what happened; the state of a copy only repeats it. */
+static int apply_change(struct broker *b, struct span in, const struct record_place *at, bool news)
 {
 	struct change c;
+	struct parked *p;
 
 	if (change_decode(&c, in, &b->scratch) < 0)
 		return GW_EFORMAT;
 	note_time(b, c.when);
-	apply_to(parking_find(&b->parking, &c.id), &c, at);
+	p = parking_find(&b->parking, &c.id);
+	for (size_t i = 0; i < c.n_rcpt; i++)
+		b->had_past_dot = b->had_past_dot || c.rcpt[i].outcome == OUTCOME_MAYBE;
+	if (news)
+		count(b, p, &c);
+	apply_to(p, &c, at);
 	return 0;
 }
 
@@ -147,9 +170,9 @@ static int recover_message(
 		set_place(p, &e, meta, at, body);
 		find_sites(b, p, &e);
 	}
-	if (e.state.n > 0 && apply_change(b, e.state, at) < 0)
+	if (e.state.n > 0 && apply_change(b, e.state, at, false) < 0)
 		return GW_EFORMAT;
-	return e.ends.n > 0 ? apply_change(b, e.ends, at) : 0;
+	return e.ends.n > 0 ? apply_change(b, e.ends, at, true) : 0;
 }
 
 int broker_recover(struct broker *b, enum broker_record type, struct span meta,
@@ -163,7 +186,8 @@ int broker_recover(struct broker *b, enum broker_record type, struct span meta,
 	case BROKER_DEFERRED:
 	case BROKER_PAST_DOT:
 	case BROKER_HELD:
-	case BROKER_RELEASED: return apply_change(b, meta, at);
+	case BROKER_RELEASED: return apply_change(b, meta, at, true);
+	case BROKER_COUNTERS: return counters_recover(b, meta, at);
 	case BROKER_PART: return 0; /* dead unless a message names it */
 	case BROKER_RECORDS: break;
 	}
@@ -201,6 +225,16 @@ static void settle_times(struct parked *p, int64_t now)
 		r[i].due = sched_stored(r[i].site->shape, r[i].attempts, r[i].due, now);
 }
 
+static size_t held_of(struct parked *p)
+{
+	const struct resting *r = parked_rest(p);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_open; i++)
+		n += r[i].outcome == OUTCOME_HELD;
+	return n;
+}
+
 static void settle(struct broker *b, struct parked *p, int64_t now)
 {
 	size_t left = let_finished_go(b, p);
@@ -212,8 +246,10 @@ static void settle(struct broker *b, struct parked *p, int64_t now)
 	}
 	parked_compact(p);
 	b->n_rcpt += left;
+	b->n_held += held_of(p);
 	segment_hold_message(b, p->first, p->first + p->ahead, p->octets);
 	settle_times(p, now);
+	once_recovered(b, p);
 	parked_schedule(b, p);
 }
 
@@ -228,5 +264,6 @@ void broker_recovered(struct broker *b, int64_t now)
 	b->forget_nonces_at = now + NONCES_KEPT;
 	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
 		settle(b, p, now);
+	counters_recovered(b, now);
 	b->frozen = true;
 }

@@ -77,6 +77,7 @@ static void write_report(struct broker *b, struct append *a, struct span head, i
 	struct change c;
 	size_t head_length;
 
+	blame_hand(b, &a->about->id);
 	arena_clear(&b->scratch);
 	buf_init(&a->meta, ENVELOPE_ARENA);
 	gw_assert(change_decode(&c, buf_view(&ends), &b->scratch) == 0);

@@ -186,12 +186,20 @@ static void start_filed(struct broker *b, struct task *t, int64_t now)
 	site_pump(b, s, now);
 }
 
+/* What may have been sent already is filed only for a worker that comes to name it (broker_once.c).
+ */
+static bool may_be_filed(const struct broker *b, const struct queued_rcpt *r)
+{
+	return queued_fileable(r) || (b->frozen && r->outcome == OUTCOME_MAYBE);
+}
+
 void queued_file(struct broker *b, struct queued *m, int64_t now)
 {
 	struct task *old_last = TAILQ_LAST(&m->task_list, task_list_head), *t, *next;
 
+	blame_hand(b, &m->id);
 	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (queued_fileable(&m->rcpt[i]) && m->rcpt[i].task == NULL)
+		if (may_be_filed(b, &m->rcpt[i]) && m->rcpt[i].task == NULL)
 			file_one(b, m, &m->rcpt[i], old_last, now);
 	}
 	m->appends++; /* the message stays while its tasks start, whatever becomes of them */
@@ -282,7 +290,8 @@ static int pick_worker(const struct broker *b, enum broker_worker_kind kind)
 static struct conn *get_conn(struct broker *b, struct site *s)
 {
 	struct conn *c = idle_conn(b, s);
-	size_t most = s->failures > 0 ? 1 : s->shape->connections; /* one knocks, the others wait */
+	/* one knocks, the others wait */
+	size_t most = s->failures > 0 || s->suspected ? 1 : s->shape->connections;
 	int worker;
 
 	if (c != NULL || s->n_conns >= most)
@@ -317,7 +326,7 @@ void site_pump(struct broker *b, struct site *s, int64_t now)
 		return;
 	}
 	s->n_active++; /* the site stays while its list is walked */
-	while ((t = TAILQ_FIRST(&s->ready)) != NULL) {
+	while ((t = blame_next_task(s)) != NULL) {
 		struct conn *c;
 
 		if (s->target.kind == TARGET_REJECT) {

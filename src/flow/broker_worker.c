@@ -13,6 +13,7 @@ static void thaw(struct broker *b, int64_t now)
 	}
 	if (!b->frozen)
 		return;
+	once_thaw(b, now);
 	b->frozen = false;
 	site_pump_all(b, now);
 }
@@ -21,6 +22,7 @@ void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind
 {
 	gw_assert(worker < BROKER_WORKERS_MAX);
 	b->worker[worker] = (struct worker){.up = true, .kind = kind};
+	blame_worker_up(b, worker);
 }
 
 void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int64_t now)
@@ -74,6 +76,7 @@ void broker_worker_down(struct broker *b, unsigned worker, int64_t now)
 	drop_jobs(b, worker, now);
 	drop_conns(b, worker);
 	b->worker[worker].up = false;
+	blame_worker_down(b, worker, now);
 	thaw(b, now);
 	site_pump_all(b, now);
 }
@@ -110,8 +113,7 @@ static bool may_leave(const struct task *from, uint64_t job)
 	       (from->job != NULL && from->job->adopted && from->job->number < job);
 }
 
-/* Takes the named recipients out of the tasks they are in, into one task of their own. */
-static struct task *carve_task(
+struct task *task_carve(
     struct broker *b, struct queued *m, uint64_t job, const uint32_t *rcpt, size_t n)
 {
 	struct task *t = NULL;
@@ -150,7 +152,7 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
 		return b->read_error == GW_EIO ? GW_EIO : 0; /* damaged: it goes nowhere */
 	if (m == NULL || map_get(&b->jobs, span_of(&job, sizeof(job))) != NULL)
 		return 0; /* finished already: its result will only be confirmed */
-	t = carve_task(b, m, job, rcpt, n);
+	t = task_carve(b, m, job, rcpt, n);
 	if (t != NULL)
 		job_adopt(b, t, worker, job, conn);
 	return 0;

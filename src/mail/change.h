@@ -36,17 +36,33 @@ static inline bool outcome_final(enum outcome o)
 	       o == OUTCOME_DROPPED;
 }
 
+/* To be tried, now or later. */
+static inline bool outcome_open(enum outcome o)
+{
+	return !outcome_final(o) && o != OUTCOME_HELD;
+}
+
 struct change_rcpt {
 	uint32_t index;    /* of the recipient in the envelope */
 	uint32_t number;   /* change number of this recipient, counts up */
 	uint32_t attempts; /* made so far */
 	enum outcome outcome;
-	int64_t due;       /* microseconds, for OUTCOME_DEFERRED */
+	int64_t due;       /* microseconds, for OUTCOME_DEFERRED; for OUTCOME_MAYBE: since when */
 	uint16_t code;     /* SMTP reply code, 0 if there was no reply */
 	uint8_t esc[3];    /* enhanced code, {0,0,0} if none */
 	struct span host;  /* the remote host (and address) that said so, may be empty */
 	struct span reply; /* its words, or ours */
 };
+
+/*
+ * The content was sent and no reply came, and this is what was made of it: deferred (it is sent
+ * again) or failed (at-most-once mail). Told by the codes, so that it can be told of what is
+ * stored: no reply code, and x.4.2 (RFC 3463: the connection was broken).
+ */
+static inline bool change_unsure(const struct change_rcpt *r)
+{
+	return r->code == 0 && r->esc[0] != 2 && r->esc[1] == 4 && r->esc[2] == 2;
+}
 
 struct change {
 	struct msgid id;

@@ -64,7 +64,8 @@ static void add_head(const struct dsn *d, struct buf *out)
 	add_host(d, out);
 	buf_add_str(out, ">\r\n");
 	add_to(d, out);
-	buf_add_str(out, "Subject: Your message could not be delivered\r\n");
+	buf_add_str(out, dsn_unsure(d) ? "Subject: Your message may not have been delivered\r\n"
+				       : "Subject: Your message could not be delivered\r\n");
 	add_date(out, "Date", d->now);
 	buf_addf(out, "Message-ID: <%s@", id);
 	add_host(d, out);

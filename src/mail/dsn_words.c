@@ -53,11 +53,18 @@ static const struct meaning meanings[] = {
 	"If it does not help you, show this report to your administrator."},
 };
 
-static const struct meaning *meaning_of(struct dsn_status s)
-{
-	const struct meaning *m = meanings;
+/* The dot was sent and no answer came: nothing was refused, and nothing is known. */
+static const struct meaning unsure = {4, 2,
+    "The connection broke before the recipient's system had answered: the message may have been "
+    "delivered, or not.",
+    "Ask the recipient in another way whether it is there, before you send it again."};
 
-	while (m->subject != 0 &&
+static const struct meaning *meaning_of(const struct change_rcpt *c)
+{
+	struct dsn_status s = dsn_status_of(c);
+	const struct meaning *m = change_unsure(c) ? &unsure : meanings;
+
+	while (m != &unsure && m->subject != 0 &&
 	       (m->subject != s.subject || (m->detail != 0 && m->detail != s.detail)))
 		m++;
 	return m;
@@ -128,7 +135,7 @@ static void add_expired(struct buf *out, const struct change_rcpt *c, int64_t us
 
 static void add_rcpt(const struct dsn *d, const struct dsn_rcpt *r, struct buf *out)
 {
-	const struct meaning *m = meaning_of(dsn_status_of(r->change));
+	const struct meaning *m = meaning_of(r->change);
 
 	buf_add_str(out, "<");
 	fold_clean(out, r->addr, DSN_ADDRESS_MAX);
@@ -153,6 +160,15 @@ static void add_about(const struct dsn *d, struct buf *out)
 		buf_add_str(out, "Its header is attached; its text is not.\r\n");
 }
 
+bool dsn_unsure(const struct dsn *d)
+{
+	for (size_t i = 0; i < d->n_rcpt; i++) {
+		if (!change_unsure(d->rcpt[i].change))
+			return false;
+	}
+	return d->n_rcpt > 0;
+}
+
 void dsn_words(const struct dsn *d, struct buf *out)
 {
 	size_t listed = d->n_rcpt < DSN_LISTED_MAX ? d->n_rcpt : DSN_LISTED_MAX;
@@ -160,8 +176,10 @@ void dsn_words(const struct dsn *d, struct buf *out)
 	buf_add_str(out, "This is the mail system at ");
 	fold_clean(out, d->reporting_host, DSN_ADDRESS_MAX);
 	buf_addf(out,
-	    ".\r\n\r\nYour message could not be delivered to %s named below.\r\n"
+	    ".\r\n\r\n%s to %s named below.\r\n"
 	    "It will not be tried again.\r\n\r\n",
+	    dsn_unsure(d) ? "Your message may or may not have been delivered"
+			  : "Your message could not be delivered",
 	    d->n_rcpt == 1 ? "the recipient" : "the recipients");
 	for (size_t i = 0; i < listed; i++)
 		add_rcpt(d, &d->rcpt[i], out);

@@ -24,6 +24,9 @@ struct dsn_status dsn_status_of(const struct change_rcpt *c);
 /* Adds "550 5.1.1 words" as the host said it; without codes if it gave none. */
 void dsn_add_reply(struct fold *f, const struct change_rcpt *c);
 
+/* Is it unknown of all recipients whether they have the message? */
+bool dsn_unsure(const struct dsn *d) gw_checked;
+
 /* Appends the text without MIME fields. */
 void dsn_words(const struct dsn *d, struct buf *out);
 

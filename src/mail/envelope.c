@@ -373,3 +373,23 @@ int envelope_decode(struct envelope *e, struct span in, struct arena *a)
 		err = make_arrays(e, &to, a);
 	return err != 0 ? err : decode_pass(e, &to, cur);
 }
+
+void envelope_glance(struct span in, struct msgid *id, struct span *client_ip)
+{
+	struct cursor c = cursor_of(in);
+
+	*id = (struct msgid){{0}};
+	*client_ip = SPAN_NONE;
+	get_u8(&c);
+	while (cursor_ok(&c) && c.rest.n > 0) {
+		uint8_t tag = get_u8(&c);
+		struct span field = get_span32(&c);
+
+		if (tag == TAG_ID && field.n == sizeof(id->b))
+			memcpy(id->b, field.p, sizeof(id->b));
+		if (tag == TAG_CLIENT_IP)
+			*client_ip = field;
+		if (tag >= TAG_CLIENT_IP)
+			return;
+	}
+}

@@ -78,5 +78,7 @@ struct envelope {
 void envelope_encode(const struct envelope *e, struct buf *out);
 /* 0, GW_EFORMAT (bytes make no sense), GW_EVERSION (not our version), GW_EFULL (arena). */
 int envelope_decode(struct envelope *e, struct span in, struct arena *a) gw_checked;
+/* Id and client_ip alone, without judging the rest: zero and empty where they are not found. */
+void envelope_glance(struct span in, struct msgid *id, struct span *client_ip);
 
 #endif

@@ -153,6 +153,10 @@ static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
 		stop(m);
 	else if (f->type == IPC_ROLES && m->roles != NULL)
 		m->roles(m->arg, f->payload);
+	else if (f->type == IPC_BLAME && m->blame != NULL)
+		m->blame(m->arg, f->payload);
+	else if (f->type == IPC_DENY && m->deny != NULL)
+		m->deny(m->arg, f->payload);
 	else if (f->type == IPC_CONFIG)
 		refuse_config(f);
 }

@@ -145,6 +145,14 @@ static void take_roles(void *arg, struct span payload)
 	c->n_role = n;
 }
 
+static void take_deny(void *arg, struct span payload)
+{
+	struct control *c = arg;
+
+	if (deny_take(&c->deny, payload, loop_now(c->loop)) < 0)
+		die("control: master sent a DENY frame that makes no sense");
+}
+
 static void stop(void *arg)
 {
 	struct control *c = arg;
@@ -189,8 +197,8 @@ int role_control(struct loop *l, struct boot *b)
 	sandbox_seal(&box);
 	queue_link_start(&c->queue, l, b, &owner);
 	control_listen(c);
-	c->master =
-	    (struct master_link){.peer = new_peer, .stop = stop, .roles = take_roles, .arg = c};
+	c->master = (struct master_link){
+	    .peer = new_peer, .stop = stop, .roles = take_roles, .deny = take_deny, .arg = c};
 	master_link_start(&c->master, l, b);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #define GW_ROLE_CONTROL_H
 
 #include "role/control_route.h"
+#include "role/deny.h"
 #include "role/proto.h"
 #include "role/queue_link.h"
 #include "role/role.h"
@@ -36,6 +37,7 @@ struct control {
 	uint64_t next_request;
 	struct proto_role role[BOOT_SLOTS_MAX + 1];
 	size_t n_role;
+	struct deny_table deny;
 };
 
 /* One HTTP request, from its arrival to its reply. */

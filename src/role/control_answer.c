@@ -71,6 +71,27 @@ static void put_processes(const struct control *c, struct buf *out)
 	json_close(out, ']');
 }
 
+static void put_denied(const struct control *c, struct buf *out)
+{
+	int64_t now = loop_now(c->loop);
+	char text[BLOTTER_ADDR_TEXT];
+
+	json_open(out, "denied", '[');
+	for (size_t i = 0; i < c->deny.n; i++) {
+		const struct deny *d = &c->deny.row[i];
+
+		if (d->until <= now)
+			continue;
+		blotter_addr_format(&d->net, text);
+		json_open(out, NULL, '{');
+		json_str(out, "ip", text);
+		json_number(out, "crashes", d->crashes);
+		json_time(out, "until", clock_wall() + d->until - now);
+		json_close(out, '}');
+	}
+	json_close(out, ']');
+}
+
 static void put_spool(const struct control *c, struct buf *out)
 {
 	const struct metric_page *const *page = c->boot->all_metrics;
@@ -80,12 +101,36 @@ static void put_spool(const struct control *c, struct buf *out)
 	json_str(out, "directory", c->config->spool);
 	json_number(out, "free_bytes", control_metric_sum(page, n, METRIC_SPOOL_FREE_BYTES));
 	json_number(out, "segments", control_metric_sum(page, n, METRIC_SPOOL_SEGMENTS));
+	json_number(out, "aside", control_metric_sum(page, n, METRIC_SPOOL_ASIDE));
 	json_close(out, '}');
 }
 
 static void put_number(struct buf *out, const json_t *from, const char *key)
 {
 	json_number(out, key, json_integer_value(json_object_get(from, key)));
+}
+
+/* The counts of the days, as the queue has them; an empty list if it did not answer. */
+static void put_days(const json_t *days, struct buf *out)
+{
+	const char *key;
+	json_t *n;
+
+	json_open(out, "days", '[');
+	for (size_t i = 0; i < json_array_size(days); i++) {
+		json_t *day = json_array_get(days, i);
+
+		json_open(out, NULL, '{');
+		json_object_foreach(day, key, n)
+		{
+			if (json_is_string(n))
+				json_str(out, key, json_string_value(n));
+			else
+				json_number(out, key, json_integer_value(n));
+		}
+		json_close(out, '}');
+	}
+	json_close(out, ']');
 }
 
 /* The sums of the queue's summary, without its sites; nothing if it did not answer. */
@@ -102,11 +147,13 @@ static void put_queue(struct span json, struct buf *out)
 	json_open(out, "queue", '{');
 	put_number(out, q, "messages");
 	put_number(out, q, "recipients");
+	put_number(out, q, "held");
 	put_number(out, q, "active");
 	json_bool(out, "accepting", json_is_true(json_object_get(q, "accepting")));
 	if (json_is_string(oldest))
 		json_str(out, "oldest", json_string_value(oldest));
 	json_close(out, '}');
+	put_days(json_object_get(q, "days"), out);
 	json_decref(q);
 }
 
@@ -139,6 +186,7 @@ static void put_status(const struct control *c, struct span queue, struct buf *o
 		json_time(out, "started", started_at(c));
 	put_listeners(c->config, out);
 	put_processes(c, out);
+	put_denied(c, out);
 	put_queue(queue, out);
 	put_spool(c, out);
 	json_open(out, "counters", '{');
@@ -216,6 +264,7 @@ void control_act(struct request *r)
 	case ACTION_MESSAGE: ask(r, QUERY_SHOW); break;
 	case ACTION_RETRY: ask(r, QUERY_RETRY); break;
 	case ACTION_DROP: ask(r, QUERY_DROP); break;
+	case ACTION_RELEASE: ask(r, QUERY_RELEASE); break;
 	case ACTION_STATUS: act_status(r); break;
 	case ACTION_METRICS: act_metrics(r); break;
 	case ACTION_HEALTH: act_health(r); break;

@@ -19,6 +19,8 @@ const struct control_route control_routes[ACTION_COUNT] = {
 	"Makes waiting recipients due now."},
     {ACTION_DROP, CONTROL_POST, "/v1/queue/drop", TAKES_SELECTION,
 	"Ends recipients without delivery and without a report."},
+    {ACTION_RELEASE, CONTROL_POST, "/v1/queue/release", TAKES_SELECTION,
+	"Makes recipients due that are held."},
     {ACTION_STATUS, CONTROL_GET, "/v1/status", 0, "Version, processes, counters, spool, queue."},
     {ACTION_METRICS, CONTROL_GET, "/metrics", 0, "All counters as Prometheus text."},
     {ACTION_HEALTH, CONTROL_GET, "/healthz", 0, "200 while this process answers."},

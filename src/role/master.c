@@ -239,6 +239,7 @@ static void add_slots(struct master *m, enum role role, unsigned n)
 
 		*s = (struct slot){.master = m, .number = m->n_slot, .role = role, .index = i};
 		timer_start(&s->restart, m->loop, restart, s);
+		s->blotter = blotter_map();
 		m->n_slot++;
 	}
 }

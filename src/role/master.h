@@ -1,12 +1,13 @@
 /*
  * Master: starts the processes, keeps what they need over their deaths, connects them anew,
  * ends them in order. It holds no policy about mail and reads nothing from its children but
- * the type and the eight octets of READY. Private to master*.c.
+ * the type and the eight octets of READY, and of a dead one its blotter. Private to master*.c.
  */
 #ifndef GW_ROLE_MASTER_H
 #define GW_ROLE_MASTER_H
 
 #include "role/child.h"
+#include "role/deny.h"
 #include "role/listeners.h"
 #include "role/master_files.h"
 #include "role/role.h"
@@ -27,7 +28,18 @@ struct slot {
 	int64_t started_at; /* wall clock */
 	unsigned restarts;
 	unsigned failures; /* in a row: paces the next start */
+	/* Deaths of which it is known what they were about, in the minute since then. */
+	unsigned explained;
+	int64_t explained_since;
+	struct blotter *blotter;
 	struct timer restart;
+};
+
+/* A record (place) or a message (id) that was in hand when a queue crashed. */
+struct suspect {
+	uint64_t segment, offset;
+	struct msgid id;
+	unsigned deaths;
 };
 
 /* Who ends first. */
@@ -52,7 +64,20 @@ struct master {
 	struct timer patience; /* of the phase */
 	struct signal_watch sigterm, sigint, sighup;
 	int64_t started_at; /* wall clock */
+	struct deny_table deny;
+	struct suspect record[BOOT_ASIDE_MAX];
+	size_t n_record;
+	struct slot *feeder; /* whose frame the queue had in hand when it crashed last */
 };
+
+/* ---- master_blame.c ---- */
+
+/* Its process ended so: reads its blotter, logs what it had in hand, tells those who can keep it
+ * from happening again. True: it is known what it was, and that is being isolated. */
+bool master_blame(struct slot *s, int status) gw_checked;
+/* What a new process is to know of earlier crashes: in its boot data, and by its channel. */
+void master_blame_boot(const struct slot *s, struct boot *b);
+void master_blame_tell(struct slot *s);
 
 /* ---- master_slot.c ---- */
 

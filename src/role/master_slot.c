@@ -22,6 +22,8 @@ enum { STARTS_MAX = 5 };
 /* What it stumbled over may heal: then mail is to flow again within 5 s. */
 #define PACE_LAST (4 * USEC_PER_SEC)
 #define LONG_ENOUGH (60 * USEC_PER_SEC)
+/* Deaths whose cause is known and being isolated are not paced, up to so many in a minute. */
+enum { EXPLAINED_MAX = 60 };
 
 static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {
     [ROLE_SMTPD] = role_smtpd,
@@ -80,12 +82,14 @@ static void fill_boot(struct slot *s)
 	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
 	    .control_fd = s->role == ROLE_CONTROL ? m->control_fd : -1,
 	    .metrics = m->own_page,
+	    .blotter = s->blotter,
 	    .jail = m->options.jail,
 	    .one_process = m->options.one_process,
 	    .is_root = m->is_root};
 	b->all_metrics[0] = m->own_page;
 	b->n_metrics = 1;
 	give_listeners(s, b);
+	master_blame_boot(s, b);
 }
 
 /* ---- connections to the others -------------------------------------------------------------- */
@@ -172,6 +176,18 @@ static void take_metrics(struct slot *s)
 	metric_attach(b->metrics);
 }
 
+/* Its own page alone stays mapped. */
+static void take_blotter(struct slot *s)
+{
+	struct master *m = s->master;
+
+	for (size_t i = 0; i < m->n_slot; i++) {
+		if (&m->slot[i] != s)
+			blotter_unmap(&m->slot[i].blotter);
+	}
+	blotter_attach(s->blotter);
+}
+
 _Noreturn static void in_child(struct slot *s)
 {
 	struct loop *l;
@@ -179,6 +195,7 @@ _Noreturn static void in_child(struct slot *s)
 
 	empty_input_and_log();
 	take_metrics(s);
+	take_blotter(s);
 	keep_own_fds(&s->boot);
 	set_title(s);
 	l = loop_new();
@@ -227,15 +244,29 @@ static int64_t pace(const struct slot *s)
 	return wait < PACE_LAST ? wait : PACE_LAST;
 }
 
-static void plan_restart(struct slot *s)
+/* A flood of what crashes us must not make us a flood of processes. */
+static int64_t pace_explained(struct slot *s, int64_t now)
+{
+	if (now - s->explained_since >= LONG_ENOUGH) {
+		s->explained_since = now;
+		s->explained = 0;
+	}
+	return ++s->explained <= EXPLAINED_MAX ? 0 : PACE_FIRST;
+}
+
+static void plan_restart(struct slot *s, bool explained)
 {
 	int64_t now = loop_now(s->master->loop);
 
+	s->restarts++;
+	metric_add(METRIC_ROLE_RESTARTS, 1);
+	if (explained) {
+		timer_set(&s->restart, now + pace_explained(s, now));
+		return;
+	}
 	if (now - s->started >= LONG_ENOUGH)
 		s->failures = 0;
 	s->failures++;
-	s->restarts++;
-	metric_add(METRIC_ROLE_RESTARTS, 1);
 	if (!s->master->served && s->failures >= STARTS_MAX) {
 		fprintf(stderr, "godwit: %s cannot be started\n", role_names[s->role]);
 		master_stop(s->master, 1);
@@ -247,6 +278,7 @@ static void plan_restart(struct slot *s)
 static void ended(void *arg, struct child *c, int status)
 {
 	struct slot *s = arg;
+	bool explained;
 
 	(void)c;
 	ipc_free(&s->ipc);
@@ -254,8 +286,9 @@ static void ended(void *arg, struct child *c, int status)
 	clear_gauges(s);
 	if (s->master->phase == STOP_NOT || status != 0)
 		log_death(s, status);
+	explained = master_blame(s, status);
 	if (s->master->phase == STOP_NOT)
-		plan_restart(s);
+		plan_restart(s, explained);
 	master_lost(s->master, s);
 }
 
@@ -325,6 +358,7 @@ static void take_up(struct slot *s, int fd)
 	s->started = loop_now(s->master->loop);
 	s->started_at = clock_wall();
 	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
+	master_blame_tell(s);
 }
 
 static void start_here(struct slot *s, int fd)

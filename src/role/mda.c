@@ -146,6 +146,7 @@ static void start_waiting(void *arg)
 		if (j->state == MDA_RUNNING)
 			m->running++;
 	}
+	blotter_clear();
 	maybe_end(m);
 }
 
@@ -190,6 +191,7 @@ static void add_job(struct mda *m, const struct proto_job *p)
 		ipc_end(m->queue, "forbidden_job");
 		return;
 	}
+	blotter_job(p->job, &p->id, "maildir", "job");
 	j = mda_job_new(&m->place, p, template, is_fresh(m, p));
 	map_put(&m->jobs, number_of(j), j);
 	TAILQ_INSERT_TAIL(&m->list, j, link);
@@ -243,12 +245,14 @@ static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
 	struct mda *m = arg;
 
 	(void)c;
+	blotter_clear();
 	if (f->type == IPC_JOB)
 		take_job(m, f->payload);
 	else if (f->type == IPC_BODY)
 		take_body(m, f->payload);
 	else if (f->type == IPC_CONFIRM)
 		take_confirm(m, f->payload);
+	blotter_clear();
 }
 
 /* ---- queues come and go ------------------------------------------------------------------- */

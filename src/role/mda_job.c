@@ -1,6 +1,7 @@
 #include "role/mda_job.h"
 
 #include "base/clock.h"
+#include "role/blotter.h"
 #include "role/mda_child.h"
 
 #include <errno.h>
@@ -81,6 +82,8 @@ static void judge(struct mda_job *j, int status)
 	uint8_t text[MDA_REPORT_MAX];
 	ssize_t n = read(j->from_child, text, sizeof(text));
 
+	j->crashed = blotter_crash(status) != 0;
+
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		defer(j, "The delivery took too long", 0);
 	else if (WIFSIGNALED(status))
@@ -92,15 +95,23 @@ static void judge(struct mda_job *j, int status)
 		defer(j, "The content did not arrive whole", 0);
 }
 
+/* What a crash from here on is to be blamed on. */
+static void note(const struct mda_job *j, const char *stage)
+{
+	blotter_job(j->number, &j->id, "maildir", stage);
+}
+
 static void ended(void *arg, struct child *c, int status)
 {
 	struct mda_job *j = arg;
 
 	(void)c;
+	note(j, "result");
 	judge(j, status);
 	close(j->from_child);
 	j->from_child = -1;
 	done(j);
+	blotter_clear();
 }
 
 void mda_job_result(const struct mda_job *j, struct buf *out)
@@ -111,8 +122,9 @@ void mda_job_result(const struct mda_job *j, struct buf *out)
 	    .code = j->result.code,
 	    .esc = {j->result.esc[0], j->result.esc[1], j->result.esc[2]},
 	    .reply = span_str(j->result.text)};
-	struct proto_result r = {
-	    .job = j->number, .change = {.id = j->id, .when = j->when, .rcpt = &rcpt, .n_rcpt = 1}};
+	struct proto_result r = {.job = j->number,
+	    .crashed = j->crashed,
+	    .change = {.id = j->id, .when = j->when, .rcpt = &rcpt, .n_rcpt = 1}};
 
 	proto_put_result(out, &r);
 }
@@ -137,6 +149,7 @@ static void pump(void *arg, bool readable, bool writable)
 
 	(void)readable;
 	(void)writable;
+	note(j, "content");
 	while (buf_len(&j->body) > 0) {
 		struct span s = buf_view(&j->body);
 		ssize_t n = write(j->to_child, s.p, s.n);
@@ -150,12 +163,14 @@ static void pump(void *arg, bool readable, bool writable)
 			 * was our end that failed, it finds the content cut and gives it back. */
 			buf_clear(&j->body);
 			close_pipe(j);
+			blotter_clear();
 			return;
 		}
 		buf_drop(&j->body, (size_t)n);
 	}
 	watch_want(&j->watch, false, buf_len(&j->body) > 0);
 	grant(j);
+	blotter_clear();
 }
 
 int mda_job_body(struct mda_job *j, struct span content, bool last)
@@ -210,6 +225,7 @@ _Noreturn static void in_child(const struct mda_job *j, int content, int report)
 	    .jail = j->place->jail,
 	    .report = report};
 
+	blotter_detach();
 	mda_child(&w);
 }
 
@@ -229,6 +245,7 @@ void mda_job_start(struct mda_job *j)
 	int content[2], report[2];
 	pid_t pid;
 
+	note(j, "start");
 	if (!make_pipes(content, report)) {
 		defer(j, "No pipe for the delivery", 0);
 		done(j);

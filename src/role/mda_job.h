@@ -48,6 +48,7 @@ struct mda_job {
 	struct watch watch;
 	struct child child;
 	struct maildir_result result;
+	bool crashed; /* its child ended by a fault of its own */
 	int64_t when; /* wall clock, of the result */
 	struct arena mem;
 };

@@ -1,6 +1,7 @@
 #include "role/proto.h"
 
 enum { JOB_RCPT_MAX = 1000, HOLDING_MAX = 4096 };
+enum result_flag { RESULT_SITE = 1, RESULT_CRASHED = 2 };
 
 static struct msgid get_msgid(struct cursor *c)
 {
@@ -62,6 +63,7 @@ void proto_put_job(struct buf *b, const struct proto_job *j)
 	put_u64(b, j->size);
 	put_u8(b, j->body_type);
 	put_u8(b, j->eight_bit);
+	put_u8(b, j->at_most_once);
 	put_u32(b, (uint32_t)j->n_rcpt);
 	for (size_t i = 0; i < j->n_rcpt; i++) {
 		put_u32(b, j->rcpt[i].index);
@@ -102,25 +104,85 @@ int proto_get_job(struct span in, struct proto_job *j, struct arena *a)
 	j->size = get_u64(&c);
 	j->body_type = get_u8(&c);
 	j->eight_bit = get_u8(&c) != 0;
+	j->at_most_once = get_u8(&c) != 0;
 	return get_job_rcpts(&c, j, a);
 }
 
 void proto_put_result(struct buf *b, const struct proto_result *r)
 {
 	put_u64(b, r->job);
-	put_u8(b, r->site);
+	put_u8(b, (uint8_t)((r->site ? RESULT_SITE : 0) | (r->crashed ? RESULT_CRASHED : 0)));
 	change_encode(&r->change, b);
 }
 
 int proto_get_result(struct span in, struct proto_result *r, struct arena *a)
 {
 	struct cursor c = cursor_of(in);
+	uint8_t flags;
 
 	r->job = get_u64(&c);
-	r->site = get_u8(&c) != 0;
+	flags = get_u8(&c);
+	r->site = flags & RESULT_SITE;
+	r->crashed = flags & RESULT_CRASHED;
 	if (!cursor_ok(&c))
 		return GW_EFORMAT;
 	return change_decode(&r->change, c.rest, a);
+}
+
+static void put_indexes(struct buf *b, const uint32_t *rcpt, size_t n)
+{
+	put_u32(b, (uint32_t)n);
+	for (size_t i = 0; i < n; i++)
+		put_u32(b, rcpt[i]);
+}
+
+static int get_indexes(struct cursor *c, const uint32_t **rcpt, size_t *n, struct arena *a)
+{
+	uint32_t *list;
+
+	*n = get_u32(c);
+	if (!cursor_ok(c) || *n > JOB_RCPT_MAX)
+		return GW_EFORMAT;
+	list = arena_alloc(a, *n * sizeof(*list));
+	if (list == NULL)
+		return GW_EFULL;
+	for (size_t i = 0; i < *n; i++)
+		list[i] = get_u32(c);
+	*rcpt = list;
+	return cursor_ok(c) ? 0 : GW_EFORMAT;
+}
+
+void proto_put_past_dot(struct buf *b, const struct proto_past_dot *p)
+{
+	put_u64(b, p->job);
+	put_indexes(b, p->rcpt, p->n_rcpt);
+}
+
+int proto_get_past_dot(struct span in, struct proto_past_dot *p, struct arena *a)
+{
+	struct cursor c = cursor_of(in);
+	int err;
+
+	p->job = get_u64(&c);
+	err = get_indexes(&c, &p->rcpt, &p->n_rcpt, a);
+	if (err < 0)
+		return err;
+	return cursor_done(&c) && p->n_rcpt > 0 ? 0 : GW_EFORMAT;
+}
+
+void proto_put_go(struct buf *b, const struct proto_go *g)
+{
+	put_u64(b, g->job);
+	put_u8(b, g->go);
+}
+
+int proto_get_go(struct span in, struct proto_go *g)
+{
+	struct cursor c = cursor_of(in);
+
+	g->job = get_u64(&c);
+	g->go = get_u8(&c) != 0;
+	return cursor_done(&c) ? 0 : GW_EFORMAT;
 }
 
 void proto_put_holding(struct buf *b, const struct proto_holding *h)
@@ -133,29 +195,16 @@ void proto_put_holding(struct buf *b, const struct proto_holding *h)
 		put_u64(b, x->job);
 		put_u64(b, x->conn);
 		put_msgid(b, &x->id);
-		put_u32(b, (uint32_t)x->n_rcpt);
-		for (size_t k = 0; k < x->n_rcpt; k++)
-			put_u32(b, x->rcpt[k]);
+		put_indexes(b, x->rcpt, x->n_rcpt);
 	}
 }
 
 static int get_held(struct cursor *c, struct proto_held *x, struct arena *a)
 {
-	uint32_t *rcpt;
-
 	x->job = get_u64(c);
 	x->conn = get_u64(c);
 	x->id = get_msgid(c);
-	x->n_rcpt = get_u32(c);
-	if (!cursor_ok(c) || x->n_rcpt > JOB_RCPT_MAX)
-		return GW_EFORMAT;
-	rcpt = arena_alloc(a, x->n_rcpt * sizeof(*rcpt));
-	if (rcpt == NULL)
-		return GW_EFULL;
-	for (size_t k = 0; k < x->n_rcpt; k++)
-		rcpt[k] = get_u32(c);
-	x->rcpt = rcpt;
-	return 0;
+	return get_indexes(c, &x->rcpt, &x->n_rcpt, a);
 }
 
 int proto_get_holding(struct span in, struct proto_holding *h, struct arena *a)
@@ -245,4 +294,27 @@ int proto_get_role(struct cursor *c, struct proto_role *r)
 	r->restarts = get_u32(c);
 	r->started = (int64_t)get_u64(c);
 	return cursor_ok(c) ? 1 : GW_EFORMAT;
+}
+
+void proto_put_blame(struct buf *b, const struct proto_blame *x)
+{
+	put_u8(b, x->role);
+	put_u8(b, x->index);
+	put_u8(b, x->signal);
+	put_u8(b, x->host);
+	put_u64(b, x->job);
+	put_msgid(b, &x->id);
+}
+
+int proto_get_blame(struct span in, struct proto_blame *x)
+{
+	struct cursor c = cursor_of(in);
+
+	x->role = get_u8(&c);
+	x->index = get_u8(&c);
+	x->signal = get_u8(&c);
+	x->host = get_u8(&c) != 0;
+	x->job = get_u64(&c);
+	x->id = get_msgid(&c);
+	return cursor_done(&c) ? 0 : GW_EFORMAT;
 }

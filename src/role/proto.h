@@ -57,6 +57,7 @@ struct proto_job {
 	uint64_t size;
 	uint8_t body_type;
 	bool eight_bit;
+	bool at_most_once; /* ask with PAST_DOT before the dot, and wait for GO */
 	const struct proto_rcpt *rcpt;
 	size_t n_rcpt;
 };
@@ -66,10 +67,28 @@ int proto_get_job(struct span in, struct proto_job *j, struct arena *a) gw_check
 /* BODY: job, flags, then content. */
 enum body_flag { BODY_LAST = 1, BODY_BROKEN = 2 /* cannot be completed: never send the dot */ };
 
+/* PAST_DOT: the peer has taken these recipients, and is to get the dot. */
+struct proto_past_dot {
+	uint64_t job;
+	const uint32_t *rcpt; /* indexes in the envelope */
+	size_t n_rcpt;
+};
+void proto_put_past_dot(struct buf *b, const struct proto_past_dot *p);
+int proto_get_past_dot(struct span in, struct proto_past_dot *p, struct arena *a) gw_checked;
+
+/* GO: may the dot of this job be sent? */
+struct proto_go {
+	uint64_t job;
+	bool go;
+};
+void proto_put_go(struct buf *b, const struct proto_go *g);
+int proto_get_go(struct span in, struct proto_go *g) gw_checked;
+
 /* RESULT: job, then a change (numbers of the change are the queue's to set). */
 struct proto_result {
 	uint64_t job;
-	bool site; /* a failure of the host (connect, greeting, timeout), not of this message */
+	bool site;    /* a failure of the host (connect, greeting, timeout), not of this message */
+	bool crashed; /* the process that had this delivery alone crashed */
 	struct change change;
 };
 void proto_put_result(struct buf *b, const struct proto_result *r);
@@ -98,6 +117,7 @@ enum query_op {
 	QUERY_SHOW,    /* id */
 	QUERY_RETRY,   /* id, or all */
 	QUERY_DROP,    /* id, or all */
+	QUERY_RELEASE, /* id, or all: what is held */
 	QUERY_STATUS,
 	QUERY_MAX = QUERY_STATUS,
 };
@@ -105,7 +125,7 @@ struct proto_query {
 	uint64_t request; /* chosen by control, in the answer too */
 	enum query_op op;
 	bool all;
-	struct msgid id; /* SHOW, RETRY, DROP; LIST: cursor (all zero: from the start) */
+	struct msgid id; /* SHOW, RETRY, DROP, RELEASE; LIST: cursor (all zero: from the start) */
 	uint32_t limit;
 	struct span text;
 	struct span who; /* for the audit line: "uid=0" */
@@ -132,5 +152,15 @@ struct proto_role {
 void proto_put_role(struct buf *b, const struct proto_role *r);
 /* The next row, 1; 0 at the end; GW_EFORMAT. */
 int proto_get_role(struct cursor *c, struct proto_role *r) gw_checked;
+
+/* BLAME: a worker died. Without a crash there is no signal, with nothing in hand no job. */
+struct proto_blame {
+	uint8_t role, index, signal;
+	bool host; /* it was reading what the host said */
+	uint64_t job;
+	struct msgid id;
+};
+void proto_put_blame(struct buf *b, const struct proto_blame *x);
+int proto_get_blame(struct span in, struct proto_blame *x) gw_checked;
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "spool/disk_cut.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -18,6 +19,9 @@ enum {
 	    60000000, /* a receiver may ask so long what the queue before us made durable */
 	STOP_PATIENCE = 3000000, /* for jobs under way when the program ends */
 	MEMORY_MAX = 64 << 20,
+	TRIM_EVERY = 10000000,
+	TRIM_WORTH = 8 << 20, /* free octets in the heap */
+	COUNTERS_EVERY = 10000000,
 	READY_MAX = 4096,
 };
 
@@ -102,6 +106,7 @@ static void put_job(struct buf *b, const struct broker_effect *e)
 	    .size = e->size,
 	    .body_type = (uint8_t)e->body_type,
 	    .eight_bit = e->eight_bit,
+	    .at_most_once = e->at_most_once,
 	    .rcpt = rcpt,
 	    .n_rcpt = e->n_rcpt};
 
@@ -142,6 +147,22 @@ static void send_body(struct queue *q, const struct broker_effect *e)
 	}
 }
 
+static void send_go(struct queue *q, const struct broker_effect *e)
+{
+	struct channel *c = queue_channel(q, true, e->peer);
+	struct proto_go g = {.job = e->number, .go = e->flag};
+	struct buf b;
+	struct span part;
+
+	if (c == NULL)
+		return;
+	buf_init(&b, 16);
+	proto_put_go(&b, &g);
+	part = buf_view(&b);
+	ipc_send(c->ipc, IPC_GO, &part, 1, -1);
+	buf_fini(&b);
+}
+
 static void confirm(struct queue *q, const struct broker_effect *e)
 {
 	struct channel *c = queue_channel(q, true, e->peer);
@@ -171,6 +192,7 @@ static void carry_out(struct queue *q, const struct broker_effect *e)
 	case EFFECT_INTAKE: tell_intake(q, e); break;
 	case EFFECT_JOB: send_job(q, e); break;
 	case EFFECT_BODY: send_body(q, e); break;
+	case EFFECT_GO: send_go(q, e); break;
 	case EFFECT_CONFIRM: confirm(q, e); break;
 	case EFFECT_HOLD: store_hold(q->store, e->segment); break;
 	case EFFECT_RELEASE: store_release(q->store, e->segment); break;
@@ -198,6 +220,7 @@ static void tick(void *arg)
 
 	broker_tick(q->broker, loop_now(q->loop));
 	queue_run(q);
+	blotter_clear();
 }
 
 /* ---- the log ------------------------------------------------------------------------------ */
@@ -216,6 +239,7 @@ static void record_done(
 	if (status == 0)
 		store_release(
 		    q->store, meta->segment); /* what is still needed was held by the broker */
+	blotter_clear();
 }
 
 static void look_at_store(struct queue *q);
@@ -281,6 +305,7 @@ static void look_at_store(struct queue *q)
 	broker_counts(q->broker, &n);
 	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);
 	metric_set(METRIC_QUEUE_RECIPIENTS, (int64_t)n.recipients);
+	metric_set(METRIC_QUEUE_HELD, (int64_t)n.held);
 	metric_set(METRIC_SPOOL_SEGMENTS, st.segments);
 	metric_set(METRIC_SPOOL_FREE_BYTES, (int64_t)st.free_bytes);
 	metric_set(METRIC_SPOOL_BYTES, (int64_t)st.bytes_written);
@@ -315,6 +340,19 @@ static bool compact(struct queue *q)
 	return more;
 }
 
+/* What a wave of mail took is given back when it is over, also from the middle of the heap. */
+static void give_memory_back(struct queue *q)
+{
+	struct mallinfo2 m;
+
+	if (loop_now(q->loop) < q->trim_at)
+		return;
+	q->trim_at = loop_now(q->loop) + TRIM_EVERY;
+	m = mallinfo2();
+	if (m.fordblks > TRIM_WORTH)
+		malloc_trim(0);
+}
+
 static void house(void *arg)
 {
 	struct queue *q = arg;
@@ -323,6 +361,7 @@ static void house(void *arg)
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
 		store_retire(q->store);
 	look_at_store(q);
+	give_memory_back(q);
 	more = !q->low && !q->stopping && compact(q);
 	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
 }
@@ -371,11 +410,16 @@ static void recover(struct queue *q)
 
 	while ((more = store_recover(q->store, &r, &damage)) == 1) {
 		records++;
+		if (queue_set_aside(q, &r))
+			continue;
+		blotter_record(&r.id, r.meta_at.segment, r.meta_at.offset);
 		give_record(q, &r, &strange);
+		blotter_clear();
 	}
 	if (more < 0)
 		die("the spool cannot be read: %s", gw_strerror(more));
 	broker_recovered(q->broker, loop_now(q->loop));
+	blotter_clear();
 	log_recovered(q, &damage, records, strange, start);
 }
 
@@ -401,7 +445,9 @@ static void make_broker(struct queue *q)
 	struct broker_params p = {.config = q->config,
 	    .first_number = (uint64_t)clock_now() << 8,
 	    .memory_max = MEMORY_MAX,
-	    .ready_max = READY_MAX};
+	    .counters_every = COUNTERS_EVERY,
+	    .ready_max = READY_MAX,
+	    .hand = blotter_message};
 
 	body_log(q->reader, &p.log);
 	random_bytes(&p.seed, sizeof(p.seed));
@@ -440,6 +486,11 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	queue_run(q);
 }
 
+static void take_blame(void *arg, struct span payload)
+{
+	queue_take_blame(arg, payload);
+}
+
 static void start_log(struct queue *q, struct sandbox *box)
 {
 	struct queue_log_owner owner = {
@@ -474,7 +525,8 @@ int role_queue(struct loop *l, struct boot *b)
 	if (b->n_peer > 0) /* receivers that knew the queue before us */
 		q->retire_from = loop_now(l) + QUESTIONS_END;
 	queue_run(q);
-	q->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = q};
+	q->master =
+	    (struct master_link){.peer = new_peer, .stop = stop, .blame = take_blame, .arg = q};
 	master_link_start(&q->master, l, b);
 	house(q);
 	return 0;

@@ -2,7 +2,7 @@
  * What the files of the queue role share: its channels and the state machine
  * they feed. queue.c: start and effects; queue_frames.c: frames from receivers,
  * workers and control; queue_body.c: content read back from the log;
- * queue_log.c: batches and threads.
+ * queue_aside.c: records that are passed over; queue_log.c: batches and threads.
  */
 #ifndef GW_ROLE_QUEUE_H
 #define GW_ROLE_QUEUE_H
@@ -37,11 +37,13 @@ struct queue {
 	TAILQ_HEAD(, channel) channels;
 	unsigned next_receiver;
 	uint64_t failed_segment; /* the last one that was told */
-	int64_t retire_from;     /* before that, the answers to questions must stay in the log */
+	int64_t trim_at;
+	int64_t retire_from; /* before that, the answers to questions must stay in the log */
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;
 	bool stopping, low, undecided;
+	unsigned aside; /* records that were passed over */
 	int64_t stop_at;
 };
 
@@ -51,8 +53,13 @@ void queue_run(struct queue *q);
 /* The channel of a receiver or worker by its number in the broker, or NULL. */
 struct channel *queue_channel(struct queue *q, bool worker, unsigned number);
 
+/* queue_aside.c: true if master says that this record is to be passed over. Its segment is held. */
+bool queue_set_aside(struct queue *q, const struct store_record *r);
+
 /* queue_frames.c */
 void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd);
+/* Master's word on the death of a worker. */
+void queue_take_blame(struct queue *q, struct span payload);
 void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e);
 
 /* queue_body.c */

@@ -120,7 +120,8 @@ static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] =
     [BROKER_DEFERRED] = REC_DEFERRED,
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
-    [BROKER_RELEASED] = REC_RELEASED};
+    [BROKER_RELEASED] = REC_RELEASED,
+    [BROKER_COUNTERS] = REC_LIMIT};
 
 enum record_type queue_stored_type(enum broker_record type)
 {

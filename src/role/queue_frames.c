@@ -23,12 +23,24 @@ static int take_part(struct channel *c, struct span in, int64_t now)
 	return broker_part(c->queue->broker, c->number, txn, cur.rest, now);
 }
 
+static void note_commit(struct span envelope)
+{
+	struct blotter_addr addr;
+	struct msgid id;
+	struct span ip;
+
+	envelope_glance(envelope, &id, &ip);
+	addr = blotter_addr_parse(ip);
+	blotter_commit(&id, &addr);
+}
+
 static int take_commit(struct channel *c, struct span in, int64_t now)
 {
 	struct proto_commit m;
 
 	if (proto_get_commit(in, &m) < 0)
 		return GW_EFORMAT;
+	note_commit(m.envelope);
 	return broker_commit(c->queue->broker, c->number, m.txn, m.envelope, m.head, m.rest, now);
 }
 
@@ -78,6 +90,20 @@ static int take_holding(struct channel *c, struct span in, int64_t now)
 	return err;
 }
 
+static int take_past_dot(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_past_dot p;
+	struct arena a;
+	int err;
+
+	arena_init(&a, SCRATCH);
+	err = proto_get_past_dot(in, &p, &a);
+	if (err == 0)
+		err = broker_past_dot(c->queue->broker, c->number, p.job, p.rcpt, p.n_rcpt, now);
+	arena_reset(&a);
+	return err;
+}
+
 static int take_result(struct channel *c, struct span in, int64_t now)
 {
 	struct proto_result r;
@@ -86,6 +112,8 @@ static int take_result(struct channel *c, struct span in, int64_t now)
 
 	arena_init(&a, SCRATCH);
 	err = proto_get_result(in, &r, &a);
+	if (err == 0 && r.crashed && c->role == ROLE_MDA)
+		broker_delivery_crashed(c->queue->broker, c->number, r.job);
 	if (err == 0)
 		err = broker_result(c->queue->broker, c->number, r.job, r.site, &r.change, now);
 	arena_reset(&a);
@@ -131,19 +159,20 @@ void queue_answer_dropped(struct queue *q, struct channel *c, const struct broke
 
 	(void)q;
 	buf_init(&b, 64);
-	buf_addf(&b, "{\"dropped\":%u}", e->octets);
+	buf_addf(&b, "{\"%s\":%u}", e->flag ? "released" : "dropped", e->octets);
 	answer(c, e->number, e->status, buf_view(&b));
 	buf_fini(&b);
 }
 
 static void log_command(const struct proto_query *q)
 {
-	static const char *const verbs[] = {
-	    [QUERY_RETRY] = "queue.retry", [QUERY_DROP] = "queue.drop"};
+	static const char *const verbs[] = {[QUERY_RETRY] = "queue.retry",
+	    [QUERY_DROP] = "queue.drop",
+	    [QUERY_RELEASE] = "queue.release"};
 	struct logline l;
 	char id[MSGID_TEXT + 1];
 
-	if (q->op != QUERY_RETRY && q->op != QUERY_DROP)
+	if (q->op != QUERY_RETRY && q->op != QUERY_DROP && q->op != QUERY_RELEASE)
 		return;
 	msgid_format(&q->id, id);
 	log_begin(&l, EV_ADMIN);
@@ -165,6 +194,7 @@ static int run_query(struct channel *c, const struct proto_query *q, struct buf 
 	case QUERY_SHOW: return broker_show(b, &q->id, out, now);
 	case QUERY_RETRY: return broker_retry(b, id, out, now);
 	case QUERY_DROP: return broker_drop(b, id, c->number, q->request, out, now);
+	case QUERY_RELEASE: return broker_release(b, id, c->number, q->request, out, now);
 	}
 	return 400;
 }
@@ -196,6 +226,7 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	case IPC_ABORT: return take_abort(c, f->payload);
 	case IPC_ASK: return take_ask(c, f->payload);
 	case IPC_HOLDING: return take_holding(c, f->payload, now);
+	case IPC_PAST_DOT: return take_past_dot(c, f->payload, now);
 	case IPC_RESULT: return take_result(c, f->payload, now);
 	case IPC_CLOSED: return take_closed(c, f->payload, now);
 	case IPC_BODY_CREDIT: return take_body_credit(c, f->payload);
@@ -204,16 +235,39 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	}
 }
 
+static uint64_t first_number(struct span payload)
+{
+	struct cursor c = cursor_of(payload);
+
+	return get_u64(&c);
+}
+
 static void frame(void *arg, struct ipc *ipc, struct ipc_frame *f)
 {
 	struct channel *c = arg;
 
+	blotter_frame(c->role, c->index, first_number(f->payload), ipc_rows[f->type].name);
 	if (take(c, f, loop_now(c->queue->loop)) < 0) {
 		log_error("%s %u sent a %s frame that makes no sense", role_names[c->role],
 		    c->index, ipc_rows[f->type].name);
 		ipc_end(ipc, "bad_payload");
 	}
 	queue_run(c->queue);
+	blotter_clear();
+}
+
+void queue_take_blame(struct queue *q, struct span payload)
+{
+	struct broker_crash crash;
+	struct proto_blame x;
+
+	if (proto_get_blame(payload, &x) < 0 || !is_worker((enum role)x.role) ||
+	    x.index >= WORKERS_MAX)
+		die("queue: master sent a BLAME frame that makes no sense");
+	crash = (struct broker_crash){.job = x.job, .id = x.id, .signal = x.signal, .host = x.host};
+	broker_blamed(
+	    q->broker, x.role == ROLE_MDA ? MDA_SLOT : x.index, &crash, loop_now(q->loop));
+	queue_run(q);
 }
 
 static void remove_channel(struct channel *c)

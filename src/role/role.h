@@ -14,11 +14,13 @@
 #include "config/config.h"
 #include "net/ipc.h"
 #include "net/loop.h"
+#include "role/blotter.h"
 #include "role/sandbox.h"
 
 enum { BOOT_PEERS_MAX = 36, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
 /* Processes at most: smtpd and sender by number of processors, the others once, master. */
 enum { BOOT_SLOTS_MAX = 2 * WORKERS_MAX + 4 };
+enum { BOOT_ASIDE_MAX = 64 };
 
 struct boot_peer {
 	enum role role;
@@ -47,7 +49,15 @@ struct boot {
 	/* control: the pages of all processes, read-only, to be added up */
 	const struct metric_page *all_metrics[BOOT_SLOTS_MAX];
 	size_t n_metrics;
-	bool jail; /* false: one process, sanitizers */
+	/* queue: what ended two queues before it and is passed over: the record at this place, or
+	 * (segment 0) the one with this message */
+	struct {
+		uint64_t segment, offset;
+		struct msgid id;
+	} aside[BOOT_ASIDE_MAX];
+	size_t n_aside;
+	struct blotter *blotter; /* this process's page */
+	bool jail;               /* false: one process, sanitizers */
 	bool one_process;
 	bool is_root;
 };
@@ -88,6 +98,8 @@ struct master_link {
 	void (*peer)(void *arg, enum role role, unsigned index, int fd);
 	void (*stop)(void *arg);                       /* NULL: end at once */
 	void (*roles)(void *arg, struct span payload); /* control */
+	void (*blame)(void *arg, struct span payload); /* queue */
+	void (*deny)(void *arg, struct span payload);  /* smtpd, control */
 	void *arg;
 	bool one_process;
 };

@@ -36,22 +36,31 @@ static uint64_t number_of(struct span in)
 	return get_u64(&c);
 }
 
-static int from_queue(void *arg, const struct ipc_frame *f)
+static int take(struct sender *s, const struct ipc_frame *f)
 {
-	struct sender *s = arg;
-
 	if (f->type == IPC_JOB)
 		return job_take(s, f->payload);
 	if (f->type == IPC_BODY)
 		return job_body(s, f->payload);
+	if (f->type == IPC_GO)
+		return job_go(s, f->payload);
 	if (f->type == IPC_CONFIRM)
 		job_confirmed(s, number_of(f->payload));
 	return 0;
 }
 
+static int from_queue(void *arg, const struct ipc_frame *f)
+{
+	int err = take(arg, f);
+
+	blotter_clear();
+	return err;
+}
+
 /*
- * Without its queue a job whose content is not all here can never be finished:
- * it ends before the dot. The others go on; their results wait for the new queue.
+ * Without its queue a job whose content is not all here can never be finished, and nobody gives
+ * leave for the dot of at-most-once mail: these end before the dot. The others go on; their
+ * results wait for the new queue.
  */
 static void queue_gone(void *arg)
 {
@@ -60,10 +69,10 @@ static void queue_gone(void *arg)
 
 	for (c = TAILQ_FIRST(&s->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->job != NULL && c->job->body_last)
+		if (c->job != NULL && job_goes_on(c->job))
 			continue;
 		if (c->job != NULL)
-			job_forget(c->job);
+			job_give_up(c->job);
 		conn_disown(c);
 		conn_quit(c);
 	}

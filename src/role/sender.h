@@ -43,8 +43,9 @@ struct job {
 	uint32_t used;  /* since credit was given last */
 	bool body_last; /* the whole content is here or sent */
 	bool body_broken, body_started, ended;
-	bool site; /* what failed was the host */
-	bool done; /* the result was told; kept until confirmed */
+	bool site;                /* what failed was the host */
+	bool asked, may_send_dot; /* at-most-once: PAST_DOT was sent; GO came */
+	bool done;                /* the result was told; kept until confirmed */
 };
 
 struct conn {
@@ -85,6 +86,8 @@ void sender_say(struct sender *s, enum ipc_type type, uint64_t number, uint32_t 
 struct conn *conn_find(struct sender *s, uint64_t number);
 struct conn *conn_open(struct sender *s, const struct job *j);
 void conn_give(struct conn *c, struct job *j);
+/* The answer to job_ask_go. */
+void conn_answer(struct conn *c, bool send_dot);
 /* There is content, or an end of it: go on. */
 void conn_pump(struct conn *c);
 /* The slot is not ours any more (its queue is gone). */
@@ -95,15 +98,21 @@ void conn_quit(struct conn *c);
 /* sender_job.c */
 int job_take(struct sender *s, struct span payload) gw_checked;
 int job_body(struct sender *s, struct span payload) gw_checked;
+int job_go(struct sender *s, struct span payload) gw_checked;
+/* The peer has the content of an at-most-once message but for the dot: asks the queue (PAST_DOT).
+ */
+void job_ask_go(struct job *j);
 void job_confirmed(struct sender *s, uint64_t number);
 /* One recipient's fate; all recipients not yet known share one. */
 void job_said(struct job *j, size_t rcpt, const struct client_event *ev, const char *host);
 void job_said_all(struct job *j, const struct client_event *ev, const char *host);
 /* Every recipient is known: tell the queue. */
 void job_finish(struct job *j);
-/* The queue died before the whole content was here: nothing is told, the message is due again
- * there. */
-void job_forget(struct job *j);
+/* Can it be finished without the queue that gave it? */
+bool job_goes_on(const struct job *j);
+/* It cannot: it ends before the dot. The next queue is told if this one may have noted PAST_DOT;
+ * else nothing is told, and the message is due again there. */
+void job_give_up(struct job *j);
 /* Names what is held to a new queue, then tells again what it may not have heard. */
 void jobs_name_all(struct sender *s);
 /* Moves content from the job to the engine. */

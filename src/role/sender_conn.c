@@ -243,11 +243,19 @@ static void on_done(struct conn *c)
 	job_finish(j);
 }
 
+/* Nobody waits for it any more: the connection was given up by its queue. */
+static void on_before_dot(struct conn *c)
+{
+	if (c->job != NULL)
+		job_ask_go(c->job);
+}
+
 static void on_event(struct conn *c, const struct client_event *ev)
 {
 	switch (ev->type) {
 	case CLIENT_READY: next_job(c); break;
 	case CLIENT_WANT_BODY: c->wants_body = true; break;
+	case CLIENT_BEFORE_DOT: on_before_dot(c); break;
 	case CLIENT_RCPT: on_rcpt(c, ev); break;
 	case CLIENT_DONE: on_done(c); break;
 	case CLIENT_CLOSED: break;
@@ -337,6 +345,7 @@ static void process(struct conn *c)
 		if (!take_events(c))
 			return;
 		before = client_output(c->engine).n;
+		blotter_stage("writing");
 		if (c->wants_body && c->job != NULL)
 			job_feed_engine(c->job, c->engine, now);
 		if (!take_events(c))
@@ -344,6 +353,7 @@ static void process(struct conn *c)
 		write_output(c);
 		if (!take_events(c))
 			return;
+		blotter_stage(BLOTTER_READING);
 		moved = client_feed(c->engine, buf_view(&c->in), now);
 		buf_drop(&c->in, moved);
 	} while (moved > 0 || (before > 0 && client_output(c->engine).n == 0) ||
@@ -381,23 +391,31 @@ static void finish_connect(struct conn *c)
 	process(c);
 }
 
+/* What a crash from here on is to be blamed on. */
+static void note_job(const struct conn *c, const char *stage)
+{
+	if (c->job != NULL)
+		blotter_job(c->job->number, &c->job->id, c->name, stage);
+}
+
 static void on_io(void *arg, bool readable, bool writable)
 {
 	struct conn *c = arg;
 
 	(void)writable;
+	note_job(c, BLOTTER_READING);
 	if (c->connecting) {
 		finish_connect(c);
-		return;
+	} else {
+		if (readable)
+			read_input(c);
+		process(c);
 	}
-	if (readable)
-		read_input(c);
-	process(c);
+	blotter_clear();
 }
 
-static void on_time(void *arg)
+static void time_passed(struct conn *c)
 {
-	struct conn *c = arg;
 	int64_t now = loop_now(c->sender->loop);
 
 	if (c->connecting) {
@@ -413,10 +431,18 @@ static void on_time(void *arg)
 	process(c);
 }
 
+static void on_time(void *arg)
+{
+	note_job(arg, "time");
+	time_passed(arg);
+	blotter_clear();
+}
+
 /* ---- from outside -------------------------------------------------------------------------- */
 
 void conn_give(struct conn *c, struct job *j)
 {
+	blotter_job(j->number, &j->id, c->name, "start");
 	c->job = j;
 	j->conn = c;
 	c->most = j->order.conn_messages;
@@ -430,8 +456,15 @@ void conn_give(struct conn *c, struct job *j)
 
 void conn_pump(struct conn *c)
 {
+	note_job(c, "body");
 	if (!c->connecting && c->engine != NULL)
 		process(c);
+}
+
+void conn_answer(struct conn *c, bool send_dot)
+{
+	client_answer(c->engine, send_dot, loop_now(c->sender->loop));
+	process(c);
 }
 
 void conn_quit(struct conn *c)

@@ -34,7 +34,8 @@ static int set_up_txn(struct job *j)
 	    .n_rcpt = j->order.n_rcpt,
 	    .size = j->order.size,
 	    .body_type = (enum body_type)j->order.body_type,
-	    .eight_bit = j->order.eight_bit};
+	    .eight_bit = j->order.eight_bit,
+	    .ask_before_dot = j->order.at_most_once};
 	return 0;
 }
 
@@ -121,6 +122,48 @@ void job_feed_engine(struct job *j, struct client *engine, int64_t now)
 	}
 }
 
+/* ---- at most once -------------------------------------------------------------------------- */
+
+void job_ask_go(struct job *j)
+{
+	uint32_t *index = gw_calloc(j->order.n_rcpt, sizeof(*index));
+	struct proto_past_dot p = {.job = j->number, .rcpt = index};
+	struct buf b;
+	struct span part;
+
+	/* Those whom the peer refused are known by now. */
+	for (size_t i = 0; i < j->order.n_rcpt; i++) {
+		if (!j->rcpt[i].known)
+			index[p.n_rcpt++] = j->order.rcpt[i].index;
+	}
+	buf_init(&b, 65536);
+	proto_put_past_dot(&b, &p);
+	part = buf_view(&b);
+	gw_assert(!buf_failed(&b) && p.n_rcpt > 0);
+	j->asked = true;
+	if (j->sender->queue.ipc != NULL)
+		ipc_send(j->sender->queue.ipc, IPC_PAST_DOT, &part, 1, -1);
+	buf_fini(&b);
+	free(index);
+}
+
+int job_go(struct sender *s, struct span payload)
+{
+	struct proto_go g;
+	struct job *j;
+
+	if (proto_get_go(payload, &g) < 0)
+		return GW_EFORMAT;
+	j = job_find(s, g.job);
+	if (j == NULL || j->done)
+		return 0; /* the peer did not wait for it */
+	if (!j->asked || j->may_send_dot || j->conn == NULL)
+		return GW_EFORMAT;
+	j->may_send_dot = g.go;
+	conn_answer(j->conn, g.go);
+	return 0;
+}
+
 /* ---- results ------------------------------------------------------------------------------- */
 
 static struct span keep_text(struct job *j, struct span text)
@@ -135,11 +178,14 @@ static struct span keep_text(struct job *j, struct span text)
 	return s;
 }
 
-/* What a reply means for a recipient: a failure of the host is never the recipient's end. */
+/* What a reply means for a recipient: a failure of the host is never the recipient's end; where
+ * none came behind the dot, nobody knows. */
 static enum outcome outcome_of(const struct client_event *ev)
 {
 	if (reply_ok(&ev->reply))
 		return OUTCOME_DELIVERED;
+	if (ev->past_dot)
+		return OUTCOME_MAYBE;
 	return reply_permanent(&ev->reply) && !ev->site ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
@@ -205,8 +251,23 @@ void job_confirmed(struct sender *s, uint64_t number)
 		job_free(j);
 }
 
-void job_forget(struct job *j)
+bool job_goes_on(const struct job *j)
 {
+	return j->body_last && (!j->order.at_most_once || j->may_send_dot);
+}
+
+void job_give_up(struct job *j)
+{
+	struct client_event ev = {.type = CLIENT_RCPT,
+	    .reply = REPLY(451, 4, 3, 2, "The queue was restarted before the message was sent"),
+	    .source = CLIENT_FROM_US,
+	    .stage = "body"};
+
+	if (j->asked) {
+		job_said_all(j, &ev, j->conn->name);
+		job_finish(j);
+		return;
+	}
 	if (j->conn != NULL)
 		j->conn->job = NULL;
 	job_free(j);

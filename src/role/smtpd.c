@@ -154,6 +154,14 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	queue_link_peer(&s->queue, role, fd);
 }
 
+static void take_deny(void *arg, struct span payload)
+{
+	struct smtpd *s = arg;
+
+	if (deny_take(&s->deny, payload, loop_now(s->loop)) < 0)
+		die("smtpd: master sent a DENY frame that makes no sense");
+}
+
 /* ---- clients -------------------------------------------------------------------------------- */
 
 /* A listener that cannot be served stays readable: without a rest the loop would spin. */
@@ -285,7 +293,8 @@ int role_smtpd(struct loop *l, struct boot *b)
 	timer_start(&s->rested, l, rested, s);
 	open_listeners(s);
 	queue_link_start(&s->queue, l, b, &owner);
-	s->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = s};
+	s->master =
+	    (struct master_link){.peer = new_peer, .stop = stop, .deny = take_deny, .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "role/deny.h"
 #include "role/proto.h"
 #include "role/queue_link.h"
 #include "role/role.h"
@@ -50,6 +51,7 @@ struct transaction {
 	bool waiting;   /* whole, but the channel to the queue is full */
 	size_t counted; /* of smtpd.in_memory */
 	struct body_facts facts;
+	bool at_most_once;
 	bool judged, headless; /* the first line was looked at; it is no header field */
 	int status;            /* of failed parts */
 	int64_t committed_at;
@@ -78,6 +80,8 @@ struct smtpd {
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
 	struct map txns, clients;
+	struct deny_table deny;
+	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
 	size_t n_sessions, n_lingering;
 	uint64_t next_txn, parts_in_flight;
@@ -99,6 +103,8 @@ struct session {
 	struct buf in;
 	struct msgid sid;
 	struct sockaddr_storage addr;
+	struct blotter_addr from; /* the same, for the blotter */
+	uint64_t number;          /* of this session in this process */
 	const struct cidr *trust;
 	struct client_count *count;
 	struct transaction *txn;

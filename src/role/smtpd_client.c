@@ -62,16 +62,27 @@ static const char *over_limit(const struct smtpd *d, const struct client_count *
 }
 
 /* Said without an engine: a flood is to cost as little as possible. */
-static void turn_away(struct session *s, const char *reason)
+static void turn_away(
+    struct session *s, const struct reply *r, const char *line, const char *reason)
 {
-	static const char text[] = "421 4.7.0 Too many connections, please try again later\r\n";
-	struct reply r = REPLY(421, 4, 7, 0, "Too many connections");
-
-	session_log_reject(s, "connect", &r, reason, (struct place){0}, SPAN_NONE);
+	session_log_reject(s, "connect", r, reason, (struct place){0}, SPAN_NONE);
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (send(s->fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(s->fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_flush();
 	session_free(s);
+}
+
+static void turn_away_many(struct session *s, const char *reason)
+{
+	turn_away(s, &REPLY(421, 4, 7, 0, "Too many connections"),
+	    "421 4.7.0 Too many connections, please try again later\r\n", reason);
+}
+
+/* What came from there ended a process twice. */
+static void turn_away_denied(struct session *s)
+{
+	turn_away(s, &REPLY(421, 4, 3, 2, "Not taking mail from this address for now"),
+	    "421 4.3.2 Not taking mail from this address for now\r\n", "ended_a_process");
 }
 
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr)
@@ -86,6 +97,8 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	s->conf = l->conf;
 	s->fd = fd;
 	s->addr = *addr;
+	s->from = blotter_addr_of(addr);
+	s->number = ++d->next_session;
 	s->sid = smtpd_new_id(d);
 	format_ip(s);
 	s->trust = config_trusts(d->config, (const struct sockaddr *)addr);
@@ -99,8 +112,10 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server_init(&s->engine, &d->engine, loop_now(d->loop));
 	limit = over_limit(d, s->count);
-	if (limit != NULL)
-		turn_away(s, limit);
+	if (d->deny.n > 0 && deny_find(&d->deny, &s->from, loop_now(d->loop)) != NULL)
+		turn_away_denied(s);
+	else if (limit != NULL)
+		turn_away_many(s, limit);
 	else
 		session_begin(s);
 }

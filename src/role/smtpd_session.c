@@ -265,25 +265,43 @@ static void read_and_forget(struct session *s)
 		session_free(s);
 }
 
-static void process(struct session *s)
+/* What a crash from here on is to be blamed on. */
+static void note_client(const struct session *s, const char *stage)
 {
-	if (s->in_process)
-		return; /* called back from within: the loop below goes on */
+	blotter_client(&s->from, s->number, stage);
+}
+
+/* False: the session is gone, or lingers. */
+static bool go_on(struct session *s)
+{
 	s->in_process = true;
 	feed_all(s);
 	s->in_process = false;
 	if (!write_output(s)) {
 		session_free(s);
-		return;
+		return false;
 	}
 	if (is_over(s)) {
 		linger(s);
+		return false;
+	}
+	return true;
+}
+
+static void process(struct session *s)
+{
+	if (s->in_process)
+		return; /* called back from within: go_on() goes on */
+	note_client(s, s->txn != NULL ? "message" : "commands");
+	if (!go_on(s)) {
+		blotter_clear();
 		return;
 	}
 	buf_trim(&s->in);
 	watch_want(
 	    &s->watch, !s->eof && buf_space(&s->in) >= READ_STEP, server_output(&s->engine).n > 0);
 	set_timer(s);
+	blotter_clear();
 }
 
 /* False at the end of the connection. */
@@ -308,6 +326,7 @@ static void on_io(void *arg, bool readable, bool writable)
 
 	gw_check_magic(s, SESSION_MAGIC);
 	(void)writable;
+	note_client(s, "read");
 	if (s->lingering) {
 		read_and_forget(s);
 		return;

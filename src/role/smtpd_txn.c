@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "flow/accept.h"
 #include "mail/address.h"
 
 #include <stdlib.h>
@@ -98,7 +99,18 @@ static void put_received(struct transaction *t, struct buf *out)
 	buf_add_str(out, "\r\n");
 }
 
-static int check_content(const struct transaction *t, struct reply *r, const char **reason)
+static int check_class(struct transaction *t, struct reply *r, const char **reason)
+{
+	struct verdict v;
+
+	if (accept_class(t->session->trust, buf_view(&t->head), &t->at_most_once, &v) == 0)
+		return 0;
+	*r = v.reply;
+	*reason = v.reason;
+	return GW_EFORMAT;
+}
+
+static int check_content(struct transaction *t, struct reply *r, const char **reason)
 {
 	if (t->too_big_header) {
 		*r = REPLY(552, 5, 3, 4, "The header of this message is too large");
@@ -120,7 +132,7 @@ static int check_content(const struct transaction *t, struct reply *r, const cha
 		*reason = "mail_loop";
 		return GW_EFORMAT;
 	}
-	return 0;
+	return check_class(t, r, reason);
 }
 
 static void put_envelope(const struct transaction *t, const struct body_facts *facts,
@@ -134,6 +146,7 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 	    .rcpt = t->rcpt,
 	    .n_rcpt = t->n_rcpt,
 	    .body_type = t->body_type,
+	    .at_most_once = t->at_most_once,
 	    .facts = *facts,
 	    .origin = ORIGIN_SMTP,
 	    .client_ip = span_str(s->ip),

@@ -21,6 +21,7 @@ enum client_state {
 	CLIENT_S_IDLE,
 	CLIENT_S_ENVELOPE,
 	CLIENT_S_BODY, /* behind 354 */
+	CLIENT_S_ASK,  /* the content is whole, the dot waits for client_answer */
 	CLIENT_S_EOM,  /* the dot is in the output or sent */
 	CLIENT_S_QUIT,
 	CLIENT_S_END,
@@ -72,7 +73,7 @@ struct client {
 	uint64_t block_mark; /* "sent" when the block that is leaving began */
 
 	/* Events that are due, in the order in which they are given. */
-	bool bad_due, one_due, fan_due, done_due, body_due, ready_due, closed_due;
+	bool bad_due, one_due, fan_due, done_due, body_due, ask_due, ready_due, closed_due;
 	bool closed;
 	size_t one, fan_at;
 	struct verdict one_verdict; /* for recipient "one" */

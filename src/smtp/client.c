@@ -75,7 +75,8 @@ const char *client_stage(const struct client *c)
 	case CLIENT_S_HELO: return "helo";
 	case CLIENT_S_IDLE: return "idle";
 	case CLIENT_S_ENVELOPE: return step_stage(c);
-	case CLIENT_S_BODY: return "body";
+	case CLIENT_S_BODY:
+	case CLIENT_S_ASK: return "body";
 	case CLIENT_S_EOM: return "eom";
 	case CLIENT_S_QUIT:
 	case CLIENT_S_END: break;
@@ -122,7 +123,7 @@ void client_end(struct client *c, const struct verdict *v)
 	}
 	c->end = *v;
 	c->state = CLIENT_S_END;
-	c->body_due = c->ready_due = false;
+	c->body_due = c->ask_due = c->ready_due = false;
 	c->closed_due = true;
 	c->deadline = INT64_MAX;
 	buf_clear(&c->out);
@@ -143,7 +144,7 @@ void client_fail(struct client *c, struct reply r, bool site)
 
 static bool events_due(const struct client *c)
 {
-	return c->bad_due || c->one_due || c->fan_due || c->done_due || c->body_due ||
+	return c->bad_due || c->one_due || c->fan_due || c->done_due || c->body_due || c->ask_due ||
 	       c->ready_due || c->closed_due;
 }
 
@@ -241,6 +242,8 @@ int client_next(struct client *c, struct client_event *ev)
 	}
 	if (c->body_due)
 		return simple_event(ev, CLIENT_WANT_BODY, &c->body_due);
+	if (c->ask_due)
+		return simple_event(ev, CLIENT_BEFORE_DOT, &c->ask_due);
 	if (c->ready_due)
 		return simple_event(ev, CLIENT_READY, &c->ready_due);
 	return c->closed_due ? closed_event(c, ev) : 0;
@@ -311,10 +314,13 @@ struct span client_output(const struct client *c)
 	return buf_view(&c->out);
 }
 
-/* RFC 5321 section 4.5.3.2.5: content must keep leaving, CLIENT_BLOCK octets at a time. */
+/* RFC 5321 section 4.5.3.2.5: content must keep leaving, CLIENT_BLOCK octets at a time. Once all
+ * of it left, the answer to CLIENT_BEFORE_DOT has as long. */
 static void block_sent(struct client *c, int64_t now)
 {
-	if (buf_len(&c->out) == 0)
+	if (buf_len(&c->out) == 0 && c->state == CLIENT_S_ASK)
+		client_set_deadline(c, now, c->config->t_block);
+	else if (buf_len(&c->out) == 0)
 		c->deadline = INT64_MAX;
 	else if (c->sent - c->block_mark < CLIENT_BLOCK)
 		return;
@@ -332,7 +338,7 @@ void client_sent(struct client *c, size_t n, int64_t now)
 		return;
 	if (c->state == CLIENT_S_ENVELOPE) {
 		client_pump(c, now);
-	} else if (c->state == CLIENT_S_BODY) {
+	} else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK) {
 		block_sent(c, now);
 	} else if (c->state == CLIENT_S_EOM && !c->excess) {
 		block_sent(c, now);
@@ -370,7 +376,9 @@ void client_tick(struct client *c, int64_t now)
 		give_memory_back(c, now);
 	else if (c->state == CLIENT_S_QUIT)
 		client_fail(c, REPLY(221, 2, 0, 0, "no answer to QUIT"), false);
-	else if (c->state == CLIENT_S_BODY)
+	else if (c->state == CLIENT_S_ASK && buf_len(&c->out) == 0)
+		client_fail(c, REPLY(451, 4, 3, 2, "no leave to end the message in time"), false);
+	else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK)
 		client_fail(c, REPLY(451, 4, 4, 2, "the peer takes no more of the content"), true);
 	else
 		client_fail(c, REPLY(451, 4, 4, 2, "no reply in time"), true);

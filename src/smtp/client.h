@@ -5,6 +5,7 @@
  *
  *	client_new (connected)                  client_send when CLIENT_READY
  *	client_feed(input), client_next(event)  client_body / client_body_end at CLIENT_WANT_BODY
+ *						client_answer at CLIENT_BEFORE_DOT
  *	write client_output, client_sent        client_deadline / client_tick / client_eof
  *
  * After every call drain client_next until it returns 0 or -1, then write the
@@ -66,16 +67,21 @@ struct client_txn {
 	uint64_t size; /* octets that client_body will be given, exactly */
 	enum body_type body_type;
 	bool eight_bit; /* the content has octets above 127 */
+	/* Stop before the dot, with CLIENT_BEFORE_DOT: nothing of it is in the output until
+	   client_answer says so. */
+	bool ask_before_dot;
 };
 
 enum client_event_type {
 	CLIENT_READY, /* greeted and EHLO done, or a transaction is over: client_send or client_quit
 		       */
-	CLIENT_WANT_BODY, /* give the content with client_body, then client_body_end */
-	CLIENT_RCPT,      /* the fate of recipient "rcpt": reply; 2xx only with the verdict on the
-			     content */
-	CLIENT_DONE,      /* the transaction is over */
-	CLIENT_CLOSED,    /* the connection is to be closed; reply says why */
+	CLIENT_WANT_BODY,  /* give the content with client_body, then client_body_end */
+	CLIENT_BEFORE_DOT, /* the content is whole; all recipients without a CLIENT_RCPT were taken
+			      by the peer: may the dot be sent? client_answer, within t_block */
+	CLIENT_RCPT,       /* the fate of recipient "rcpt": reply; 2xx only with the verdict on the
+			      content */
+	CLIENT_DONE,       /* the transaction is over */
+	CLIENT_CLOSED,     /* the connection is to be closed; reply says why */
 };
 
 /* Who made the reply in an event. */
@@ -118,6 +124,9 @@ size_t client_body(struct client *c, struct span data, int64_t now);
 /* The content is whole: the end is sent, behind a CRLF if the last line lacks one. When it was not
  * txn->size octets the connection ends without the dot: 451 4.3.0. */
 void client_body_end(struct client *c, int64_t now);
+/* After CLIENT_BEFORE_DOT: the dot is sent, or the connection ends without it and the recipients
+ * are deferred (451 4.3.2). Does nothing once the session is over. */
+void client_answer(struct client *c, bool send_dot, int64_t now);
 /* The content cannot be completed: the connection ends without the dot; recipients are deferred. */
 void client_body_abort(struct client *c, int64_t now);
 /* QUIT when ready; at another time the session ends at once, open recipients are deferred. */

@@ -135,6 +135,33 @@ void client_dot(struct client *c, int64_t now)
 	}
 }
 
+/* The last line of the content gets its end with the dot. */
+static void finish(struct client *c, int64_t now)
+{
+	if (!c->at_bol)
+		buf_add(&c->out, "\r\n", 2);
+	client_dot(c, now);
+}
+
+static void ask(struct client *c, int64_t now)
+{
+	c->state = CLIENT_S_ASK;
+	c->ask_due = true;
+	if (buf_len(&c->out) == 0)
+		client_set_deadline(c, now, c->config->t_block);
+}
+
+void client_answer(struct client *c, bool send_dot, int64_t now)
+{
+	gw_check_magic(c, CLIENT_MAGIC);
+	if (c->state != CLIENT_S_ASK || c->ask_due)
+		return;
+	if (send_dot)
+		finish(c, now);
+	else
+		client_fail(c, REPLY(451, 4, 3, 2, "no leave to end the message"), false);
+}
+
 void client_body_end(struct client *c, int64_t now)
 {
 	gw_check_magic(c, CLIENT_MAGIC);
@@ -144,10 +171,10 @@ void client_body_end(struct client *c, int64_t now)
 		bare(c);
 	} else if (c->body_octets != c->txn->size) {
 		client_fail(c, REPLY(451, 4, 3, 0, "the content is not as long as it was"), false);
+	} else if (c->txn->ask_before_dot) {
+		ask(c, now);
 	} else {
-		if (!c->at_bol)
-			buf_add(&c->out, "\r\n", 2);
-		client_dot(c, now);
+		finish(c, now);
 	}
 }
 
@@ -155,6 +182,6 @@ void client_body_abort(struct client *c, int64_t now)
 {
 	(void)now;
 	gw_check_magic(c, CLIENT_MAGIC);
-	if (c->state == CLIENT_S_BODY)
+	if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK)
 		client_fail(c, REPLY(451, 4, 3, 0, "the content could not be read"), false);
 }

@@ -63,7 +63,8 @@ bool client_reply_due(const struct client *c)
 		return c->reply_at != c->send_at &&
 		       c->sent >= c->reply_mark + client_step_length(c, c->reply_at);
 	case CLIENT_S_IDLE:
-	case CLIENT_S_BODY: return false;
+	case CLIENT_S_BODY:
+	case CLIENT_S_ASK: return false;
 	case CLIENT_S_GREETING:
 	case CLIENT_S_QUIT:
 	case CLIENT_S_END: break;
@@ -76,13 +77,13 @@ void client_excess(struct client *c, int64_t now)
 	if (c->excess || c->state == CLIENT_S_END)
 		return;
 	c->excess = true;
-	c->ready_due = c->body_due = false;
+	c->ready_due = c->body_due = c->ask_due = false;
 	client_set_deadline(c, now, c->config->t_quit);
 	if (client_past_dot(c))
 		return;
 	/* A dot that did not leave must not: its reply could not be told from this one. */
 	buf_clear(&c->out);
-	if (c->state == CLIENT_S_EOM)
+	if (c->state == CLIENT_S_EOM || c->state == CLIENT_S_ASK)
 		c->state = CLIENT_S_BODY;
 }
 

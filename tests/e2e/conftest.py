@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 needs_processes = pytest.mark.skipif(godwit_peer.ONE_PROCESS, reason="GODWIT_ONE_PROCESS=1")
 
 # What must not be in the log of a server that nobody harmed.
-ALARMS = ("role.died", "peer.ended", "spool.failed", "spool.damaged", "error")
+ALARMS = ("role.died", "role.crashed", "site.paused", "client.denied", "spool.aside", "peer.ended", "spool.failed", "spool.damaged", "error")
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,7 @@ static const char config_text[] =
     "domain no.test { deliver reject \"550 5.1.1 nobody\" }\n"
     "domain later.test { deliver reject \"451 4.3.0 later\" }\n"
     "route to any via relay 127.0.0.1:2525\n"
+    "shape lmtp { domain lmtp.test; at-most-once yes; retry 1s 10s; expire 3m }\n"
     "shape one { domain one.test; connections 1; per-connection 2; retry 10s; expire 2m }\n"
     "shape * { connections 2; per-connection 4; retry 1s 10s; expire 3m }\n";
 
@@ -64,6 +65,7 @@ struct stored {
 struct order { /* a job at a worker */
 	uint64_t number, conn, size, sent;
 	unsigned worker;
+	bool once, asked;
 	struct msgid id;
 	uint32_t index[1000];
 	size_t n;
@@ -155,6 +157,7 @@ static void take_job(const struct broker_effect *e)
 	    .conn = e->conn,
 	    .size = e->size,
 	    .worker = e->peer,
+	    .once = e->at_most_once,
 	    .id = e->id,
 	    .n = e->n_rcpt};
 	for (size_t i = 0; i < e->n_rcpt; i++) {
@@ -176,6 +179,15 @@ static void take_body(const struct broker_effect *e)
 	MUST(j->sent <= j->size && e->flag == (j->sent == j->size));
 }
 
+static void take_go(const struct broker_effect *e)
+{
+	struct order *j = job_find(e->number);
+
+	MUST(j == NULL || (j->worker == e->peer && j->asked));
+	if (j != NULL)
+		j->asked = false;
+}
+
 static void carry_out(const struct broker_effect *e)
 {
 	switch (e->type) {
@@ -188,6 +200,7 @@ static void carry_out(const struct broker_effect *e)
 	case EFFECT_READ_HEAD:
 		broker_head(w.b, e->token, roll(2) ? SPAN("Subject: x\r\n\r\n") : SPAN_NONE, w.now);
 		break;
+	case EFFECT_GO: take_go(e); break;
 	case EFFECT_CONFIRM: MUST(e->peer < WORKERS); break;
 	case EFFECT_PART_CREDIT:
 	case EFFECT_INTAKE:
@@ -307,7 +320,8 @@ static void commit(unsigned r, unsigned t)
 {
 	static struct rcpt rcpt[128];
 	static char text[128][32];
-	struct envelope e = {.accepted = w.now + (int64_t)roll(3) - 1,
+	struct envelope e = {.at_most_once = roll(8) == 0,
+	    .accepted = w.now + (int64_t)roll(3) - 1,
 	    .from = roll(4) ? SPAN("s@box.test") : SPAN_NONE,
 	    .rcpt = rcpt,
 	    .head_length = 4};
@@ -408,6 +422,24 @@ static void result(bool well)
 		broker_conn_closed(w.b, worker, j.conn, w.now);
 }
 
+/* The right question, or one that must be refused. */
+static void past_dot(unsigned worker)
+{
+	struct order *j = w.n_job ? &w.job[roll(200) % w.n_job] : NULL;
+	uint32_t odd[2] = {roll(8), roll(130)};
+
+	if (j == NULL || w.n_append >= APPENDS - 100)
+		return;
+	if (roll(4) == 0) {
+		(void)!broker_past_dot(w.b, worker, j->number, odd, roll(3), w.now);
+		return;
+	}
+	if (broker_past_dot(w.b, j->worker, j->number, j->index, 1 + roll(2) % j->n, w.now) == 0) {
+		MUST(j->once && j->sent == j->size && !j->asked);
+		j->asked = true;
+	}
+}
+
 static void holding(unsigned worker)
 {
 	struct msgid id = {{(uint8_t)roll(20)}};
@@ -423,6 +455,26 @@ static void worker_up(unsigned i)
 	broker_worker_up(w.b, i, i == WORKERS - 1 ? WORKER_MDA : WORKER_SENDER);
 }
 
+/* It dies; what master says of it may be of another worker's job, or of none. */
+static void worker_dies(unsigned i)
+{
+	const struct order *j = w.n_job && roll(4) ? &w.job[roll(200) % w.n_job] : NULL;
+	struct broker_crash crash = {.signal = 11, .host = roll(2)};
+	unsigned when = roll(3);
+
+	if (j != NULL) {
+		crash.job = j->number;
+		crash.id = j->id;
+	}
+	if (when == 0)
+		broker_blamed(w.b, i, &crash, w.now);
+	w.up[i] = false;
+	forget_jobs(i);
+	broker_worker_down(w.b, i, w.now);
+	if (when == 1)
+		broker_blamed(w.b, i, &crash, w.now);
+}
+
 static void worker(void)
 {
 	unsigned i = roll(WORKERS);
@@ -431,11 +483,11 @@ static void worker(void)
 		worker_up(i);
 		return;
 	}
-	switch (roll(12)) {
-	case 0:
-		w.up[i] = false;
-		forget_jobs(i);
-		broker_worker_down(w.b, i, w.now);
+	switch (roll(15)) {
+	case 0: worker_dies(i); break;
+	case 14:
+		if (w.n_job)
+			broker_delivery_crashed(w.b, i, w.job[roll(200) % w.n_job].number);
 		break;
 	case 1: holding(i); break;
 	case 2:
@@ -453,6 +505,8 @@ static void worker(void)
 		if (w.n_job)
 			broker_body_broken(w.b, w.job[roll(200) % w.n_job].number);
 		break;
+	case 8:
+	case 9: past_dot(i); break;
 	default: result(false); break;
 	}
 }
@@ -472,6 +526,10 @@ static void operator(void)
 		    w.b, get_bytes(&w.in, roll(20)), &id, get_u8(&w.in), &out, w.now);
 		break;
 	case 2: (void)!broker_show(w.b, &id, &out, w.now); break;
+	case 4:
+		if (w.n_append < APPENDS - 200)
+			(void)!broker_release(w.b, roll(4) ? &id : NULL, 9, 1, &out, w.now);
+		break;
 	case 3: (void)!broker_retry(w.b, roll(2) ? &id : NULL, &out, w.now); break;
 	default:
 		if (w.n_append < APPENDS - 200)
@@ -562,6 +620,17 @@ static void drop_all(void)
 	buf_fini(&out);
 }
 
+/* What is held would stay for ever. */
+static void release_held(void)
+{
+	struct buf out;
+
+	buf_init(&out, ANSWER_MAX);
+	(void)!broker_release(w.b, NULL, 9, 1, &out, w.now);
+	buf_fini(&out);
+	run();
+}
+
 /* Everybody does what he should. What parts of open transactions hold goes with their receivers. */
 static void drain(void)
 {
@@ -581,6 +650,8 @@ static void drain(void)
 	run();
 	for (int i = 0; i < DRAIN_MAX; i++) {
 		broker_counts(w.b, &n);
+		if (n.held > 0 && w.n_append == 0)
+			release_held();
 		if (n.messages == 0 && w.n_append == 0)
 			break;
 		if (w.n_append > 0)

@@ -7,6 +7,7 @@
  *	- each recipient gets one CLIENT_RCPT, then comes one CLIENT_DONE, CLIENT_CLOSED is last;
  *	- delivered only if RCPT and then the dot, whole, were answered with 2xx after they left;
  *	- commands are well formed, use what was offered, and wait without PIPELINING;
+ *	- a dot that was asked for leaves only after the answer;
  *	- the content that left, without its stuffing, is the content that was given;
  *	- the output has its ceiling, time moves on, input is taken.
  */
@@ -37,7 +38,7 @@ struct world {
 	struct client *client;
 	struct client_config config;
 	int64_t now;
-	bool closed, ready, want_body, broken;
+	bool closed, ready, want_body, broken, asked, granted;
 
 	/* The transaction. */
 	struct client_txn txn;
@@ -141,6 +142,7 @@ static void saw_content(struct world *w, struct span line)
 	bool lone = w->content_bol && line.n == 1;
 
 	if (lone && line.p[0] == '.') {
+		check(!w->txn.ask_before_dot || w->granted || w->content_n == 0);
 		w->in_content = false;
 		w->dot_left = true;
 		w->content_bol = false;
@@ -256,7 +258,7 @@ static void on_done(struct world *w)
 	check(w->open);
 	for (size_t i = 0; i < w->txn.n_rcpt; i++)
 		check(w->told[i]);
-	w->open = w->want_body = false;
+	w->open = w->want_body = w->asked = false;
 	if (w->dot_left)
 		w->pending_n = 0;
 }
@@ -278,6 +280,10 @@ static bool events(struct world *w)
 			check(!w->open && !w->ready), w->ready = true;
 		else if (ev.type == CLIENT_WANT_BODY)
 			check(w->open && !w->want_body), w->want_body = true;
+		else if (ev.type == CLIENT_BEFORE_DOT)
+			check(w->open && w->txn.ask_before_dot && !w->asked && !w->granted &&
+			      w->given == w->txn.size && !w->dot_left),
+			    w->asked = true;
 		else
 			check(!w->open && ev.stage != NULL), w->closed = true;
 	}
@@ -356,7 +362,7 @@ static void reset_txn(struct world *w)
 	memset(w->taken, 0, sizeof(w->taken));
 	w->next_rcpt = w->given = w->seen = 0;
 	w->dot_2xx = w->delivered = 0;
-	w->dot_left = false;
+	w->dot_left = w->asked = w->granted = false;
 }
 
 static void make_content(struct world *w)
@@ -392,7 +398,8 @@ static void send(struct world *w)
 	    .rcpt = w->rcpt,
 	    .n_rcpt = flags / 32 % (RCPTS + 1),
 	    .size = w->content_n,
-	    .eight_bit = (flags & 6) == 6};
+	    .eight_bit = (flags & 6) == 6,
+	    .ask_before_dot = (flags & 8) != 0};
 	if ((flags & 30) == 30)
 		w->txn.size++;
 	if ((flags & 30) == 28)
@@ -404,11 +411,22 @@ static void send(struct world *w)
 	client_send(w->client, &w->txn, w->now);
 }
 
+static void answer_dot(struct world *w, bool send)
+{
+	if (!w->asked)
+		return;
+	w->asked = false;
+	w->granted = send;
+	client_answer(w->client, send, w->now);
+}
+
 static void body(struct world *w)
 {
 	size_t n = take(w);
 	size_t got;
 
+	if (w->asked)
+		answer_dot(w, n > 20);
 	if (!w->want_body)
 		return;
 	n = n > 200 ? SIZE_MAX : n;
@@ -442,6 +460,8 @@ static void seldom(struct world *w)
 	case 3: client_body_abort(w->client, w->now); break;
 	case 4: client_body_end(w->client, w->now), w->want_body = false; break;
 	case 5: client_tick(w->client, w->now); break;
+	case 6: answer_dot(w, true); break;
+	case 7: answer_dot(w, false); break;
 	default: break;
 	}
 }

@@ -104,7 +104,31 @@ static int roles(struct span in, struct arena *a, struct buf *out)
 	return more;
 }
 
-static const again kinds[] = {commit, job, result, holding, query, answer, roles};
+static int past_dot(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_past_dot p;
+	int err = proto_get_past_dot(in, &p, a);
+
+	if (err < 0)
+		return err;
+	MUST(p.n_rcpt > 0 && p.n_rcpt <= in.n);
+	proto_put_past_dot(out, &p);
+	return 0;
+}
+
+static int go(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_go g;
+	int err = proto_get_go(in, &g);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_go(out, &g);
+	return 0;
+}
+
+static const again kinds[] = {commit, job, result, holding, query, answer, roles, past_dot, go};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,4 +1,4 @@
-"""Faults of the machine: a flush that fails or is left out, a disk that is full."""
+"""Faults: a flush that fails or is left out, a disk that is full, a planted crash."""
 
 import mmap
 import os
@@ -8,15 +8,35 @@ import subprocess
 from . import ports
 
 
+def _build(name, folder):
+    """tests/peers/NAME.c as a library to be preloaded; plain loops, so that no call finds itself."""
+    library = folder / f"{name}.so"
+    source = ports.REPO / "tests" / "peers" / f"{name}.c"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-fno-builtin",
+                    "-o", str(library), str(source)], check=True)
+    return library
+
+
+class Poison:
+    """with Poison("sender:send:<poison") as p: Godwit(env=p.env). What crashes: poison.c."""
+
+    def __init__(self, *rules):
+        self.folder = ports.scratch("godwit-poison-")
+        self.env = {"LD_PRELOAD": str(_build("poison", self.folder)), "POISON": ",".join(rules)}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        ports.discard(self.folder)
+
+
 class FlushFault:
     """fault = FlushFault(); Godwit(env=fault.env); fault.fail(errno.EIO); fault.heal()"""
 
     def __init__(self):
         self.folder = ports.scratch("godwit-flush-")
-        library = self.folder / "flushfault.so"
-        source = ports.REPO / "tests" / "peers" / "flushfault.c"
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(library),
-                        str(source)], check=True)
+        library = _build("flushfault", self.folder)
         control = self.folder / "control"
         control.write_bytes(bytes(4096))
         control.chmod(0o666)

@@ -71,6 +71,7 @@ class Sink:
         self.silent_after_dot = 0  # this many times: no reply at end of data, the connection stays
         self.rules, self.messages, self.violations, self.commands = [], [], [], []
         self.rcpt_attempts = []  # (time, address, reply)
+        self.dots = []  # (time, recipients) of each content that came whole, answered or not
         self.sessions = self.open_sessions = self.most_sessions = 0
         self.pipelined = 0  # commands that came before the reply to the one before
         self.lock = threading.Lock()
@@ -354,6 +355,7 @@ class _Session(asyncio.Protocol):
         if "8BITMIME" not in self.sink.extensions and not data.isascii():
             problems.append("8-bit content not offered")
         self.sink.violations.extend(problems)
+        self.sink.dots.append((time.time(), list(self.rcpts)))
         if self.sink.lmtp:
             replies = [self.sink.rule("dot", r) or "250 2.0.0 Ok" for r in self.rcpts]
         else:

@@ -121,6 +121,7 @@ struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 	m->nonce = msgid_make(now + 1000000, random);
 	m->n_rcpt = make_rcpt_count(l->small, rng);
 	make_rcpts(m, rng);
+	m->at_most_once = sim_once_in(rng, 5);
 	m->head_n = (size_t)snprintf(m->head, sizeof(m->head),
 	    "Received: by sim; %lld\r\nFrom: <%s>\r\nSubject: number %d\r\n\r\n", (long long)now,
 	    m->from, m->index);
@@ -355,6 +356,14 @@ static void durable_message(
 	ended(l, m, &c, recovered);
 }
 
+static void noted(struct book *l, const struct change *c)
+{
+	struct mail *m = book_find(l, &c->id);
+
+	for (size_t i = 0; m != NULL && i < c->n_rcpt; i++)
+		m->rcpt[c->rcpt[i].index].noted = true;
+}
+
 void book_durable(struct book *l, enum broker_record type, const struct msgid *id, struct span meta,
     bool recovered)
 {
@@ -364,9 +373,11 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
 	l->version++;
 	if (type == BROKER_MESSAGE) {
 		durable_message(l, id, meta, recovered);
-	} else if (type != BROKER_PART) {
+	} else if (type != BROKER_PART && type != BROKER_COUNTERS) {
 		if (change_decode(&c, meta, &l->scratch) != 0)
 			sim_fail("a result that cannot be read");
+		if (type == BROKER_PAST_DOT)
+			noted(l, &c);
 		ended(l, NULL, &c, recovered);
 	}
 }
@@ -401,6 +412,7 @@ void book_handed(struct mail *m, uint32_t index, unsigned life)
 		sim_fail(
 		    "mail %d recipient %u is handed out while a worker has it", m->index, index);
 	m->handed = true;
+	r->noted = false;
 	r->holders++;
 }
 
@@ -410,6 +422,26 @@ void book_result(struct mail *m, const struct change *c, unsigned life)
 		if (outcome_final(c->rcpt[i].outcome))
 			m->rcpt[c->rcpt[i].index].life = life;
 	}
+}
+
+/* c.test is at-most-once by its shape; a Maildir needs nothing, it knows what it has. */
+bool book_at_most_once(const struct mail *m, uint32_t index)
+{
+	const char *domain = strchr(m->rcpt[index].addr, '@') + 1;
+
+	return strcmp(domain, "box.test") != 0 &&
+	       (m->at_most_once || strcmp(domain, "c.test") == 0);
+}
+
+void book_taken(struct mail *m, uint32_t index, bool said)
+{
+	struct mail_rcpt *r = &m->rcpt[index];
+
+	r->delivered++;
+	r->doubts += !said;
+	if (book_at_most_once(m, index) && r->delivered > 1)
+		sim_fail("mail %d recipient %u: at most once, and delivered %u times", m->index,
+		    index, r->delivered);
 }
 
 /* The result is lost if neither log nor queue nor another worker knows it. */
@@ -484,7 +516,7 @@ static void check_rcpt(const struct book *l, const struct mail *m, uint32_t inde
 
 	if (r->final == OUTCOME_NONE)
 		sim_fail("mail %d recipient %u never ended", m->index, index);
-	if (r->delivered > once + r->excuses)
+	if (r->delivered > once + r->excuses + r->doubts)
 		sim_fail("mail %d recipient %u: %u deliveries, %u excuses, end %d", m->index, index,
 		    r->delivered, r->excuses, r->final);
 	if (r->final == OUTCOME_DELIVERED && r->delivered == 0)

@@ -7,6 +7,8 @@
  *   - what was refused, or is not durable, is never handed to a worker;
  *   - a recipient whose end is durable, or is known to the queue that runs, or to a
  *     worker that lives, is not handed out again; it ends once in the log;
+ *   - the dot of at-most-once mail is not sent before its PAST_DOT is durable, and the other side
+ *     takes it once at most, whatever is lost;
  *   - content is handed out octet for octet;
  *   - a failure is one record with the report of it, and the report names exactly
  *     the recipients it ends;
@@ -36,6 +38,8 @@ struct mail_rcpt {
 	uint32_t number, attempts; /* of the newest change that is durable */
 	int report;                /* the message that says so, or NO_REPORT */
 	unsigned delivered;        /* times the other side took it */
+	unsigned doubts;           /* times it took it and nobody was told */
+	bool noted;                /* PAST_DOT is durable, since it was handed out last */
 	unsigned excuses;          /* results that were lost with all who knew them */
 	unsigned life;             /* of the queue that took a final result, 0: none */
 	unsigned holders;          /* jobs of living workers that run, or that ended it */
@@ -46,7 +50,7 @@ struct mail {
 	struct msgid id, nonce;
 	enum mail_state state;
 	unsigned copies; /* of it that became durable */
-	bool is_report, durable, handed;
+	bool is_report, durable, handed, at_most_once;
 	char from[64], head[256];
 	size_t head_n, size;
 	uint8_t
@@ -101,6 +105,9 @@ void book_answered(struct book *l, struct mail *m, bool ok);
 void book_handed(struct mail *m, uint32_t index, unsigned life);
 /* A queue took a final result; the worker that had it is gone; the queue is gone. */
 void book_result(struct mail *m, const struct change *c, unsigned life);
+bool book_at_most_once(const struct mail *m, uint32_t index) gw_checked;
+/* The dot is sent: the other side took it, and says so or not. */
+void book_taken(struct mail *m, uint32_t index, bool said);
 void book_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life);
 void book_queue_lost(struct book *l, unsigned life);
 /* Octets that go to a worker. */

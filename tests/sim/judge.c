@@ -206,11 +206,12 @@ static void take_record(struct judge *j, const struct store_record *r)
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 	enum broker_record type = world_record(r->type);
 	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
+	static const struct known nothing;
 	const struct known *k;
 
 	if (type == BROKER_PART)
 		return;
-	k = known_record(j, r);
+	k = type == BROKER_COUNTERS ? &nothing : known_record(j, r);
 	if (type == BROKER_MESSAGE)
 		take_message(j, r);
 	for (size_t i = 0; i < k->n; i++)
@@ -341,6 +342,7 @@ static void carry_out(struct judge *j)
 		case EFFECT_PART_CREDIT:
 		case EFFECT_INTAKE:
 		case EFFECT_CONFIRM:
+		case EFFECT_GO:
 		case EFFECT_ANSWER: break;
 		}
 	}
@@ -365,6 +367,12 @@ static void hand_out(struct judge *j)
 /* ---- the book ---------------------------------------------------------------------------------
  */
 
+/* At most once, and a worker had leave to send the dot. */
+static bool never_again(const struct said_rcpt *r, const struct mail *m, uint32_t index)
+{
+	return book_at_most_once(m, index) && r->outcome == OUTCOME_MAYBE;
+}
+
 static void check_rcpt(struct judge *j, const struct mail *m, uint32_t index)
 {
 	const struct mail_rcpt *had = &m->rcpt[index];
@@ -383,7 +391,10 @@ static void check_rcpt(struct judge *j, const struct mail *m, uint32_t index)
 	if (!ended && r->number < had->number)
 		sim_fail("mail %d recipient %u: change %u was durable, %u is in the image",
 		    m->index, index, had->number, r->number);
-	if (!ended && r->handed == 0 && book_has_host(m, index))
+	if (never_again(r, m, index) && r->handed > 0)
+		sim_fail("mail %d recipient %u: its dot may have been sent, and it is handed out",
+		    m->index, index);
+	if (!ended && r->handed == 0 && book_has_host(m, index) && !never_again(r, m, index))
 		sim_fail("mail %d recipient %u is open and not handed out", m->index, index);
 }
 

@@ -40,23 +40,28 @@ struct held {
 	uint64_t job, conn;
 	uint32_t conn_messages;
 	struct mail *mail;
-	uint32_t index[MAIL_RCPTS];
+	uint32_t index[MAIL_RCPTS], attempts[MAIL_RCPTS];
 	bool holding[MAIL_RCPTS]; /* counted in the book */
 	size_t n;
 	enum held_state state;
 	uint64_t sent, got, granted, used; /* octets of content */
 	bool last, broken, site, old;      /* old: of a queue that is gone */
+	/* At-most-once mail: asked for leave, for these; it may or may not send the dot. */
+	bool once, asked, may_send, may_not;
+	uint32_t named[MAIL_RCPTS];
+	enum outcome fate[MAIL_RCPTS]; /* by the place in "index"; once the dot is sent */
+	size_t n_named;
 	struct change_rcpt said[MAIL_RCPTS];
 	size_t n_said;
 };
 
-enum worker_frame_kind { FRAME_JOB, FRAME_BODY, FRAME_CONFIRM };
+enum worker_frame_kind { FRAME_JOB, FRAME_BODY, FRAME_GO, FRAME_CONFIRM };
 
 struct worker_frame {
 	enum worker_frame_kind kind;
 	uint64_t job;
 	uint32_t octets;
-	bool last, broken;
+	bool last, broken, go;
 };
 
 struct line { /* a connection to a host */

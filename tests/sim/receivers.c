@@ -187,6 +187,7 @@ static void encode(const struct world *w, const struct mail *m, uint64_t dice, s
 	    .from = span_str(m->from),
 	    .rcpt = rcpt,
 	    .n_rcpt = m->n_rcpt,
+	    .at_most_once = m->at_most_once,
 	    .head_length = (uint32_t)m->head_n};
 
 	for (size_t i = 0; i < m->n_rcpt; i++)

@@ -138,8 +138,11 @@ static void take_rcpts(struct world *w, struct held *h, const struct broker_effe
 		    !span_eq(e->rcpt[i].addr, span_str(h->mail->rcpt[index].addr)))
 			sim_fail("mail %d: a wrong recipient", h->mail->index);
 		check_target(e, h->mail->rcpt[index].addr);
+		if (e->at_most_once != book_at_most_once(h->mail, index))
+			sim_fail("mail %d: the class of a job is wrong", h->mail->index);
 		book_handed(h->mail, index, w->life);
 		h->index[i] = index;
+		h->attempts[i] = e->rcpt[i].attempts + 1;
 		h->holding[i] = true;
 		h->n++;
 	}
@@ -178,6 +181,7 @@ void peers_job(struct world *w, const struct broker_effect *e)
 	if (h->mail == NULL)
 		sim_fail("a job for a message that was never made");
 	held_add(s, h);
+	h->once = e->at_most_once;
 	if (e->size != h->mail->size || !span_eq(e->from, span_str(h->mail->from)))
 		sim_fail("mail %d: size or sender is wrong in a job", h->mail->index);
 	take_rcpts(w, h, e);
@@ -226,6 +230,47 @@ void peers_confirm(struct world *w, const struct broker_effect *e)
 	push(w, e->peer, (struct worker_frame){.kind = FRAME_CONFIRM, .job = h->job});
 }
 
+/* ---- at most once ------------------------------------------------------------------------- */
+
+void peers_go(struct world *w, const struct broker_effect *e)
+{
+	struct sim_worker *s = &w->peers->worker[e->peer < WORKERS ? e->peer : 0];
+	struct held *h = held_find(s, e->number);
+
+	if (!s->connected || h == NULL || !h->asked || h->state == HELD_DONE)
+		sim_fail("leave for job %llu, which did not ask", (unsigned long long)e->number);
+	for (size_t i = 0; e->flag && i < h->n_named && w->bug != BUG_GO; i++) {
+		if (!h->mail->rcpt[h->named[i]].noted)
+			sim_fail("mail %d recipient %u: leave before PAST_DOT is durable",
+			    h->mail->index, h->named[i]);
+	}
+	push(w, e->peer, (struct worker_frame){.kind = FRAME_GO, .job = h->job, .go = e->flag});
+}
+
+/* The peer has all but the dot; it took some of the recipients. */
+static void ask(struct world *w, unsigned number, struct held *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (h->n_named == 0 || !sim_once_in(&w->rng, 5))
+			h->named[h->n_named++] = h->index[i];
+	}
+	h->asked = true;
+	sim_note("worker %u asks for leave for job %llu, %zu recipients", number,
+	    (unsigned long long)(h->job & 0xffffff), h->n_named);
+	if (broker_past_dot(w->broker, number, h->job, h->named, h->n_named, w->now) < 0)
+		sim_fail("worker %u may not ask for leave", number);
+	world_run(w);
+}
+
+static bool is_named(const struct held *h, uint32_t index)
+{
+	for (size_t i = 0; i < h->n_named; i++) {
+		if (h->named[i] == index)
+			return true;
+	}
+	return false;
+}
+
 /* ---- results ------------------------------------------------------------------------------ */
 
 static void send_result(struct world *w, unsigned number, struct held *h)
@@ -246,19 +291,22 @@ static void send_result(struct world *w, unsigned number, struct held *h)
 
 static void say(struct world *w, struct held *h, size_t i, enum outcome o)
 {
-	static const uint16_t codes[] = {
-	    [OUTCOME_DELIVERED] = 250, [OUTCOME_DEFERRED] = 451, [OUTCOME_FAILED] = 550};
+	static const uint16_t codes[] = {[OUTCOME_DELIVERED] = 250,
+	    [OUTCOME_DEFERRED] = 451,
+	    [OUTCOME_FAILED] = 550,
+	    [OUTCOME_MAYBE] = 451};
 	struct change_rcpt *c = &h->said[h->n_said++];
 
 	*c = (struct change_rcpt){.index = h->index[i],
+	    .attempts = h->attempts[i],
 	    .outcome = o,
 	    .code = codes[o],
 	    .esc = {(uint8_t)(codes[o] / 100), 1, 1},
 	    .host = SPAN("host.test"),
 	    .reply = SPAN("as the dice fell")};
-	if (o == OUTCOME_DELIVERED)
-		h->mail->rcpt[h->index[i]].delivered++;
-	(void)w;
+	if (!h->may_send &&
+	    (o == OUTCOME_DELIVERED || (o == OUTCOME_MAYBE && sim_once_in(&w->rng, 2))))
+		book_taken(h->mail, h->index[i], o == OUTCOME_DELIVERED);
 }
 
 static enum outcome roll_outcome(struct world *w)
@@ -268,20 +316,52 @@ static enum outcome roll_outcome(struct world *w)
 	return dice < 75 ? OUTCOME_DELIVERED : dice < 85 ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
+static enum outcome roll_end(struct world *w)
+{
+	return !w->peers->calm && sim_once_in(&w->rng, 12) ? OUTCOME_MAYBE : roll_outcome(w);
+}
+
+/* The dot of at-most-once mail is sent: the host takes it for these recipients, or does not. */
+static void send_dot(struct world *w, struct held *h)
+{
+	h->may_send = true;
+	for (size_t i = 0; i < h->n; i++) {
+		if (!is_named(h, h->index[i]))
+			continue;
+		h->fate[i] = roll_end(w);
+		if (h->fate[i] == OUTCOME_DELIVERED ||
+		    (h->fate[i] == OUTCOME_MAYBE && sim_once_in(&w->rng, 2)))
+			book_taken(h->mail, h->index[i], false);
+	}
+}
+
+/* What the host says of a recipient; before the dot it takes nobody. */
+static enum outcome outcome_for(struct world *w, unsigned number, const struct held *h, size_t i)
+{
+	bool whole = h->last && h->got == h->mail->size && !h->broken;
+	enum outcome o = h->site || h->broken ? OUTCOME_DEFERRED : roll_outcome(w);
+
+	if (h->n_named > 0 && !is_named(h, h->index[i]))
+		return OUTCOME_FAILED; /* it was refused before the content was sent */
+	if (h->may_send)
+		return h->fate[i];
+	if (!whole || h->once)
+		return o == OUTCOME_DELIVERED ? OUTCOME_DEFERRED : o;
+	return number == MDA || h->site ? o : roll_end(w);
+}
+
 /* The host has spoken about all recipients, or does not speak at all. */
 static void finish(struct world *w, unsigned number, struct held *h)
 {
 	struct sim_worker *s = &w->peers->worker[number];
 	struct line *l = line_find(s, h->conn);
-	bool whole = h->last && h->got == h->mail->size;
 
 	h->site = number != MDA && !w->peers->calm && sim_once_in(&w->rng, 15);
 	for (size_t i = 0; i < h->n; i++) {
-		enum outcome o = h->site || h->broken ? OUTCOME_DEFERRED : roll_outcome(w);
+		enum outcome o = outcome_for(w, number, h, i);
 
-		if (!whole && o == OUTCOME_DELIVERED)
-			o = OUTCOME_DEFERRED;
-		if (o != OUTCOME_DEFERRED || !sim_once_in(&w->rng, 8))
+		/* What it does not speak of was not tried, or the dot was sent and nobody knows. */
+		if ((o != OUTCOME_DEFERRED && o != OUTCOME_MAYBE) || !sim_once_in(&w->rng, 8))
 			say(w, h, i, o);
 	}
 	h->state = HELD_DONE;
@@ -321,6 +401,10 @@ static void take_frame(struct world *w, unsigned number, const struct worker_fra
 		h->got += f->octets;
 		h->used += f->octets;
 		h->last = h->last || f->last;
+	} else if (f->kind == FRAME_GO && h->state == HELD_RUNNING) {
+		h->may_not = !f->go;
+		if (f->go)
+			send_dot(w, h);
 	} else if (f->kind == FRAME_CONFIRM && h->state == HELD_DONE) {
 		held_forget(w, s, h);
 	}
@@ -358,6 +442,13 @@ static void work(struct world *w, unsigned number, struct held *h)
 			sim_fail("credit is not allowed");
 		h->used = 0;
 		world_run(w);
+		return;
+	}
+	if (h->once && h->last && !h->broken && h->got == h->mail->size && !h->may_send &&
+	    !h->may_not && (w->peers->calm || !sim_once_in(&w->rng, 30))) {
+		if (!h->asked && w->peers->worker[number].connected &&
+		    w->peers->worker[number].named)
+			ask(w, number, h);
 		return;
 	}
 	if (h->last || h->broken || (!w->peers->calm && sim_once_in(&w->rng, 25)))
@@ -426,6 +517,16 @@ void worker_die(struct world *w, unsigned number)
 	s->connected = false;
 }
 
+/* Nobody gives leave any more: it is not sent, and the next queue is told so. */
+static void give_up(struct world *w, struct held *h)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		say(w, h, i, OUTCOME_DEFERRED);
+		let_go(w, h, i);
+	}
+	h->state = HELD_DONE;
+}
+
 /* Jobs whose content is not all here can never be finished; the others go on. */
 void worker_queue_gone(struct world *w, struct sim_worker *s)
 {
@@ -441,6 +542,14 @@ void worker_queue_gone(struct world *w, struct sim_worker *s)
 		struct held *h = s->held[i - 1];
 
 		h->old = true;
+		if (h->state == HELD_RUNNING && h->once && h->asked && !h->may_send) {
+			give_up(w, h);
+			continue;
+		}
+		if (h->state == HELD_RUNNING && h->once && !h->may_send) {
+			held_forget(w, s, h);
+			continue;
+		}
 		if (h->state == HELD_COMING || (h->state == HELD_RUNNING && !h->last))
 			held_forget(w, s, h);
 	}

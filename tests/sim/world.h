@@ -50,6 +50,7 @@ struct world {
 	uint64_t unread;  /* reads of stored octets that failed on purpose */
 	const struct config *config;
 	struct disk_sim *disk;
+	int64_t counters_every;
 	struct store_params params;
 	struct book book;
 	struct peers *peers;

@@ -12,7 +12,7 @@
  *	S~ text              the same without CRLF; \r \n \\ \xNN stand for octets
  *	C: text              the engine must have said this line next
  *	M: text              a line of the content of the message to be sent; M~ as with S~
- *	send: from <a> to <b> <c> [8bit] [binary] [size N]
+ *	send: from <a> to <b> <c> [8bit] [binary] [size N] [ask]
  *	                     when the engine is ready; the content follows when it asks
  *	hold body            give no content when asked: "we abort" or "we end" come instead
  *	hold output          what the engine says does not leave until the next C:
@@ -21,9 +21,10 @@
  *	                     they are not there
  *	E: closed 421 4.3.2  the connection ends, with the same words behind it
  *	E: ready             the engine is free for the next message
+ *	E: before-dot        the content is whole, the dot waits (a message sent with "ask")
  *	E: none              nothing was told yet
  *	T: +300              seconds pass
- *	peer closes, we quit, we abort, we end
+ *	peer closes, we quit, we abort, we end, we go, we stay (answers to before-dot)
  */
 #include "smtp/client.h"
 
@@ -148,12 +149,27 @@ static void keep_event(struct run *r, const struct client_event *ev)
 	r->last++;
 }
 
+/* Nothing of the end may be in the output: neither the dot nor the CRLF that a last line lacks. */
+static void check_before_dot(struct run *r)
+{
+	struct span out = client_output(r->client), given = buf_view(&r->given);
+	size_t n = out.n < 2 ? out.n : 2;
+
+	if (n < 2 || given.n < 2)
+		return;
+	if (!span_eq(span_skip(out, out.n - 2), span_skip(given, given.n - 2)) ||
+	    (out.n > 4 && span_eq(span_skip(out, out.n - 5), SPAN("\r\n.\r\n"))))
+		wrong(r, "the end was said before it was asked for", out);
+}
+
 static void drain(struct run *r)
 {
 	struct client_event ev;
 
 	while (client_next(r->client, &ev) == 1) {
 		keep_event(r, &ev);
+		if (ev.type == CLIENT_BEFORE_DOT)
+			check_before_dot(r);
 		if (ev.type == CLIENT_WANT_BODY)
 			give_content(r);
 	}
@@ -250,6 +266,10 @@ static void on_event(struct run *r, struct span s)
 		}
 		return;
 	}
+	if (is(what, "before-dot")) {
+		(void)expect(r, CLIENT_BEFORE_DOT);
+		return;
+	}
 	ev = expect(r, is(what, "ready") ? CLIENT_READY : CLIENT_CLOSED);
 	if (ev != NULL && ev->type == CLIENT_CLOSED)
 		match_words(r, ev, s);
@@ -298,6 +318,8 @@ static void on_send(struct run *r, struct span s)
 			r->txn.body_type = BODY_BINARYMIME;
 		else if (is(w, "size"))
 			r->txn.size = number(r, word(&s));
+		else if (is(w, "ask"))
+			r->txn.ask_before_dot = true;
 		else if (!is(w, "to"))
 			wrong(r, "not understood", w);
 	}
@@ -340,6 +362,10 @@ static bool on_phrase(struct run *r, struct span s)
 		client_body_abort(r->client, r->now);
 	else if (is(s, "we end"))
 		client_body_end(r->client, r->now);
+	else if (is(s, "we go"))
+		client_answer(r->client, true, r->now);
+	else if (is(s, "we stay"))
+		client_answer(r->client, false, r->now);
 	else
 		return false;
 	return true;

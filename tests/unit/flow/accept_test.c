@@ -168,9 +168,53 @@ static void test_postmaster_local(void **state)
 	config_free(&c);
 }
 
+/* Who may choose the class of a message, and in which words. */
+static void test_class(void **state)
+{
+	static const struct {
+		enum who who;
+		const char *head;
+		int err;
+		bool once;
+		const char *reason;
+	} classes[] = {
+	    {TRUSTED, "Subject: x\r\n\r\n", 0, false, NULL},
+	    {TRUSTED, "", 0, false, NULL},
+	    {TRUSTED, "X-Godwit-Class: at-most-once\r\n\r\n", 0, true, NULL},
+	    {TRUSTED, "Subject: x\r\nx-GODWIT-class :\tAt-Most-Once \r\n\r\n", 0, true, NULL},
+	    {TRUSTED, "X-Godwit-Class: normal\r\n\r\n", 0, false, NULL},
+	    {TRUSTED, "X-Godwit-Class:\r\n\r\n", GW_EFORMAT, false, "class_unknown"},
+	    {TRUSTED, "X-Godwit-Class: at-most-twice\r\n\r\n", GW_EFORMAT, false, "class_unknown"},
+	    {TRUSTED, "X-Godwit-Class: at-most-once normal\r\n\r\n", GW_EFORMAT, false,
+		"class_unknown"},
+	    {TRUSTED, "X-Godwit-Class: normal\r\nX-Godwit-Class: at-most-once\r\n\r\n", GW_EFORMAT,
+		false, "class_twice"},
+	    {STRANGER, "X-Godwit-Class: at-most-once\r\n\r\n", 0, false, NULL},
+	    {STRANGER, "X-Godwit-Class: nonsense\r\n\r\n", 0, false, NULL},
+	};
+	static const struct cidr trust;
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(classes); i++) {
+		struct verdict v;
+		bool once = !classes[i].once;
+
+		assert_int_equal(accept_class(classes[i].who == TRUSTED ? &trust : NULL,
+				     span_str(classes[i].head), &once, &v),
+		    classes[i].err);
+		if (classes[i].err != 0) {
+			assert_string_equal(v.reason, classes[i].reason);
+			assert_true(v.reply.code == 550 && v.reply.esc[1] == 6);
+		} else {
+			assert_int_equal(once, classes[i].once);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_class),
 	    cmocka_unit_test(test_rows),
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_faults),

@@ -543,6 +543,8 @@ static void test_worker_dies(void **state)
 	broker_worker_down(r->b, 0, r->now);
 	broker_worker_down(r->b, 1, r->now);
 	broker_worker_down(r->b, 1, r->now);
+	rig_acquit(r, 0);
+	rig_acquit(r, 1);
 	rig_flush(r, 0);
 	rig_none(r, EFFECT_CONFIRM);
 	assert_true(broker_deadline(r->b) <= r->now);

@@ -135,7 +135,8 @@ static void test_summary(void **state)
 	r->now += 3 * HOURS;
 	assert_int_equal(broker_summary(r->b, &out, r->now), 200);
 	check_json(&out);
-	assert_true(holds(&out, "\"messages\":4,\"recipients\":8,\"active\":2,\"accepting\":true"));
+	assert_true(holds(
+	    &out, "\"messages\":4,\"recipients\":8,\"held\":0,\"active\":2,\"accepting\":true"));
 	assert_true(holds(&out, "\"state\":\"limited\""));
 	assert_true(holds(&out, "\"under_8h\":4"));
 	assert_true(

@@ -297,6 +297,7 @@ static void test_adopted_lost(void **state)
 	broker_holding_done(next->b, 1, next->now);
 	rig_none(next, EFFECT_JOB);
 	broker_worker_down(next->b, 0, next->now);
+	rig_acquit(next, 0);
 	rig_pass(next, 0);
 	assert_int_equal(rig_take(next, EFFECT_JOB)->e.peer, 1);
 	rig_free(next);

@@ -412,6 +412,15 @@ static inline void rig_pass(struct rig *r, int64_t usec)
 	rig_run(r);
 }
 
+/* Master says that the worker died of nothing it had in hand. */
+static inline void rig_acquit(struct rig *r, unsigned worker)
+{
+	struct broker_crash none = {.job = 0};
+
+	broker_blamed(r->b, worker, &none, r->now);
+	rig_run(r);
+}
+
 static inline struct broker_counts rig_counts(const struct rig *r)
 {
 	struct broker_counts n;

@@ -200,6 +200,42 @@ static void test_status_part(void **state)
 	buf_fini(&b);
 }
 
+/* Nobody knows: the report says so, and does not say that it failed. */
+static void test_unsure(void **state)
+{
+	struct change_rcpt c = {.outcome = OUTCOME_FAILED,
+	    .esc = {5, 4, 2},
+	    .host = SPAN("mx.b.example"),
+	    .reply = SPAN("May have been delivered")};
+	struct dsn_rcpt r[2] = {{.addr = SPAN("bob@b.example"), .change = &c}, two[0]};
+	struct dsn d = sample();
+	struct span text;
+	struct buf b;
+
+	(void)state;
+	d.rcpt = r;
+	d.n_rcpt = 1;
+	text = compose(&b, &d);
+	HAS(text, "Subject: Your message may not have been delivered\r\n");
+	HAS(text, "Your message may or may not have been delivered to the recipient named below.");
+	HAS(text, "The host mx.b.example was tried: May have been delivered\r\n");
+	HAS(text, "Status: 5.4.2\r\n");
+	HAS(text, "Diagnostic-Code: X-Godwit; May have been delivered\r\n");
+	buf_fini(&b);
+	/* Together with one that failed, the head speaks of failure. */
+	d.n_rcpt = 2;
+	text = compose(&b, &d);
+	HAS(text, "Subject: Your message could not be delivered\r\n");
+	HAS(text, "before the recipient's system had");
+	buf_fini(&b);
+	/* An answer with the same code is an answer. */
+	c.code = 554;
+	d.n_rcpt = 1;
+	text = compose(&b, &d);
+	HAS(text, "Subject: Your message could not be delivered\r\n");
+	buf_fini(&b);
+}
+
 static void check_status(enum outcome o, const uint8_t esc[3], const char *want)
 {
 	struct change_rcpt c = {
@@ -419,6 +455,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_head),
 	    cmocka_unit_test(test_words),
+	    cmocka_unit_test(test_unsure),
 	    cmocka_unit_test(test_status_part),
 	    cmocka_unit_test(test_statuses),
 	    cmocka_unit_test(test_peers_cannot_write_lines),

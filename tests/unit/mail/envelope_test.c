@@ -175,6 +175,27 @@ static void test_there_and_back(void **state)
 	there_and_back(*state, &e);
 }
 
+/* A glance finds the same, and makes nothing of what is torn. */
+static void test_glance(void **state)
+{
+	struct stored *s = *state;
+	struct envelope e = full(), none = {0};
+	struct msgid id;
+	struct span ip;
+
+	envelope_encode(&e, &s->b);
+	envelope_glance(buf_view(&s->b), &id, &ip);
+	assert_true(msgid_eq(&id, &e.id) && span_eq(ip, e.client_ip));
+	for (size_t n = 0; n < buf_len(&s->b); n++) {
+		envelope_glance(span_first(buf_view(&s->b), n), &id, &ip);
+		assert_true(ip.n == 0 || span_eq(ip, e.client_ip));
+	}
+	buf_clear(&s->b);
+	envelope_encode(&none, &s->b);
+	envelope_glance(buf_view(&s->b), &id, &ip);
+	assert_true(msgid_eq(&id, &none.id) && ip.n == 0);
+}
+
 static void test_every_fact_alone(void **state)
 {
 	struct envelope e = {0};
@@ -385,6 +406,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 	    T(test_there_and_back),
+	    T(test_glance),
 	    T(test_every_fact_alone),
 	    T(test_torn_and_flipped),
 	    T(test_scalars_stand_once),
