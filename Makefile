@@ -142,9 +142,13 @@ SIM_LIBS = $(call archives,spool flow config smtp mail base)
 $(SIM_COMMON): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIM_MAINS),$(SIM_SRCS)))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
+# Where planted bugs stand before functions of the program (tests/sim/bugs.c).
+SIM_WRAPS = record_decode segment_reader_take truncate_decode change_wins store_retire index_fits \
+	index_reader_start broker_recover
 $(BUILD)/tests/sim/%_sim: $(BUILD)/tests/sim/%_sim.o $(SIM_COMMON) $(SIM_LIBS)
 	$(call say,TEST,$@)
-	$(Q)$(CC) $(CFLAGS) -pthread -o $@ $< $(call grouped,$(SIM_COMMON) $(SIM_LIBS)) $(LDLIBS_base)
+	$(Q)$(CC) $(CFLAGS) -pthread $(SIM_WRAPS:%=-Wl,--wrap=%) -o $@ $< \
+		$(call grouped,$(SIM_COMMON) $(SIM_LIBS)) $(LDLIBS_base)
 
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)

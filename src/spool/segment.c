@@ -2,8 +2,6 @@
 
 #include "base/cursor.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static const struct span segment_magic = {(const uint8_t *)"GODWITSG", 8};
@@ -16,6 +14,9 @@ static const char *const prefixes[] = {
     [SEGMENT_LOG] = "seg-",
     [SEGMENT_INDEX] = "idx-",
 };
+
+static const char digits[] = "0123456789abcdef";
+enum { NUMBER_DIGITS = 16 };
 
 void segment_encode(const struct segment_head *h, uint8_t page[SPOOL_PAGE])
 {
@@ -77,23 +78,39 @@ int segment_decode(struct span page, struct segment_head *out)
 
 void segment_format(char name[DISK_NAME_MAX], enum segment_name kind, uint64_t number)
 {
-	snprintf(name, DISK_NAME_MAX, "%s%016" PRIx64, prefixes[kind], number);
+	char *p = stpcpy(name, prefixes[kind]);
+
+	for (int i = NUMBER_DIGITS - 1; i >= 0; i--)
+		*p++ = digits[number >> (4 * i) & 15];
+	*p = '\0';
 }
 
+/* Sixteen digits as segment_format writes them, and nothing behind them. */
+static int parse_number(const char *s, uint64_t *number)
+{
+	int n = 0;
+
+	*number = 0;
+	for (; n < NUMBER_DIGITS; n++) {
+		const char *digit = s[n] ? strchr(digits, s[n]) : NULL;
+
+		if (!digit)
+			return GW_EFORMAT;
+		*number = *number << 4 | (uint64_t)(digit - digits);
+	}
+	return s[n] == '\0' ? 0 : GW_EFORMAT;
+}
+
+/* What does not read back the same is a stranger's file. */
 int segment_parse(const char *name, enum segment_name *kind, uint64_t *number)
 {
-	char again[DISK_NAME_MAX];
-
 	for (size_t k = 0; k < GW_ARRAY_LEN(prefixes); k++) {
 		size_t n = strlen(prefixes[k]);
 
-		if (strncmp(name, prefixes[k], n) != 0 ||
-		    sscanf(name + n, "%16" SCNx64, number) != 1)
+		if (strncmp(name, prefixes[k], n) != 0)
 			continue;
-		segment_format(again, (enum segment_name)k, *number);
 		*kind = (enum segment_name)k;
-		/* What does not read back the same is a stranger's file. */
-		return strcmp(name, again) == 0 ? 0 : GW_EFORMAT;
+		return parse_number(name + n, number);
 	}
 	return GW_EFORMAT;
 }

@@ -7,6 +7,8 @@
  * end, with the same good records. The raw input is also decoded as header pages.
  */
 #include "sim/disk_sim.c"
+#include "sim/disk_sim_cut.c"
+#include "sim/faults.c"
 
 #include "base/cursor.h"
 #include "spool/index.h"

@@ -5,6 +5,8 @@
  * is also read as the head of an index.
  */
 #include "sim/disk_sim.c"
+#include "sim/disk_sim_cut.c"
+#include "sim/faults.c"
 
 #include "base/cursor.h"
 #include "spool/index.h"

@@ -1,6 +1,7 @@
 #include "sim/book.h"
 
 #include "sim/disk_sim.h"
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -36,6 +37,7 @@ static struct mail *add(struct book *l, const struct msgid *id)
 {
 	struct mail *m = gw_calloc(1, sizeof(*m));
 
+	l->version++;
 	if (l->n == l->cap) {
 		l->cap = l->cap ? 2 * l->cap : 64;
 		l->mail = gw_realloc(l->mail, l->cap * sizeof(struct mail *));
@@ -66,9 +68,15 @@ static const char *pick_domain(uint64_t *rng)
 	return often[sim_below(rng, GW_ARRAY_LEN(often))];
 }
 
+static size_t make_rcpt_count(bool small, uint64_t *rng)
+{
+	if (small)
+		return sim_once_in(rng, 4) ? 1 + sim_below(rng, 4) : 1;
+	return sim_once_in(rng, 4) ? 1 + sim_below(rng, MAIL_RCPTS) : 1 + sim_below(rng, 3);
+}
+
 static void make_rcpts(struct mail *m, uint64_t *rng)
 {
-	m->n_rcpt = sim_once_in(rng, 4) ? 1 + sim_below(rng, MAIL_RCPTS) : 1 + sim_below(rng, 3);
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		struct mail_rcpt *r = &m->rcpt[i];
 
@@ -83,8 +91,11 @@ static void make_rcpts(struct mail *m, uint64_t *rng)
 		snprintf(m->from, sizeof(m->from), "s%d@%s", m->index, pick_domain(rng));
 }
 
-static size_t make_size(uint64_t *rng)
+static size_t make_size(bool small, uint64_t *rng)
 {
+	if (small)
+		return sim_once_in(rng, 6) ? (size_t)sim_below(rng, MAIL_SMALL_MAX)
+					   : (size_t)sim_below(rng, 300);
 	switch (sim_below(rng, 16)) {
 	case 0: return 0;
 	case 1: return (size_t)sim_below(rng, MAIL_BODY_MAX);
@@ -108,13 +119,14 @@ struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 	m = add(l, &id);
 	random[0] ^= 0xff;
 	m->nonce = msgid_make(now + 1000000, random);
+	m->n_rcpt = make_rcpt_count(l->small, rng);
 	make_rcpts(m, rng);
 	m->at_most_once = sim_once_in(rng, 5);
 	m->head_n = (size_t)snprintf(m->head, sizeof(m->head),
 	    "Received: by sim; %lld\r\nFrom: <%s>\r\nSubject: number %d\r\n\r\n", (long long)now,
 	    m->from, m->index);
 	m->salt = (size_t)sim_below(rng, POOL - MAIL_BODY_MAX);
-	m->size = m->head_n + make_size(rng);
+	m->size = m->head_n + make_size(l->small, rng);
 	return m;
 }
 
@@ -212,6 +224,19 @@ static bool wants_report(const struct mail *m, uint32_t index)
 	return m->from[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
 }
 
+bool book_wants_report(const struct mail *m, uint32_t index, enum outcome o)
+{
+	return (o == OUTCOME_FAILED || o == OUTCOME_EXPIRED) && wants_report(m, index);
+}
+
+bool book_has_host(const struct mail *m, uint32_t index)
+{
+	const char *domain = strchr(m->rcpt[index].addr, '@') + 1;
+
+	return strcmp(domain, "no.test") != 0 && strcmp(domain, "later.test") != 0 &&
+	       strcmp(domain, "nowhere.test") != 0;
+}
+
 /* The index of a segment keeps the end of a recipient when the report of it has gone its way. */
 static bool same_end(
     const struct mail_rcpt *r, enum outcome o, const struct mail *report, bool recovered)
@@ -231,6 +256,10 @@ static void ended(struct book *l, const struct mail *report, const struct change
 		if (m == NULL || s->index >= m->n_rcpt)
 			sim_fail("a result for nobody");
 		r = &m->rcpt[s->index];
+		if (s->number > r->number) {
+			r->number = s->number;
+			r->attempts = s->attempts;
+		}
 		if (!outcome_final(s->outcome))
 			continue;
 		if (r->final != OUTCOME_NONE) {
@@ -239,8 +268,7 @@ static void ended(struct book *l, const struct mail *report, const struct change
 			sim_fail("mail %d recipient %u ends twice: %d and %d", m->index, s->index,
 			    r->final, s->outcome);
 		}
-		if (!report && wants_report(m, s->index) &&
-		    (s->outcome == OUTCOME_FAILED || s->outcome == OUTCOME_EXPIRED))
+		if (!report && book_wants_report(m, s->index, s->outcome))
 			sim_fail(
 			    "mail %d recipient %u failed and nobody is told", m->index, s->index);
 		r->final = s->outcome;
@@ -297,6 +325,7 @@ static void durable_copy(struct book *l, struct mail *m, const struct envelope *
 	if (!recovered) /* later, more may have ended behind it */
 		check_whole(m, &c);
 	m->copies++;
+	fault_count(FAULT_COPIED);
 }
 
 static void durable_message(
@@ -341,6 +370,7 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
 	struct change c;
 
 	arena_reset(&l->scratch);
+	l->version++;
 	if (type == BROKER_MESSAGE) {
 		durable_message(l, id, meta, recovered);
 	} else if (type != BROKER_PART && type != BROKER_COUNTERS) {
@@ -354,8 +384,9 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
 
 /* ---- events ------------------------------------------------------------------------------- */
 
-void book_answered(struct mail *m, bool ok)
+void book_answered(struct book *l, struct mail *m, bool ok)
 {
+	l->version++;
 	if (!ok && m->handed)
 		sim_fail("mail %d is refused and was handed to a worker", m->index);
 	if (!ok && m->durable)
@@ -450,7 +481,7 @@ bool book_ended(const struct mail *m, const struct change *c)
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
-static bool has_open(const struct mail *m)
+bool book_has_open(const struct mail *m)
 {
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		if (m->rcpt[i].final == OUTCOME_NONE)
@@ -469,7 +500,7 @@ void book_after_recovery(struct book *l, struct broker *b, int64_t now)
 		bool owed = m->is_report ? m->durable : m->state == MAIL_OK || m->durable;
 
 		buf_clear(&out);
-		if (owed && has_open(m) && broker_show(b, &m->id, &out, now) != 200) {
+		if (owed && book_has_open(m) && broker_show(b, &m->id, &out, now) != 200) {
 			buf_fini(&out);
 			sim_fail("mail %d (%s) is lost", m->index,
 			    m->is_report ? "a report" : "acknowledged or durable");

@@ -21,7 +21,7 @@
 
 #include "base/map.h"
 
-enum { MAIL_RCPTS = 20, MAIL_BODY_MAX = 300 << 10, NO_REPORT = -1 };
+enum { MAIL_RCPTS = 20, MAIL_BODY_MAX = 300 << 10, MAIL_SMALL_MAX = 3000, NO_REPORT = -1 };
 
 enum mail_state {
 	MAIL_OPEN,    /* content is on its way */
@@ -34,14 +34,15 @@ enum mail_state {
 struct mail_rcpt {
 	char addr[64];
 	uint8_t notify;
-	enum outcome final; /* durable */
-	int report;         /* the message that says so, or NO_REPORT */
-	unsigned delivered; /* times the other side took it */
-	unsigned doubts;    /* times it took it and nobody was told */
-	bool noted;         /* PAST_DOT is durable, since it was handed out last */
-	unsigned excuses;   /* results that were lost with all who knew them */
-	unsigned life;      /* of the queue that took a final result, 0: none */
-	unsigned holders;   /* jobs of living workers that run, or that ended it */
+	enum outcome final;        /* durable */
+	uint32_t number, attempts; /* of the newest change that is durable */
+	int report;                /* the message that says so, or NO_REPORT */
+	unsigned delivered;        /* times the other side took it */
+	unsigned doubts;           /* times it took it and nobody was told */
+	bool noted;                /* PAST_DOT is durable, since it was handed out last */
+	unsigned excuses;          /* results that were lost with all who knew them */
+	unsigned life;             /* of the queue that took a final result, 0: none */
+	unsigned holders;          /* jobs of living workers that run, or that ended it */
 };
 
 struct mail {
@@ -67,11 +68,20 @@ struct book {
 	struct mail **mail;
 	size_t n, cap;
 	struct map by_id;
+	bool small;       /* short contents, few recipients */
+	uint64_t version; /* counts up with everything that is promised */
 	struct arena scratch;
 };
 
 void book_init(struct book *l);
 void book_fini(struct book *l);
+
+/* Has a recipient of it not ended yet, durably? */
+bool book_has_open(const struct mail *m) gw_checked;
+/* Does this end of the recipient come with a report to the sender? */
+bool book_wants_report(const struct mail *m, uint32_t index, enum outcome o) gw_checked;
+/* Is its domain one that the queue delivers to, and does not refuse by itself? */
+bool book_has_host(const struct mail *m, uint32_t index) gw_checked;
 
 /* A message of a client: content and recipients by dice. */
 struct mail *book_new(struct book *l, uint64_t *rng, int64_t now) gw_checked;
@@ -90,7 +100,7 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
 bool book_ended(const struct mail *m, const struct change *c) gw_checked;
 
 /* The client was told. */
-void book_answered(struct mail *m, bool ok);
+void book_answered(struct book *l, struct mail *m, bool ok);
 /* A worker is given this recipient. */
 void book_handed(struct mail *m, uint32_t index, unsigned life);
 /* A queue took a final result; the worker that had it is gone; the queue is gone. */

@@ -1,63 +1,12 @@
-#include "disk_sim.h"
+#include "sim/disk_sim-private.h"
+
+#include "sim/faults.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SECTOR = 512, MAX_HANDLES = 256, NO_PAGE = -1 };
-
-struct pending {
-	uint64_t at;
-	size_t n;
-	uint8_t *data;
-};
-
-struct file {
-	struct file *next;
-	uint8_t *seen, *durable; /* `size` octets each */
-	uint64_t size, durable_size, cap;
-	struct pending *pending;
-	size_t n_pending, cap_pending;
-	int64_t bad_page;
-	unsigned syncs;
-	bool sync_failed;
-};
-
-struct dir_entry {
-	char name[DISK_NAME_MAX];
-	struct file *file;
-};
-
-struct dir {
-	struct dir_entry *e;
-	size_t n, cap;
-};
-
-/* An un-flushed change: `from` goes away (if it is still this file), `to` appears. */
-struct name_change {
-	struct file *file;
-	char from[DISK_NAME_MAX], to[DISK_NAME_MAX];
-};
-
-struct disk_sim {
-	struct disk base;
-	struct disk_sim_params p;
-	uint64_t rng, ops, crash_at, others;
-	bool dead;
-	struct file *files;
-	struct file *handle[MAX_HANDLES];
-	struct dir seen, durable;
-	struct name_change *change;
-	size_t n_change, cap_change;
-	struct {
-		unsigned countdown;
-		int err;
-	} script[SIM_OPS];
-	uint8_t *grave; /* what removed files held */
-	uint64_t grave_n;
-	const char *violation;
-	void (*watch)(void *arg, const struct disk_sim_event *e);
-	void *watch_arg;
-};
+/* Where the key of the first record stands in a segment. */
+enum { FIRST_RECORD = 4096, RECORD_TYPE = 21, TRUNCATE = 12 };
 
 uint64_t sim_random(uint64_t *state)
 {
@@ -110,12 +59,24 @@ static void dir_unset(struct dir *d, const char *name, const struct file *f)
 		*e = d->e[--d->n];
 }
 
-static void dir_apply(struct dir *d, const struct name_change *c)
+void dir_apply(struct dir *d, const struct name_change *c)
 {
 	if (c->from[0])
 		dir_unset(d, c->from, c->file);
 	if (c->to[0])
 		dir_set(d, c->to, c->file);
+}
+
+void dir_copy(struct dir *to, const struct dir *from)
+{
+	to->n = 0;
+	if (to->cap < from->n) {
+		to->cap = 2 * from->n;
+		to->e = gw_realloc(to->e, to->cap * sizeof(*to->e));
+	}
+	to->n = from->n;
+	if (from->n > 0)
+		memcpy(to->e, from->e, from->n * sizeof(*from->e));
 }
 
 static void dir_change(struct disk_sim *s, const char *from, const char *to, struct file *f)
@@ -232,78 +193,36 @@ static void write_seen(struct file *f, const uint8_t *data, size_t n, uint64_t a
 	memcpy(p->data, data, n);
 }
 
-static void keep_range(
-    struct disk_sim *s, struct file *f, const struct pending *p, size_t from, size_t to)
-{
-	/* The planted bug: this page is never written. */
-	if (s->p.mutant == MUTANT_LOSE_FIRST && p->at + from >= 4096 && p->at + from < 8192)
-		return;
-	memcpy(f->durable + p->at + from, p->data + from, to - from);
-}
-
 static void keep_all(struct disk_sim *s, struct file *f)
 {
 	for (size_t i = 0; i < f->n_pending; i++) {
 		const struct pending *p = &f->pending[i];
 
 		for (size_t from = 0; from < p->n; from += SECTOR)
-			keep_range(s, f, p, from, from + SECTOR < p->n ? from + SECTOR : p->n);
+			keep_range(
+			    s, f->durable, p, from, from + SECTOR < p->n ? from + SECTOR : p->n);
 	}
 	f->durable_size = f->size;
+	f->sum = 0;
 	forget_pending(f);
 }
 
-/* One write torn: at an octet (what follows is lost), or sector by sector. */
-static void keep_torn(struct disk_sim *s, struct file *f, const struct pending *p)
-{
-	size_t cut = sim_below(s, 2) ? (size_t)sim_below(s, p->n + 1) : p->n;
-	unsigned chance = (unsigned)sim_below(s, 5);
-
-	for (size_t from = 0; from < cut;) {
-		size_t to = from + SECTOR - (size_t)((p->at + from) % SECTOR);
-
-		if (to > cut)
-			to = cut;
-		if (sim_below(s, 4) < chance)
-			keep_range(s, f, p, from, to);
-		from = to;
-	}
-}
-
-enum fate { FATE_DROP, FATE_KEEP, FATE_MIXED, FATES };
-
+/* A random part of the un-flushed is durable, the rest is forgotten. */
 static void keep_some(struct disk_sim *s, struct file *f)
 {
-	enum fate all = (enum fate)sim_below(s, FATES);
-
-	for (size_t i = 0; i < f->n_pending; i++) {
-		enum fate one = all == FATE_MIXED ? (enum fate)sim_below(s, FATES) : all;
-
-		if (one == FATE_KEEP)
-			keep_range(s, f, &f->pending[i], 0, f->pending[i].n);
-		else if (one == FATE_MIXED)
-			keep_torn(s, f, &f->pending[i]);
-	}
+	cut_writes(s, f, &s->rng, f->durable);
+	f->sum = 0;
 	forget_pending(f);
 }
 
-/* Space that was taken but not flushed: absent, zeros, or what a removed file left there. */
-static void settle_size(struct disk_sim *s, struct file *f)
+/* A flush that fails: programs still see what it lost. */
+static void lose_pages(struct disk_sim *s, struct file *f)
 {
-	if (f->durable_size == f->size)
+	keep_some(s, f);
+	if (memcmp(f->seen, f->durable, f->size) == 0)
 		return;
-	bool stale = sim_below(s, 3) == 0;
-	if (sim_below(s, 2)) {
-		memset(f->durable + f->durable_size, 0, f->size - f->durable_size);
-		memset(f->seen + f->durable_size, 0, f->size - f->durable_size);
-		f->size = f->durable_size;
-		return;
-	}
-	for (uint64_t i = f->durable_size; stale && i < f->size && i < s->grave_n; i++) {
-		if (f->durable[i] == 0)
-			f->durable[i] = s->grave[i];
-	}
-	f->durable_size = f->size;
+	f->lost = true;
+	fault_count(FAULT_CLEAN_PAGES);
 }
 
 static const char *name_of(const struct disk_sim *s, const struct file *f)
@@ -330,12 +249,22 @@ static void tell_file(struct disk_sim *s, enum disk_sim_op op, int h, uint64_t a
 
 enum begin { BEGIN_OK, BEGIN_CUT, BEGIN_FAIL };
 
+static const enum fault eio[SIM_OPS] = {[SIM_OPEN] = FAULT_OPEN_EIO,
+    [SIM_ALLOCATE] = FAULT_ALLOCATE_EIO,
+    [SIM_WRITE] = FAULT_WRITE_EIO,
+    [SIM_READ] = FAULT_READ_EIO,
+    [SIM_SYNC] = FAULT_SYNC_EIO,
+    [SIM_RENAME] = FAULT_RENAME_EIO,
+    [SIM_REMOVE] = FAULT_REMOVE_EIO,
+    [SIM_SYNC_DIR] = FAULT_SYNC_DIR_EIO};
+
 static enum begin begin_op(struct disk_sim *s, enum disk_sim_op op, int *err)
 {
 	*err = GW_EIO;
 	if (s->dead)
 		return BEGIN_FAIL;
 	s->ops++;
+	s->changes += op != SIM_READ;
 	if (s->crash_at != 0 && s->ops >= s->crash_at) {
 		s->dead = true;
 		return BEGIN_CUT;
@@ -344,9 +273,12 @@ static enum begin begin_op(struct disk_sim *s, enum disk_sim_op op, int *err)
 		*err = s->script[op].err;
 		return BEGIN_FAIL;
 	}
-	if (sim_below(s, 10000) < s->p.fail_per_10000[op])
+	if (sim_below(s, 10000) < s->p.fail_per_10000[op]) {
+		fault_count(eio[op]);
 		return BEGIN_FAIL;
+	}
 	if ((op == SIM_WRITE || op == SIM_SYNC) && sim_below(s, 10000) < s->p.nospace_per_10000) {
+		fault_count(op == SIM_WRITE ? FAULT_WRITE_ENOSPC : FAULT_SYNC_ENOSPC);
 		*err = GW_ENOSPC;
 		return BEGIN_FAIL;
 	}
@@ -403,8 +335,10 @@ static int sim_allocate(struct disk *d, int h, uint64_t size)
 
 	if (b == BEGIN_FAIL || (b == BEGIN_CUT && sim_below(s, 2)))
 		return err;
-	if (used_octets(s) + size > s->p.capacity)
+	if (used_octets(s) + size > s->p.capacity) {
+		fault_count(FAULT_FULL);
 		return GW_ENOSPC;
+	}
 	file_resize(f, size);
 	return b == BEGIN_OK ? 0 : err;
 }
@@ -432,12 +366,17 @@ static int sim_write(struct disk *d, int h, const struct span *v, size_t n, uint
 			    .op = SIM_WRITE, .name = name_of(s, f), .failed = true});
 	for (size_t i = 0; i < n; i++)
 		total += v[i].n;
+	if (s->p.mutant == MUTANT_DEAF)
+		return 0;
 	if (f->sync_failed)
 		s->violation = "wrote to a file whose sync had failed";
 	some = b == BEGIN_OK ? total : (size_t)sim_below(s, total + 1);
+	if (b != BEGIN_OK && some > 0 && some < total)
+		fault_count(b == BEGIN_CUT ? FAULT_HALF_WRITE : FAULT_SHORT_WRITE);
 	uint8_t *flat = gw_calloc(1, total + 1), *p = flat;
 	for (size_t i = 0; i < n; p += v[i++].n)
 		memcpy(p, v[i].n ? v[i].p : flat, v[i].n);
+	f->told_end = at == FIRST_RECORD && total > RECORD_TYPE && flat[RECORD_TYPE] == TRUNCATE;
 	write_seen(f, flat, some, at);
 	free(flat);
 	return b == BEGIN_OK ? 0 : err;
@@ -463,6 +402,29 @@ static int64_t sim_read(struct disk *d, int h, void *to, size_t n, uint64_t at)
 	return (int64_t)n;
 }
 
+static bool in_use(const struct disk_sim *s, const struct file *f)
+{
+	const char *name = name_of(s, f);
+
+	return strncmp(name, "seg-", 4) == 0 || strncmp(name, "idx-", 4) == 0;
+}
+
+/* The planted bugs of a flush. */
+static bool sync_forgotten(const struct disk_sim *s, struct file *f)
+{
+	bool told_end = f->told_end;
+
+	f->told_end = false;
+	switch (s->p.mutant) {
+	case MUTANT_NO_SYNC: return true;
+	case MUTANT_SYNC_ONCE: return f->syncs > 1;
+	case MUTANT_TRUNCATE: return told_end;
+	case MUTANT_RENAME_FIRST: return !in_use(s, f);
+	case MUTANT_LOG: return in_use(s, f);
+	default: return false;
+	}
+}
+
 static int sim_sync(struct disk *d, int h)
 {
 	struct disk_sim *s = self(d);
@@ -479,14 +441,13 @@ static int sim_sync(struct disk *d, int h)
 	if (b == BEGIN_FAIL) {
 		tell(s,
 		    (struct disk_sim_event){.op = SIM_SYNC, .name = name_of(s, f), .failed = true});
-		keep_some(s, f);
+		lose_pages(s, f);
 		f->sync_failed = s->p.mutant != MUTANT_HIDE_ERROR;
 		return s->p.mutant == MUTANT_HIDE_ERROR ? 0 : err;
 	}
 	f->syncs++;
-	if (s->p.mutant == MUTANT_NO_SYNC || (s->p.mutant == MUTANT_SYNC_ONCE && f->syncs > 1))
-		return 0;
-	keep_all(s, f);
+	if (!sync_forgotten(s, f))
+		keep_all(s, f);
 	return 0;
 }
 
@@ -503,6 +464,9 @@ static int sim_rename(struct disk *d, const char *from, const char *to)
 		return err;
 	if (!e)
 		return GW_ENOENT;
+	if (strncmp(to, "seg-", 4) == 0 && e->file->size > FIRST_RECORD + 4 &&
+	    memcmp(e->file->seen + FIRST_RECORD, "\0\0\0", 4) != 0)
+		fault_count(FAULT_STALE_SEGMENT);
 	dir_change(s, from, to, e->file);
 	return b == BEGIN_OK ? 0 : err;
 }
@@ -542,6 +506,10 @@ static int sim_sync_dir(struct disk *d)
 	s->n_change -= n;
 	if (n > 0)
 		memmove(s->change, s->change + n, s->n_change * sizeof(*s->change));
+	for (struct file *f = s->files; f && s->p.mutant == MUTANT_RENAME_FIRST; f = f->next) {
+		if (in_use(s, f))
+			keep_all(s, f);
+	}
 	collect_files(s);
 	return 0;
 }
@@ -615,6 +583,11 @@ void disk_sim_free(struct disk_sim **sp)
 	*sp = NULL;
 }
 
+void disk_sim_reseed(struct disk_sim *s, uint64_t seed)
+{
+	s->rng = seed;
+}
+
 struct disk *disk_sim_disk(struct disk_sim *s)
 {
 	return &s->base;
@@ -645,30 +618,24 @@ bool disk_sim_dead(const struct disk_sim *s)
 	return s->dead;
 }
 
-static void cut_directory(struct disk_sim *s)
-{
-	bool prefix = sim_below(s, 2);
-	size_t n = prefix ? (size_t)sim_below(s, s->n_change + 1) : s->n_change;
-
-	for (size_t i = 0; i < n; i++) {
-		if (prefix || sim_below(s, 2))
-			dir_apply(&s->durable, &s->change[i]);
-	}
-	s->n_change = 0;
-	s->seen.n = 0;
-	for (size_t i = 0; i < s->durable.n; i++)
-		dir_set(&s->seen, s->durable.e[i].name, s->durable.e[i].file);
-}
-
 void disk_sim_power_cut(struct disk_sim *s)
 {
+	fault_count(FAULT_POWER_CUT);
 	disk_sim_restart(s);
-	cut_directory(s);
+	cut_names(s, &s->rng, &s->durable);
+	s->n_change = 0;
+	dir_copy(&s->seen, &s->durable);
 	for (struct file *f = s->files; f; f = f->next) {
+		uint64_t size;
+
 		keep_some(s, f);
-		settle_size(s, f);
+		size = cut_size(s, f, &s->rng, f->durable);
+		if (size < f->size)
+			memset(f->durable + size, 0, f->size - size);
 		if (f->size > 0)
 			memcpy(f->seen, f->durable, f->size);
+		f->size = f->durable_size = size;
+		f->lost = false;
 	}
 	collect_files(s);
 }
@@ -703,6 +670,7 @@ int disk_sim_flip(struct disk_sim *s, const char *name, uint64_t at)
 		return GW_ENOENT;
 	e->file->seen[at] ^= 0x40;
 	e->file->durable[at] ^= 0x40;
+	e->file->sum = 0;
 	return 0;
 }
 

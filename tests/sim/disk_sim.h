@@ -44,12 +44,16 @@ enum disk_sim_op {
 /* Lies that a disk may tell: planted bugs, to prove that a test would notice them. */
 enum disk_sim_mutant {
 	MUTANT_NONE,
-	MUTANT_NO_SYNC,     /* sync does nothing */
-	MUTANT_NO_SYNC_DIR, /* sync_dir does nothing */
-	MUTANT_SYNC_ONCE,   /* only the first sync of a file does something */
-	MUTANT_HIDE_ERROR,  /* a failed sync says 0 */
-	MUTANT_LATE_RENAME, /* sync_dir leaves the last change out */
-	MUTANT_LOSE_FIRST,  /* what is written to the second page of a file is never durable */
+	MUTANT_NO_SYNC,      /* sync does nothing */
+	MUTANT_NO_SYNC_DIR,  /* sync_dir does nothing */
+	MUTANT_SYNC_ONCE,    /* only the first sync of a file does something */
+	MUTANT_HIDE_ERROR,   /* a failed sync says 0 */
+	MUTANT_LATE_RENAME,  /* sync_dir leaves the last change out */
+	MUTANT_LOSE_FIRST,   /* what is written to the second page of a file is never durable */
+	MUTANT_TRUNCATE,     /* sync of a segment that begins with a TRUNCATE does nothing */
+	MUTANT_RENAME_FIRST, /* what is made under another name is flushed after it is renamed */
+	MUTANT_LOG,          /* sync of a file of the log does nothing */
+	MUTANT_DEAF,         /* writes are forgotten */
 	MUTANTS,
 };
 
@@ -106,6 +110,9 @@ void disk_sim_watch(
 
 /* What the program under test did wrong, or NULL. */
 const char *disk_sim_violation(const struct disk_sim *s);
+
+/* From now on its dice begin here. */
+void disk_sim_reseed(struct disk_sim *s, uint64_t seed);
 
 /* The generator behind it, for the test's own choices. */
 uint64_t sim_random(uint64_t *state);

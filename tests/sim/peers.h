@@ -32,6 +32,9 @@ void peers_power_gone(struct world *w);
 /* No answer waits in the queue's memory. */
 bool peers_told(const struct world *w) gw_checked;
 
+/* A receiver that lives waits for the answer to a COMMIT. */
+bool peers_may_ask(const struct world *w) gw_checked;
+
 void peers_committed(struct world *w, const struct broker_effect *e);
 void peers_credit(struct world *w, const struct broker_effect *e);
 void peers_job(struct world *w, const struct broker_effect *e);

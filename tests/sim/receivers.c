@@ -1,11 +1,18 @@
 /* Receivers: transactions of clients, with parts and without. */
 #include "sim/peers-private.h"
 
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
 
-enum { WINDOW = 1 << 20, PART = 16 << 10, WHOLE = 40 << 10, STORED_MAX = 1 << 20 };
+enum {
+	WINDOW = 1 << 20,
+	PART = 16 << 10,
+	PART_SMALL = 1500,
+	WHOLE = 40 << 10,
+	STORED_MAX = 1 << 20
+};
 
 /* Without an answer for so long a client is cut off (role/smtpd.h). */
 #define VERDICT_MAX INT64_C(60000000)
@@ -24,10 +31,10 @@ static void txn_end(struct receiver *r, struct txn *t)
 	*t = r->txn[--r->n];
 }
 
-static void answer(struct receiver *r, struct txn *t, bool ok)
+static void answer(struct world *w, struct receiver *r, struct txn *t, bool ok)
 {
 	sim_note("receiver %u: mail %d is %s", r->number, t->mail->index, ok ? "taken" : "refused");
-	book_answered(t->mail, ok);
+	book_answered(&w->book, t->mail, ok);
 	txn_end(r, t);
 }
 
@@ -78,14 +85,14 @@ void peers_early(struct world *w, const struct msgid *id)
 
 		for (size_t k = 0; k < r->n; k++) {
 			if (msgid_eq(&r->txn[k].mail->id, id)) {
-				answer(r, &r->txn[k], true);
+				answer(w, r, &r->txn[k], true);
 				return;
 			}
 		}
 	}
 }
 
-static void take_frame(struct receiver *r, struct receiver_frame f)
+static void take_frame(struct world *w, struct receiver *r, struct receiver_frame f)
 {
 	struct txn *t = txn_find(r, f.txn);
 
@@ -94,7 +101,7 @@ static void take_frame(struct receiver *r, struct receiver_frame f)
 	if (!f.credit) {
 		if (!t->committed)
 			sim_fail("mail %d: answered before it was committed", t->mail->index);
-		answer(r, t, f.status == 0);
+		answer(w, r, t, f.status == 0);
 		return;
 	}
 	if (t->window + f.octets > WINDOW)
@@ -104,10 +111,10 @@ static void take_frame(struct receiver *r, struct receiver_frame f)
 		t->failed = true;
 }
 
-static void read_frames(struct receiver *r, size_t n)
+static void read_frames(struct world *w, struct receiver *r, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		take_frame(r, r->frame[i]);
+		take_frame(w, r, r->frame[i]);
 	r->n_frame -= n;
 	r->sent -= n;
 	if (r->n_frame > 0)
@@ -123,6 +130,19 @@ bool peers_told(const struct world *w)
 			return false;
 	}
 	return true;
+}
+
+bool peers_may_ask(const struct world *w)
+{
+	for (int i = 0; i < RECEIVERS; i++) {
+		const struct receiver *r = &w->peers->receiver[i];
+
+		for (size_t k = 0; k < r->n; k++) {
+			if (r->txn[k].committed)
+				return true;
+		}
+	}
+	return false;
 }
 
 /* ---- transactions ------------------------------------------------------------------------- */
@@ -144,7 +164,7 @@ static void begin(struct world *w, struct receiver *r)
 
 static void send_part(struct world *w, struct receiver *r, struct txn *t)
 {
-	size_t n = 1 + (size_t)sim_below(&w->rng, PART);
+	size_t n = 1 + (size_t)sim_below(&w->rng, w->book.small ? PART_SMALL : PART);
 
 	if (n > t->parts - t->sent)
 		n = t->parts - t->sent;
@@ -201,7 +221,7 @@ static void give_up(struct world *w, struct receiver *r, struct txn *t)
 	uint64_t number = t->number;
 	bool parts = t->sent > 0;
 
-	answer(r, t, false);
+	answer(w, r, t, false);
 	if (parts)
 		broker_abort(w->broker, r->number, number);
 	world_run(w);
@@ -214,6 +234,7 @@ static void progress(struct world *w, struct receiver *r, struct txn *t)
 		txn_end(r, t);
 	} else if (t->wants_ask) {
 		t->wants_ask = false;
+		fault_count(FAULT_ASKED);
 		sim_note("receiver %u: asks for mail %d", r->number, t->mail->index);
 		broker_ask(w->broker, r->number, t->number, &t->mail->nonce);
 		world_run(w);
@@ -248,16 +269,24 @@ void receiver_queue_gone(struct world *w, struct receiver *r)
 	if (!r->connected)
 		return;
 	r->connected = false;
+	if (r->sent < r->n_frame)
+		fault_count(FAULT_ANSWERS_LOST);
+	if (r->sent > 0)
+		fault_count(FAULT_ANSWERS_LATE);
 	r->n_frame = r->sent;
-	read_frames(r, r->n_frame);
+	read_frames(w, r, r->n_frame);
 	for (size_t i = r->n; i > 0; i--) {
 		struct txn *t = &r->txn[i - 1];
 
-		if (t->committed)
+		if (t->committed) {
+			if (w->bug == BUG_BLIND)
+				answer(w, r, t, false);
 			continue;
+		}
 		if (t->sent > 0) {
-			answer(r, t, false);
+			answer(w, r, t, false);
 		} else if (t->parts == 0 && sim_once_in(&w->rng, 4)) {
+			fault_count(FAULT_COMMIT_UNREAD);
 			t->committed = true; /* into the socket, and nobody read it */
 			t->committed_at = w->now;
 			t->mail->state = MAIL_SENT;
@@ -271,6 +300,7 @@ void receiver_die(struct world *w, struct receiver *r)
 	while (r->n > 0) {
 		struct txn *t = &r->txn[r->n - 1];
 
+		fault_count(t->committed ? FAULT_RECEIVER_DIED_WAITING : FAULT_RECEIVER_DIED);
 		t->mail->state = t->committed ? MAIL_UNKNOWN : MAIL_REFUSED;
 		txn_end(r, t);
 	}
@@ -299,12 +329,12 @@ void receiver_step(struct world *w, struct receiver *r, bool new_mail)
 		r->stalled = (unsigned)sim_below(&w->rng, 200);
 	if (!sim_once_in(&w->rng, 8))
 		r->sent = r->n_frame;
-	if (!w->peers->calm && sim_once_in(&w->rng, 250)) {
+	if (!w->peers->calm && sim_once_in(&w->rng, 250) && world_may(w, MAY_DIE)) {
 		receiver_die(w, r);
 		return;
 	}
 	if (r->sent > 0 && !sim_once_in(&w->rng, 4))
-		read_frames(r, 1 + (size_t)sim_below(&w->rng, r->sent));
+		read_frames(w, r, 1 + (size_t)sim_below(&w->rng, r->sent));
 	else if (new_mail && r->n < TXNS && sim_once_in(&w->rng, 2))
 		begin(w, r);
 	else if (r->n > 0)

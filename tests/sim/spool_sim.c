@@ -12,13 +12,16 @@
  *   - the nonces of the last ten minutes are known;
  *   - reading by index and reading the segments leave the same alive.
  *
- * spool_sim [histories] [first seed] [mutant]: with a mutant (a disk that lies,
- * by number) it succeeds when the lie is found. Without, it prints how often each
+ * spool_sim [histories] [first seed] [bug]: with a planted bug (a
+ * name of bugs.def) it succeeds when the bug is found. Without, it prints how often each
  * step and state of docs/spool.md was reached, and a run of COVER_MIN histories or
  * more fails if one never was. "markdown" as the last word: prints it as a table.
  */
+#include "sim/bugs.h"
 #include "sim/spool_sim_cover.h"
 #include "sim/spool_sim_model.h"
+
+#include "spool/index.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,6 +115,28 @@ static bool pick_index(char name[DISK_NAME_MAX])
 	return true;
 }
 
+/* The index `other` tells of the segment that `name` is of, and says so with good checksums. */
+static void other_life(const char *name, const char *other)
+{
+	struct disk *d = disk_sim_disk(m.disk);
+	uint8_t raw[INDEX_HEAD];
+	struct span v = span_of(raw, sizeof(raw));
+	struct index_head head;
+	unsigned long long generation;
+
+	if (index_head_decode(disk_sim_peek(m.disk, other), &head) != 0 ||
+	    sscanf(name, "idx-%llx", &generation) != 1 || d->ops->rename(d, other, name) != 0)
+		return;
+	head.generation = generation;
+	index_head_encode(&head, raw);
+	int h = d->ops->open(d, name, false);
+	if (h < 0)
+		return;
+	(void)!d->ops->write(d, h, &v, 1, 0);
+	(void)!d->ops->sync(d, h);
+	d->ops->close(d, h);
+}
+
 /* What no crash does: an index is damaged, or stands beside another segment, or alone. */
 static void harm_index(void)
 {
@@ -121,11 +146,15 @@ static void harm_index(void)
 	if (!pick_index(name))
 		return;
 	uint64_t n = disk_sim_peek(m.disk, name).n, at = below(3) ? below(n) : below(128);
-	switch (below(5)) {
+	switch (below(6)) {
 	case 0:
 	case 1: (void)!disk_sim_flip(m.disk, name, at); break;
 	case 2: (void)!disk_sim_bad_page(m.disk, name, at); break;
-	case 3: (void)!pick_index(other); /* fall through */
+	case 3:
+		if (pick_index(other))
+			other_life(name, other);
+		break;
+	case 4: (void)!pick_index(other); /* fall through */
 	default: (void)!d->ops->rename(d, name, other); break;
 	}
 }
@@ -344,7 +373,7 @@ static void last_life(void)
 	store_close(&m.store);
 }
 
-static bool history(uint64_t seed, enum disk_sim_mutant mutant)
+static bool history(uint64_t seed)
 {
 	volatile bool good = false;
 
@@ -354,7 +383,7 @@ static bool history(uint64_t seed, enum disk_sim_mutant mutant)
 	m.params.segment_size = 16384 << below(3);
 	m.params.reserve = m.params.segment_size * below(4);
 	struct disk_sim_params p = {.capacity = m.params.segment_size * SEGMENTS_OF_DISK};
-	p.mutant = mutant;
+	p.mutant = bug_rows[sim_bug].lie;
 	m.disk = disk_sim_new(seed, &p);
 	cover_start(m.disk);
 	if (setjmp(m.failed) == 0) {
@@ -394,22 +423,22 @@ int main(int argc, char **argv)
 	int words = argc - markdown;
 	uint64_t n = words > 1 ? strtoull(argv[1], NULL, 10) : 1000;
 	uint64_t seed = words > 2 ? strtoull(argv[2], NULL, 10) : 1;
-	int mutant = words > 3 ? atoi(argv[3]) : MUTANT_NONE;
 	double begin = seconds();
 
-	if (mutant < 0 || mutant >= MUTANTS)
+	sim_bug = words > 3 ? bug_by_name(argv[3]) : BUG_NONE;
+	if (sim_bug == BUGS)
 		return 2;
 	for (uint64_t end = seed + n; seed < end; seed++) {
-		if (history(seed, (enum disk_sim_mutant)mutant))
+		if (history(seed))
 			continue;
-		printf("spool_sim: seed %llu, mutant %d: %s\n", (unsigned long long)seed, mutant,
-		    m.why);
-		return mutant == MUTANT_NONE;
+		printf("spool_sim: seed %llu, planted bug %s: %s\n", (unsigned long long)seed,
+		    bug_rows[sim_bug].name, m.why);
+		return sim_bug == BUG_NONE;
 	}
 	double took = seconds() - begin;
-	bool good = mutant != MUTANT_NONE || covered(n, markdown);
+	bool good = sim_bug != BUG_NONE || covered(n, markdown);
 	printf("spool_sim: %llu histories, %llu lives, %llu crash points, %.0f histories/s%s\n",
 	    (unsigned long long)n, (unsigned long long)w.lives, (unsigned long long)w.crash_points,
-	    (double)n / took, mutant == MUTANT_NONE ? "" : ": the mutant was NOT found");
-	return mutant != MUTANT_NONE || !good;
+	    (double)n / took, sim_bug == BUG_NONE ? "" : ": the planted bug was NOT found");
+	return sim_bug != BUG_NONE || !good;
 }

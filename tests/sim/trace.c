@@ -11,6 +11,7 @@ jmp_buf sim_failed;
 
 static struct {
 	char why[240];
+	const char *check;
 	char note[NOTES][NOTE_MAX];
 	uint64_t n;
 } trace;
@@ -19,10 +20,16 @@ void sim_fail(const char *fmt, ...)
 {
 	va_list ap;
 
+	trace.check = fmt;
 	va_start(ap, fmt);
 	vsnprintf(trace.why, sizeof(trace.why), fmt, ap);
 	va_end(ap);
 	longjmp(sim_failed, 1);
+}
+
+const char *sim_check(void)
+{
+	return trace.check;
 }
 
 const char *sim_why(void)

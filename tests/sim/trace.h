@@ -15,6 +15,8 @@ extern jmp_buf sim_failed;
 /* An invariant is broken: remembers why and jumps to sim_failed. */
 _Noreturn void sim_fail(const char *fmt, ...) gw_printf(1, 2);
 const char *sim_why(void);
+/* Which check it was: the words without the numbers. */
+const char *sim_check(void);
 
 /* One line of history; the last ones are kept. */
 void sim_note(const char *fmt, ...) gw_printf(1, 2);

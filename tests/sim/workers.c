@@ -1,6 +1,7 @@
 /* Workers: they take jobs and content, ask the hosts, and keep results until they are confirmed. */
 #include "sim/peers-private.h"
 
+#include "sim/faults.h"
 #include "sim/trace.h"
 
 #include <limits.h>
@@ -167,7 +168,7 @@ void peers_job(struct world *w, const struct broker_effect *e)
 
 	if (e->peer >= WORKERS || !s->connected || held_find(s, e->number) != NULL)
 		sim_fail("job %llu to a wrong worker", (unsigned long long)e->number);
-	if (w->sabotage != SABOTAGE_HOLDING)
+	if (w->bug != BUG_HOLDING)
 		check_all_named(w);
 	if (line_busy(s, e->conn))
 		sim_fail("job %llu on a busy connection", (unsigned long long)e->number);
@@ -238,7 +239,7 @@ void peers_go(struct world *w, const struct broker_effect *e)
 
 	if (!s->connected || h == NULL || !h->asked || h->state == HELD_DONE)
 		sim_fail("leave for job %llu, which did not ask", (unsigned long long)e->number);
-	for (size_t i = 0; e->flag && i < h->n_named && w->sabotage != SABOTAGE_GO; i++) {
+	for (size_t i = 0; e->flag && i < h->n_named && w->bug != BUG_GO; i++) {
 		if (!h->mail->rcpt[h->named[i]].noted)
 			sim_fail("mail %d recipient %u: leave before PAST_DOT is durable",
 			    h->mail->index, h->named[i]);
@@ -283,7 +284,7 @@ static void send_result(struct world *w, unsigned number, struct held *h)
 	book_result(h->mail, &c, w->life);
 	if (broker_result(w->broker, number, h->job, h->site, &c, w->now) < 0)
 		sim_fail("the result of job %llu is not allowed", (unsigned long long)h->job);
-	if (w->sabotage == SABOTAGE_CONFIRM)
+	if (w->bug == BUG_CONFIRM)
 		peers_confirm(w, &e);
 	world_run(w);
 }
@@ -458,7 +459,7 @@ static void name_all(struct world *w, unsigned number)
 {
 	struct sim_worker *s = &w->peers->worker[number];
 
-	for (size_t i = 0; i < s->n_held && w->sabotage != SABOTAGE_HOLDING; i++) {
+	for (size_t i = 0; i < s->n_held && w->bug != BUG_HOLDING; i++) {
 		const struct held *h = s->held[i];
 
 		if (broker_holding(
@@ -499,8 +500,13 @@ void worker_die(struct world *w, unsigned number)
 	struct sim_worker *s = &w->peers->worker[number];
 
 	sim_note("worker %u dies", number);
-	while (s->n_held > 0)
+	if (s->n_frame > 0)
+		fault_count(FAULT_WORKER_DIED_UNREAD);
+	while (s->n_held > 0) {
+		fault_count(
+		    s->held[0]->state == HELD_DONE ? FAULT_WORKER_DIED_DONE : FAULT_WORKER_DIED);
 		held_forget(w, s, s->held[0]);
+	}
 	s->n_line = s->n_frame = s->sent = s->octets = 0;
 	s->up = false;
 	if (s->connected && world_alive(w)) {
@@ -564,7 +570,7 @@ void worker_step(struct world *w, unsigned number)
 	}
 	if (!sim_once_in(&w->rng, 8))
 		s->sent = s->n_frame;
-	if (!w->peers->calm && sim_once_in(&w->rng, 300)) {
+	if (!w->peers->calm && sim_once_in(&w->rng, 300) && world_may(w, MAY_DIE)) {
 		worker_die(w, number);
 		return;
 	}

@@ -1,5 +1,6 @@
 #include "sim/world.h"
 
+#include "sim/faults.h"
 #include "sim/peers.h"
 #include "sim/trace.h"
 
@@ -13,6 +14,7 @@ enum {
 	CHUNK = 64 << 10,
 	ANSWER = 1 << 20,
 	DISK_SEGMENTS = 40,
+	SMALL = 16 << 10,
 	COUNTERS_EVERY = 10000000,
 };
 
@@ -22,8 +24,8 @@ enum {
  */
 #define QUESTIONS_END INT64_C(60000000)
 
-const char *const sabotage_names[SABOTAGES] = {
-    "none", "flush", "early", "hold", "confirm", "undecided", "holding", "forget", "retire", "go"};
+const char *const may_names[MAYS] = {"errors", "nospace", "full", "crash", "start-crash", "kill",
+    "cut", "die", "operate", "prepare", "unreadable"};
 
 static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
@@ -42,7 +44,7 @@ static void random_key(void *to, size_t n)
 		*p++ = (uint8_t)sim_random(&keys);
 }
 
-void world_init(struct world *w, uint64_t seed, const struct config *c, enum sabotage s)
+void world_init(struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small)
 {
 	struct disk_sim_params p = {0};
 
@@ -50,16 +52,18 @@ void world_init(struct world *w, uint64_t seed, const struct config *c, enum sab
 	w->rng = keys = seed;
 	w->now = INT64_C(1700000000000000);
 	w->config = c;
-	w->sabotage = s;
+	w->bug = sim_bug = bug;
 	/* Their record keeps segments for a moment: some bugs show only without. */
 	w->counters_every = seed % 2 ? COUNTERS_EVERY : 0;
 	w->params = (struct store_params){.random = random_key, .spares = 2};
-	w->params.segment_size = (uint64_t)(128 << 10) << sim_below(&w->rng, 3);
+	w->params.segment_size = small ? (uint64_t)SMALL << sim_once_in(&w->rng, 3)
+				       : (uint64_t)(128 << 10) << sim_below(&w->rng, 3);
 	w->params.reserve = w->params.segment_size * (1 + sim_below(&w->rng, 4));
 	p.capacity = w->params.segment_size * DISK_SEGMENTS;
-	p.mutant = s == SABOTAGE_FLUSH ? MUTANT_NO_SYNC : MUTANT_NONE;
+	p.mutant = bug_rows[bug].lie;
 	w->disk = disk_sim_new(seed, &p);
 	book_init(&w->book);
+	w->book.small = small;
 	w->buffer = gw_calloc(1, CHUNK);
 	buf_init(&w->meta, SIZE_MAX / 2);
 	w->peers = peers_new(w);
@@ -97,6 +101,11 @@ void world_fini(struct world *w)
 	buf_fini(&w->meta);
 }
 
+bool world_may(const struct world *w, enum may m)
+{
+	return !(w->without >> m & 1);
+}
+
 bool world_alive(const struct world *w)
 {
 	return w->broker != NULL && !disk_sim_dead(w->disk);
@@ -132,24 +141,80 @@ static void batch_add(struct world *w, const struct broker_effect *e)
 	b->record[b->n++] = r;
 }
 
+/* The planted bug: what a report says of the recipients is written, and the report is not. */
+static bool batch_add_end(struct world *w, const struct broker_effect *e)
+{
+	struct broker_effect result = *e;
+	struct arena a;
+	struct envelope env;
+	bool good;
+
+	arena_init(&a, 1 << 20);
+	good = envelope_decode(&env, e->meta, &a) == 0 && env.ends.n > 0;
+	if (good) {
+		result.record = BROKER_RESULT;
+		result.meta = env.ends;
+		result.body[0] = SPAN_NONE;
+		result.body[1] = SPAN_NONE;
+		batch_add(w, &result);
+		w->filling.urgent++;
+	}
+	arena_reset(&a);
+	return good;
+}
+
+/* A copy that says nothing of what became of the recipients; its memory stays with the bug. */
+static struct span without_state(struct envelope *e)
+{
+	struct change nothing = {.id = e->id, .when = 1};
+	struct buf state, meta;
+
+	buf_init(&state, 1 << 10);
+	buf_init(&meta, 1 << 20);
+	change_encode(&nothing, &state);
+	e->state = buf_view(&state);
+	envelope_encode(e, &meta);
+	buf_fini(&state);
+	return buf_view(&meta);
+}
+
+static void note_copy(struct world *w, struct broker_effect *e)
+{
+	struct envelope env;
+	struct arena a;
+
+	arena_init(&a, 1 << 20);
+	if (envelope_decode(&env, e->meta, &a) == 0 && env.state.n > 0) {
+		w->filling.copies++;
+		if (w->bug == BUG_COPY_STATE)
+			e->meta = without_state(&env);
+	}
+	arena_reset(&a);
+}
+
 static void take_append(struct world *w, const struct broker_effect *e)
 {
 	static const struct record_place no_place;
 	static const struct part nowhere;
+	struct broker_effect copy = *e;
 
 	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
-	if (w->sabotage == SABOTAGE_FORGET && e->record == BROKER_RESULT) {
+	if (w->bug == BUG_FORGET && e->record == BROKER_RESULT) {
 		book_durable(&w->book, e->record, &e->id, e->meta, false);
 		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
-	if (w->sabotage == SABOTAGE_GO && e->record == BROKER_PAST_DOT) {
+	if (w->bug == BUG_GO && e->record == BROKER_PAST_DOT) {
 		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
 		return;
 	}
-	if (w->sabotage == SABOTAGE_EARLY && e->record == BROKER_MESSAGE && !e->own)
+	if (w->bug == BUG_BOUNCE && e->record == BROKER_MESSAGE && e->own && batch_add_end(w, e))
+		return;
+	if (w->bug == BUG_COPY || w->bug == BUG_COPY_STATE)
+		note_copy(w, &copy);
+	if (w->bug == BUG_EARLY && e->record == BROKER_MESSAGE && !e->own)
 		peers_early(w, &e->id);
-	batch_add(w, e);
+	batch_add(w, &copy);
 }
 
 static struct extent extent_of(const struct part *p)
@@ -158,6 +223,15 @@ static struct extent extent_of(const struct part *p)
 }
 
 /* Read errors are planted here only: recovery from a disk that cannot be read is another story. */
+static bool unreadable(struct world *w)
+{
+	if (!sim_once_in(&w->rng, 300) || !world_may(w, MAY_UNREADABLE))
+		return false;
+	fault_count(FAULT_READ_EIO);
+	w->unread++;
+	return true;
+}
+
 static int64_t read_piece(struct world *w, const struct broker_effect *e, uint64_t from, size_t n)
 {
 	struct extent at = extent_of(&e->piece);
@@ -165,7 +239,7 @@ static int64_t read_piece(struct world *w, const struct broker_effect *e, uint64
 
 	if (n > CHUNK)
 		sim_fail("%zu octets asked for at once", n);
-	if (sim_once_in(&w->rng, 300))
+	if (unreadable(w))
 		return GW_EIO;
 	got = store_read_at(w->store, &at, from, w->buffer, n);
 	if (got != (int64_t)n && !disk_sim_dead(w->disk))
@@ -212,11 +286,11 @@ static void carry_out(struct world *w, const struct broker_effect *e)
 	case EFFECT_GO: peers_go(w, e); break;
 	case EFFECT_CONFIRM: peers_confirm(w, e); break;
 	case EFFECT_HOLD:
-		if (w->sabotage != SABOTAGE_HOLD)
+		if (w->bug != BUG_HOLD)
 			store_hold(w->store, e->segment);
 		break;
 	case EFFECT_RELEASE:
-		if (w->sabotage != SABOTAGE_HOLD)
+		if (w->bug != BUG_HOLD)
 			store_release(w->store, e->segment);
 		break;
 	case EFFECT_READ_HEAD: give_head(w, e); break;
@@ -234,7 +308,7 @@ void world_run(struct world *w)
 
 /* ---- the log ------------------------------------------------------------------------------ */
 
-static enum broker_record broker_type(enum record_type type)
+enum broker_record world_record(enum record_type type)
 {
 	int t = 0;
 
@@ -272,7 +346,7 @@ static void tell_done(struct world *w)
 	}
 	if (!world_alive(w))
 		return;
-	b->n = b->urgent = 0;
+	b->n = b->urgent = b->copies = 0;
 	w->busy = false;
 	if (store_failed_segment(w->store) != w->failed_segment) {
 		w->failed_segment = store_failed_segment(w->store);
@@ -288,7 +362,7 @@ static void book_batch(struct world *w)
 		const struct store_record *r = &w->at_disk.record[i];
 
 		if (r->status == 0)
-			book_durable(&w->book, broker_type(r->type), &r->id, r->meta, false);
+			book_durable(&w->book, world_record(r->type), &r->id, r->meta, false);
 	}
 }
 
@@ -306,20 +380,24 @@ static void commit_batch(struct world *w)
 
 	w->at_disk = w->filling;
 	w->filling = spare;
-	w->filling.n = w->filling.urgent = 0;
+	w->filling.n = w->filling.urgent = w->filling.copies = 0;
 	batch_seal(&w->at_disk);
 	w->busy = true;
+	if (w->bug == BUG_COPY && w->at_disk.copies == w->at_disk.n)
+		disk_sim_params(w->disk)->mutant = MUTANT_LOG;
 	outcome = store_commit(w->store, w->at_disk.record, w->at_disk.n);
+	disk_sim_params(w->disk)->mutant = bug_rows[w->bug].lie;
 	if (disk_sim_dead(w->disk))
 		return;
 	sim_note("%zu records, %s", w->at_disk.n, outcome == STORE_DONE ? "done" : "undecided");
 	book_batch(w);
 	w->done_at = w->now + (int64_t)sim_below(&w->rng, 4000);
 	if (outcome == STORE_UNDECIDED) {
+		fault_count(FAULT_UNDECIDED);
 		w->undecided = true;
 		w->heal_at = w->now + HEAL_EVERY;
 		look_at_store(w);
-		if (w->sabotage == SABOTAGE_UNDECIDED)
+		if (w->bug == BUG_UNDECIDED)
 			tell_done(w);
 	} else if (sim_once_in(&w->rng, 2)) {
 		tell_done(w);
@@ -361,7 +439,7 @@ static void house(struct world *w)
 {
 	unsigned n = 0;
 
-	if (w->sabotage == SABOTAGE_RETIRE || (w->now >= w->retire_from && peers_told(w)))
+	if (w->bug == BUG_RETIRE || (w->now >= w->retire_from && peers_told(w)))
 		n = store_retire(w->store);
 	if (n > 0)
 		sim_note("%u segments retire", n);
@@ -451,7 +529,7 @@ static void give_record(struct world *w, const struct store_record *r, struct gi
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
-	enum broker_record type = broker_type(r->type);
+	enum broker_record type = world_record(r->type);
 
 	if (r->type == REC_PART)
 		return;
@@ -468,8 +546,11 @@ static int recover(struct world *w)
 	struct store_record r;
 	int more;
 
+	if (w->bug == BUG_REWRITE)
+		disk_sim_params(w->disk)->mutant = MUTANT_DEAF;
 	while ((more = store_recover(w->store, &r, &damage)) == 1)
 		give_record(w, &r, &list);
+	disk_sim_params(w->disk)->mutant = bug_rows[w->bug].lie;
 	for (struct given *g = list; more == 0 && g != NULL; g = g->next)
 		book_durable(&w->book, g->type, &g->id, buf_view(&g->meta), true);
 	free_given(list);
@@ -490,7 +571,7 @@ static int log_record(void *arg, const struct record_place *at, enum broker_reco
 	int err;
 
 	broker_counts(w->broker, &n);
-	err = !n.frozen && sim_once_in(&w->rng, 300) ? GW_EIO : 0;
+	err = !n.frozen && unreadable(w) ? GW_EIO : 0;
 	if (err == 0)
 		err = store_read_record(w->store, at->segment, at->offset, &r, &w->meta);
 	if (err != 0) {
@@ -499,7 +580,7 @@ static int log_record(void *arg, const struct record_place *at, enum broker_reco
 			    (unsigned long long)at->segment, err);
 		return err;
 	}
-	*type = broker_type(r.type);
+	*type = world_record(r.type);
 	*meta = r.meta;
 	*body = (struct part){r.body_at.segment, r.body_at.offset, r.body_at.length, r.body_at.sum};
 	return 0;
@@ -511,7 +592,7 @@ static int log_content(void *arg, const struct part *piece, uint8_t *to)
 	struct extent at = extent_of(piece);
 	struct store_read *sum = NULL;
 
-	if (sim_once_in(&w->rng, 300))
+	if (unreadable(w))
 		return GW_EIO;
 	if (piece->length > 0 &&
 	    store_read_at(w->store, &at, 0, to, piece->length) != (int64_t)piece->length)
@@ -546,7 +627,7 @@ bool world_start(struct world *w)
 	new_broker(w);
 	w->failed_segment = 0;
 	w->house_at = w->now;
-	w->retire_from = w->now + QUESTIONS_END;
+	w->retire_from = peers_may_ask(w) ? w->now + QUESTIONS_END : w->now;
 	peers_meet(w);
 	if (recover(w) != 0)
 		return false;

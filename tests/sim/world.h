@@ -10,30 +10,32 @@
 #ifndef GW_TESTS_SIM_WORLD_H
 #define GW_TESTS_SIM_WORLD_H
 
+#include "sim/bugs.h"
 #include "sim/disk_sim.h"
 #include "sim/book.h"
 #include "spool/store.h"
 
-/* Planted bugs, to prove that the simulation would notice them. */
-enum sabotage {
-	SABOTAGE_NONE,
-	SABOTAGE_FLUSH,     /* the disk ignores every flush */
-	SABOTAGE_EARLY,     /* the client is answered before the flush */
-	SABOTAGE_HOLD,      /* nobody holds the segments of living messages */
-	SABOTAGE_CONFIRM,   /* results are confirmed before they are durable */
-	SABOTAGE_UNDECIDED, /* after a failed flush the refusal does not wait for the TRUNCATE */
-	SABOTAGE_HOLDING,   /* a new queue does not ask what the workers hold */
-	SABOTAGE_FORGET,    /* results are said to be durable and never written */
-	SABOTAGE_RETIRE,    /* segments retire although answers and questions are under way */
-	SABOTAGE_GO,        /* leave for the dot is given before PAST_DOT is durable */
-	SABOTAGES,
+/* What a history may be full of; a bit in world.without leaves it out, and no other dice change. */
+enum may {
+	MAY_ERROR,       /* calls of the disk fail */
+	MAY_NOSPACE,     /* writes and flushes find no space */
+	MAY_FULL,        /* others fill the disk */
+	MAY_CRASH,       /* a life ends within an operation of the disk */
+	MAY_START_CRASH, /* so does a start */
+	MAY_KILL,        /* the queue dies alone */
+	MAY_CUT,         /* the power is cut */
+	MAY_DIE,         /* receivers and workers die */
+	MAY_OPERATE,     /* operators retry and drop */
+	MAY_PREPARE,     /* the index thread runs */
+	MAY_UNREADABLE,  /* stored content cannot be read once */
+	MAYS,
 };
-extern const char *const sabotage_names[SABOTAGES];
+extern const char *const may_names[MAYS];
 
 struct world_batch {
 	struct store_record *record;
 	struct span (*body)[BROKER_APPEND_SPANS];
-	size_t n, cap, urgent;
+	size_t n, cap, urgent, copies;
 	int64_t oldest;
 };
 
@@ -43,7 +45,9 @@ struct world {
 	uint64_t rng;
 	int64_t now;
 	unsigned life; /* of the queue; counts up from 1 */
-	enum sabotage sabotage;
+	enum bug bug;
+	uint32_t without; /* bits of enum may */
+	uint64_t unread;  /* reads of stored octets that failed on purpose */
 	const struct config *config;
 	struct disk_sim *disk;
 	int64_t counters_every;
@@ -61,8 +65,14 @@ struct world {
 	struct buf meta; /* of the record that was read back last */
 };
 
-void world_init(struct world *w, uint64_t seed, const struct config *c, enum sabotage s);
+/* small: segments of a few pages and short mails, for crash sweeps. */
+void world_init(struct world *w, uint64_t seed, const struct config *c, enum bug bug, bool small);
 void world_fini(struct world *w);
+
+/* What the broker calls a record of this type; sim_fail() if it never writes such a record. */
+enum broker_record world_record(enum record_type type) gw_checked;
+
+bool world_may(const struct world *w, enum may m) gw_checked;
 
 /* Starts the queue: recovery, then the peers that live are connected. False: the disk died. */
 bool world_start(struct world *w) gw_checked;

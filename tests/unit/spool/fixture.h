@@ -3,6 +3,8 @@
 #define GW_TESTS_SPOOL_FIXTURE_H
 
 #include "sim/disk_sim.c"
+#include "sim/disk_sim_cut.c"
+#include "sim/faults.c"
 
 #include "spool/segment.h"
 

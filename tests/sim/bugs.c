@@ -1,0 +1,212 @@
+#include "sim/bugs.h"
+
+#include "flow/broker.h"
+#include "spool/index.h"
+#include "spool/reader.h"
+#include "spool/store-private.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+const struct bug_row bug_rows[BUGS] = {
+    [BUG_NONE] = {"none", 0, MUTANT_NONE, "none"},
+#define BUG(id, where, lie, sentence) [BUG_##id] = {#id, where, MUTANT_##lie, sentence},
+#include "sim/bugs.def"
+#undef BUG
+};
+
+enum bug sim_bug;
+
+static bool recovering;
+
+enum bug bug_by_name(const char *name)
+{
+	int b = BUG_NONE + 1;
+
+	while (b < BUGS && strcasecmp(name, bug_rows[b].name) != 0)
+		b++;
+	return (enum bug)b;
+}
+
+/*
+ * What stands before functions of the program: ld --wrap sends calls from other files to
+ * __wrap_NAME, and __real_NAME is the function itself.
+ */
+int __real_record_decode(
+    struct span in, const struct spool_key *key, uint64_t at, struct record_head *out);
+int __wrap_record_decode(
+    struct span in, const struct spool_key *key, uint64_t at, struct record_head *out);
+
+int __wrap_record_decode(
+    struct span in, const struct spool_key *key, uint64_t at, struct record_head *out)
+{
+	struct spool_key its_own;
+	int err = __real_record_decode(in, key, at, out);
+
+	if (sim_bug != BUG_KEY || err != GW_EFORMAT)
+		return err;
+	if (record_stray(in, at, &its_own) != 0)
+		return err;
+	return __real_record_decode(in, &its_own, at, out);
+}
+
+int __real_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta);
+int __wrap_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta);
+
+int __wrap_segment_reader_take(struct reader *r, const struct record_head *h, struct span *meta)
+{
+	int err = __real_segment_reader_take(r, h, meta);
+
+	/* Only the body is bad when there is a meta. */
+	if (sim_bug == BUG_BODY_SUM && err == GW_ECORRUPT && meta->n > 0) {
+		r->holes.n--;
+		return 0;
+	}
+	return err;
+}
+
+int __real_truncate_decode(struct span meta, struct truncate *out);
+int __wrap_truncate_decode(struct span meta, struct truncate *out);
+
+int __wrap_truncate_decode(struct span meta, struct truncate *out)
+{
+	return sim_bug == BUG_NO_TRUNCATE ? GW_EFORMAT : __real_truncate_decode(meta, out);
+}
+
+bool __real_change_wins(
+    enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number);
+bool __wrap_change_wins(
+    enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number);
+
+bool __wrap_change_wins(
+    enum outcome old, uint32_t old_number, enum outcome new_, uint32_t new_number)
+{
+	if (sim_bug == BUG_OLDER && recovering && !outcome_final(old) && !outcome_final(new_) &&
+	    old_number > 0)
+		return new_number < old_number;
+	return __real_change_wins(old, old_number, new_, new_number);
+}
+
+unsigned __real_store_retire(struct store *s);
+unsigned __wrap_store_retire(struct store *s);
+
+/* Any segment that nobody holds goes, not the oldest first. */
+unsigned __wrap_store_retire(struct store *s)
+{
+	unsigned n = __real_store_retire(s);
+
+	for (size_t i = 1; sim_bug == BUG_ORDER && i + 1 < s->n_segments; i++) {
+		struct segment *seg = s->segments[i];
+
+		if (seg->holds > 0)
+			continue;
+		memmove(s->segments + 1, s->segments, i * sizeof(seg));
+		s->segments[0] = seg;
+		n += __real_store_retire(s);
+		i = 0;
+	}
+	return n;
+}
+
+bool __real_index_fits(const struct index_head *h, const struct segment *seg);
+bool __wrap_index_fits(const struct index_head *h, const struct segment *seg);
+
+bool __wrap_index_fits(const struct index_head *h, const struct segment *seg)
+{
+	return sim_bug == BUG_INDEX_LIFE || __real_index_fits(h, seg);
+}
+
+int __real_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body);
+int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body);
+
+int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span meta,
+    const struct record_place *at, const struct part *body)
+{
+	int err;
+
+	if (sim_bug == BUG_STATE && type == BROKER_DEFERRED)
+		return 0;
+	recovering = true;
+	err = __real_broker_recover(b, type, meta, at, body);
+	recovering = false;
+	return err;
+}
+
+/* ---- an index whose checksum is always right ---------------------------------------------------
+ */
+
+struct believer {
+	struct disk base;
+	struct disk *real;
+};
+
+static struct disk *behind(struct disk *d)
+{
+	return ((struct believer *)d)->real;
+}
+
+static int believe_open(struct disk *d, const char *name, bool create)
+{
+	return behind(d)->ops->open(behind(d), name, create);
+}
+
+static void believe_close(struct disk *d, int h)
+{
+	behind(d)->ops->close(behind(d), h);
+}
+
+static int64_t believe_size(struct disk *d, int h)
+{
+	return behind(d)->ops->size(behind(d), h);
+}
+
+static uint64_t actual_sum(struct disk *d, int h, uint64_t octets)
+{
+	uint8_t *mem = gw_calloc(1, octets + 1);
+	int64_t got = d->ops->read(d, h, mem, octets, INDEX_HEAD);
+	uint64_t sum = spool_sum(span_of(mem, got > 0 ? (size_t)got : 0));
+
+	free(mem);
+	return sum;
+}
+
+static int64_t believe_read(struct disk *d, int h, void *to, size_t n, uint64_t at)
+{
+	int64_t got = behind(d)->ops->read(behind(d), h, to, n, at);
+	struct index_head head;
+
+	if (at == 0 && got == INDEX_HEAD && index_head_decode(span_of(to, n), &head) == 0) {
+		head.sum = actual_sum(behind(d), h, head.octets);
+		index_head_encode(&head, to);
+	}
+	return got;
+}
+
+static const struct disk_ops believe_ops = {
+    .open = believe_open, .close = believe_close, .size = believe_size, .read = believe_read};
+
+int __real_index_reader_start(
+    struct index_reader *r, struct disk *d, const struct index_head *h, bool nonces);
+int __wrap_index_reader_start(
+    struct index_reader *r, struct disk *d, const struct index_head *h, bool nonces);
+
+int __wrap_index_reader_start(
+    struct index_reader *r, struct disk *d, const struct index_head *h, bool nonces)
+{
+	struct believer b = {{&believe_ops}, d};
+	struct index_head head = *h;
+	char name[DISK_NAME_MAX];
+	int handle;
+
+	if (sim_bug != BUG_INDEX_SUM)
+		return __real_index_reader_start(r, d, h, nonces);
+	segment_format(name, SEGMENT_INDEX, h->generation);
+	handle = d->ops->open(d, name, false);
+	if (handle >= 0) {
+		head.sum = actual_sum(d, handle, h->octets);
+		d->ops->close(d, handle);
+	}
+	return __real_index_reader_start(r, &b.base, &head, nonces);
+}
