@@ -394,8 +394,8 @@ void sweep_go_on(struct broker *b, int64_t now);
 int query_problem(
     struct buf *out, int status, const char *title, const char *detail, const char *hint);
 int query_not_found(struct buf *out);
-void query_put_message(const struct queued *m, struct buf *out);
-void query_put_unreadable(const struct parked *p, struct buf *out);
+void query_put_message(const struct broker *b, const struct queued *m, struct buf *out);
+void query_put_unreadable(const struct broker *b, const struct parked *p, struct buf *out);
 size_t query_message_room(const struct queued *m);
 const char *query_rcpt_state(const struct queued_rcpt *r);
 

@@ -185,7 +185,7 @@ static bool put(struct broker *b, struct page *pg, struct queued *m)
 	queued_load_said(b, m);
 	if (pg->shown > 0 && buf_space(pg->out) < query_message_room(m) + PAGE_ROOM)
 		return false;
-	query_put_message(m, pg->out);
+	query_put_message(b, m, pg->out);
 	pg->shown++;
 	pg->left--;
 	return true;
@@ -199,7 +199,7 @@ static bool put_resting(
 
 	pg->read++;
 	if (m == NULL) {
-		query_put_unreadable(p, pg->out);
+		query_put_unreadable(b, p, pg->out);
 		pg->shown++;
 		pg->left--;
 		return true;

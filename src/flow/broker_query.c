@@ -37,6 +37,12 @@ int query_not_found(struct buf *out)
 	    "godwit queue list shows what is there; a message that is finished has left the queue");
 }
 
+/* As people's clocks have it now, whatever was set since the program started. */
+static void put_time(const struct broker *b, const char *key, int64_t when, struct buf *out)
+{
+	json_time(out, key, when + b->wall_ahead);
+}
+
 /* ---- summary ---------------------------------------------------------------------------- */
 
 struct site_row {
@@ -132,7 +138,7 @@ static const char *site_state(const struct site *s)
 	return "open";
 }
 
-static void put_site(const struct site_row *row, struct buf *out)
+static void put_site(const struct broker *b, const struct site_row *row, struct buf *out)
 {
 	const struct site *s = row->site;
 
@@ -150,9 +156,9 @@ static void put_site(const struct site_row *row, struct buf *out)
 	json_number(out, "connections", (int64_t)s->n_conns);
 	json_number(out, "connections_limit", s->shape->connections);
 	if (row->oldest)
-		json_time(out, "oldest", row->oldest);
+		put_time(b, "oldest", row->oldest, out);
 	if (s->rest_until)
-		json_time(out, "rest_until", s->rest_until);
+		put_time(b, "rest_until", s->rest_until, out);
 	json_str(out, "last_reply", s->said);
 	json_close(out, '}');
 }
@@ -171,14 +177,14 @@ static size_t site_room(const struct site *s)
 }
 
 /* The largest first; what has no room in the answer is counted. */
-static void put_sites(struct rows *rows, struct buf *out)
+static void put_sites(const struct broker *b, struct rows *rows, struct buf *out)
 {
 	size_t i;
 
 	qsort(rows->row, rows->n, sizeof(*rows->row), by_size);
 	json_open(out, "sites", '[');
 	for (i = 0; i < rows->n && buf_space(out) > site_room(rows->row[i].site) + SITE_ROOM; i++)
-		put_site(&rows->row[i], out);
+		put_site(b, &rows->row[i], out);
 	json_close(out, ']');
 	if (i < rows->n)
 		json_number(out, "sites_omitted", (int64_t)(rows->n - i));
@@ -197,10 +203,10 @@ int broker_summary(struct broker *b, struct buf *out, int64_t now)
 	json_number(out, "active", (int64_t)n.active);
 	json_bool(out, "accepting", n.intake);
 	if (rows.oldest)
-		json_time(out, "oldest", rows.oldest);
-	json_time(out, "now", now);
+		put_time(b, "oldest", rows.oldest, out);
+	put_time(b, "now", now, out);
 	counters_json(&b->counters, "days", now, out);
-	put_sites(&rows, out);
+	put_sites(b, &rows, out);
 	json_close(out, '}');
 	free(rows.row);
 	return 200;
@@ -242,7 +248,7 @@ static void put_esc(const uint8_t esc[3], struct buf *out)
 	json_str(out, "esc", text);
 }
 
-static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
+static void put_rcpt(const struct broker *b, const struct queued_rcpt *r, struct buf *out)
 {
 	const struct site *s = site_of(r);
 
@@ -251,9 +257,9 @@ static void put_rcpt(const struct queued_rcpt *r, struct buf *out)
 	json_str(out, "state", query_rcpt_state(r));
 	json_number(out, "attempts", r->attempts);
 	if (r->outcome == OUTCOME_DEFERRED)
-		json_time(out, "due", r->due);
+		put_time(b, "due", r->due, out);
 	if (r->outcome == OUTCOME_MAYBE)
-		json_time(out, "since", r->due);
+		put_time(b, "since", r->due, out);
 	if (r->code)
 		json_number(out, "code", r->code);
 	if (r->esc[0])
@@ -282,7 +288,7 @@ size_t query_message_room(const struct queued *m)
 }
 
 /* The last recipients are left out, and counted, where the answer has no room for all. */
-void query_put_message(const struct queued *m, struct buf *out)
+void query_put_message(const struct broker *b, const struct queued *m, struct buf *out)
 {
 	char id[MSGID_TEXT + 1];
 	size_t i;
@@ -292,10 +298,10 @@ void query_put_message(const struct queued *m, struct buf *out)
 	json_str(out, "id", id);
 	json_text(out, "from", m->from);
 	json_number(out, "size", (int64_t)m->size);
-	json_time(out, "accepted", m->accepted);
+	put_time(b, "accepted", m->accepted, out);
 	json_open(out, "recipients", '[');
 	for (i = 0; i < m->n_rcpt && buf_space(out) > rcpt_room(&m->rcpt[i]) + MESSAGE_ROOM; i++)
-		put_rcpt(&m->rcpt[i], out);
+		put_rcpt(b, &m->rcpt[i], out);
 	json_close(out, ']');
 	if (i < m->n_rcpt)
 		json_number(out, "recipients_omitted", (int64_t)(m->n_rcpt - i));
@@ -303,14 +309,14 @@ void query_put_message(const struct queued *m, struct buf *out)
 }
 
 /* Of one that cannot be read back, only what is in memory. */
-void query_put_unreadable(const struct parked *p, struct buf *out)
+void query_put_unreadable(const struct broker *b, const struct parked *p, struct buf *out)
 {
 	char id[MSGID_TEXT + 1];
 
 	msgid_format(&p->id, id);
 	json_open(out, NULL, '{');
 	json_str(out, "id", id);
-	json_time(out, "accepted", p->accepted);
+	put_time(b, "accepted", p->accepted, out);
 	json_bool(out, "unreadable", true);
 	json_number(out, "recipients_omitted", p->n_open);
 	json_close(out, '}');
@@ -321,11 +327,11 @@ static void show_parked(struct broker *b, const struct parked *p, struct buf *ou
 	struct queued *m = parked_view(b, p);
 
 	if (m == NULL) {
-		query_put_unreadable(p, out);
+		query_put_unreadable(b, p, out);
 		return;
 	}
 	queued_load_said(b, m);
-	query_put_message(m, out);
+	query_put_message(b, m, out);
 	queued_view_free(b, &m);
 }
 
@@ -342,6 +348,6 @@ int broker_show(struct broker *b, const struct msgid *id, struct buf *out, int64
 		return 200;
 	}
 	queued_load_said(b, m);
-	query_put_message(m, out);
+	query_put_message(b, m, out);
 	return 200;
 }
