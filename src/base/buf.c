@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#include "base/memory.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +43,7 @@ static bool grow(struct buf *b, size_t need)
 		cap *= 2;
 	if (cap > b->max && b->max >= need)
 		cap = b->max;
-	mem = b->soft ? realloc(b->mem, cap) : gw_realloc(b->mem, cap);
+	mem = b->soft ? memory_realloc(b->mem, cap) : gw_realloc(b->mem, cap);
 	if (mem == NULL)
 		return false;
 	b->mem = mem;

@@ -134,7 +134,7 @@ def test_by_a_plain_user(program, place):
 def test_a_real_spool_is_refused(make_godwit):
     """What only prove may ask for does nothing to the spool of somebody who did not make it so."""
     g = make_godwit(env={"GODWIT_PROVE_CUT": "0123456789abcdef"}, start=False)
-    g.expected_alarms.add("role.died")
+    g.expected_alarms |= {"role.died", "role.crashed"}
     done = subprocess.run(g.command(), env=g.env, capture_output=True, text=True, timeout=30,
                           check=False)
     assert done.returncode == 1
