@@ -9,6 +9,8 @@
 
 #include "base/buf.h"
 
+#include <endian.h>
+
 struct cursor {
 	struct span rest;
 	bool bad;
@@ -50,34 +52,41 @@ static inline struct span get_bytes(struct cursor *c, size_t n)
 	return s;
 }
 
-static inline uint64_t get_le(struct cursor *c, size_t n)
-{
-	struct span s = get_bytes(c, n);
-	uint64_t v = 0;
-
-	for (size_t i = s.n; i > 0; i--)
-		v = v << 8 | s.p[i - 1];
-	return v;
-}
-
 static inline uint8_t get_u8(struct cursor *c)
 {
-	return (uint8_t)get_le(c, 1);
+	struct span s = get_bytes(c, 1);
+
+	return s.n > 0 ? s.p[0] : 0;
 }
 
 static inline uint16_t get_u16(struct cursor *c)
 {
-	return (uint16_t)get_le(c, 2);
+	struct span s = get_bytes(c, 2);
+	uint16_t v = 0;
+
+	if (s.n > 0)
+		memcpy(&v, s.p, sizeof(v));
+	return le16toh(v);
 }
 
 static inline uint32_t get_u32(struct cursor *c)
 {
-	return (uint32_t)get_le(c, 4);
+	struct span s = get_bytes(c, 4);
+	uint32_t v = 0;
+
+	if (s.n > 0)
+		memcpy(&v, s.p, sizeof(v));
+	return le32toh(v);
 }
 
 static inline uint64_t get_u64(struct cursor *c)
 {
-	return get_le(c, 8);
+	struct span s = get_bytes(c, 8);
+	uint64_t v = 0;
+
+	if (s.n > 0)
+		memcpy(&v, s.p, sizeof(v));
+	return le64toh(v);
 }
 
 /* A span behind a 16- or 32-bit length, borrowed from the input. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { CHUNK = 64 << 10, SLOT_MIN = 16, SLOT_MAX = 4096, WORDS = CHUNK / SLOT_MIN / 64 };
+enum { AHEAD = 6 }; /* slots: a walk is as fast as the memory */
 
 /* Chunks lie at multiples of their size: the chunk of a thing is found by its address. */
 struct pool_chunk {
@@ -15,14 +16,9 @@ struct pool_chunk {
 	uint64_t taken[WORDS]; /* a bit for each slot */
 };
 
-static size_t first_slot(const struct pool *p)
-{
-	return (sizeof(struct pool_chunk) + p->size - 1) / p->size;
-}
-
 static uint8_t *slot_at(const struct pool *p, struct pool_chunk *c, size_t slot)
 {
-	return (uint8_t *)c + (first_slot(p) + slot) * p->size;
+	return (uint8_t *)c + p->first + slot * p->size;
 }
 
 void pool_init(struct pool *p, size_t size)
@@ -30,7 +26,8 @@ void pool_init(struct pool *p, size_t size)
 	size = (size + SLOT_MIN - 1) / SLOT_MIN * SLOT_MIN;
 	gw_assert(size >= SLOT_MIN && size <= SLOT_MAX);
 	*p = (struct pool){.size = size};
-	p->per_chunk = CHUNK / size - first_slot(p);
+	p->first = (sizeof(struct pool_chunk) + SLOT_MIN - 1) / SLOT_MIN * SLOT_MIN;
+	p->per_chunk = (CHUNK - p->first) / size;
 	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->open);
 }
@@ -144,8 +141,13 @@ void *pool_next(const struct pool *p, struct pool_walk *at)
 		at->chunk = c;
 		at->freed = p->freed;
 		at->slot = taken_slot(p, c, at->slot);
-		if (at->slot < p->per_chunk)
-			return slot_at(p, c, at->slot++);
+		if (at->slot < p->per_chunk) {
+			uint8_t *thing = slot_at(p, c, at->slot++);
+
+			__builtin_prefetch(thing + AHEAD * p->size);
+			__builtin_prefetch(thing + AHEAD * p->size + 64);
+			return thing;
+		}
 	}
 	return NULL;
 }

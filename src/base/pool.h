@@ -15,6 +15,7 @@ TAILQ_HEAD(pool_list, pool_chunk);
 
 struct pool {
 	size_t size, per_chunk, used;
+	size_t first;                /* octets of a chunk before its first slot */
 	uint64_t next_serial, freed; /* chunks */
 	struct pool_list all;        /* by serial, ascending */
 	struct pool_list open;       /* those with room */
