@@ -162,6 +162,7 @@ def test_kills_while_copying(make_godwit, sink, seed):
     ids = {message_id for message_id, _ in states}
     assert len(ids) == len(states) == len(sent)
     assert {(r["attempts"], r["code"], r["reply"]) for _, r in states} == {(1, 451, "not today")}
+    assert len(sink.attempts(LATER)) == len(sent)  # none was forgotten to have been tried
     g.stop()
     spool_tool(g, "verify")
     folder = g.folder / "export"
