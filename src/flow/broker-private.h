@@ -230,7 +230,8 @@ struct nonces {
 struct compaction {
 	uint64_t segment; /* 0: none */
 	struct pool_walk at;
-	size_t under_way, found;
+	size_t under_way;
+	uint64_t before; /* messages copied when this walk began */
 	TAILQ_HEAD(, copy) copies;
 	uint64_t budget; /* octets for now */
 	uint64_t stuck;  /* a segment that could not be emptied */

@@ -115,7 +115,7 @@ static bool send_part(struct broker *b, struct copy *c, size_t i)
 	return true;
 }
 
-/* The state as it is on the disk; false: some of it is on its way there. */
+/* The state as it is on the disk; false: some of it is on its way there, or all is finished. */
 static bool state_now(struct broker *b, const struct msgid *id, struct buf *state)
 {
 	struct queued *m = map_get(&b->ids, msgid_span(id));
@@ -123,7 +123,7 @@ static bool state_now(struct broker *b, const struct msgid *id, struct buf *stat
 
 	if (!awake)
 		m = parked_view(b, parking_find(&b->parking, id));
-	if (m == NULL || m->appends > 0)
+	if (m == NULL || m->appends > 0 || m->n_open == 0)
 		return false;
 	queued_load_said(b, m);
 	encode_state(m, state);
@@ -303,8 +303,10 @@ static void move_queued(struct broker *b, struct queued *m, const struct copy *c
 	if (m->n_part > 0)
 		memcpy(m->part, c->made, m->n_part * sizeof(*m->part));
 	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (m->rcpt[i].said_at.segment < m->first)
-			m->rcpt[i].said_at = (struct record_place){0};
+		struct record_place *said = &m->rcpt[i].said_at;
+
+		if (said->segment != 0 && said->segment < m->first)
+			*said = *at; /* the copy repeats it */
 	}
 	segment_hold_message(b, m->first, at->segment, octets);
 	segment_release_message(b, old_first, old, old_octets);
@@ -360,7 +362,6 @@ static bool room_for(const struct compaction *k)
 
 static void spend(struct compaction *k, uint64_t octets)
 {
-	k->found++;
 	k->budget -= octets < k->budget ? octets : k->budget;
 }
 
@@ -411,14 +412,15 @@ static bool search_parked(struct broker *b)
 	return false;
 }
 
-static void begin(struct compaction *k, uint64_t segment)
+static void begin(struct broker *b, uint64_t segment)
 {
-	k->segment = segment;
-	k->at = (struct pool_walk){0};
-	k->found = 0;
+	b->compaction.segment = segment;
+	b->compaction.at = (struct pool_walk){0};
+	b->compaction.before = b->copied;
 }
 
-/* Something else needs it (a transaction, a message that cannot be read): looked at again later. */
+/* Something else needs it (a transaction, a message that cannot be read or written): looked at
+ * again later. */
 static void give_up(struct compaction *k, int64_t now)
 {
 	k->stuck = k->segment;
@@ -437,14 +439,14 @@ bool broker_compact(struct broker *b, const struct broker_log_size *size, int64_
 	if (k->segment == 0 && !wanted(b, size, now))
 		return false;
 	if (k->segment == 0)
-		begin(k, size->oldest);
+		begin(b, size->oldest);
 	k->budget = COPY_BUDGET;
 	search_awake(b);
 	if (search_parked(b) && k->under_way == 0) {
-		if (k->found == 0)
+		if (b->copied == k->before)
 			give_up(k, now);
 		else
-			begin(k, k->segment);
+			begin(b, k->segment);
 	}
 	return k->segment != 0;
 }

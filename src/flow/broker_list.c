@@ -179,6 +179,16 @@ struct page {
 	bool full;
 };
 
+static bool put_unreadable(struct broker *b, struct page *pg, const struct parked *p)
+{
+	if (pg->shown > 0 && buf_space(pg->out) < PAGE_ROOM)
+		return false;
+	query_put_unreadable(b, p, pg->out);
+	pg->shown++;
+	pg->left--;
+	return true;
+}
+
 /* False: the next page begins with it. */
 static bool put(struct broker *b, struct page *pg, struct queued *m)
 {
@@ -198,12 +208,8 @@ static bool put_resting(
 	bool ok = true;
 
 	pg->read++;
-	if (m == NULL) {
-		query_put_unreadable(b, p, pg->out);
-		pg->shown++;
-		pg->left--;
-		return true;
-	}
+	if (m == NULL)
+		return put_unreadable(b, pg, p);
 	if (matches(m, f))
 		ok = put(b, pg, m);
 	queued_view_free(b, &m);

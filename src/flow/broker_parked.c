@@ -44,11 +44,22 @@ uint32_t parked_ahead(const struct parked *p, uint64_t segment)
 	return (uint32_t)(segment - p->first);
 }
 
+/* Where it goes; for one that is set aside, where it would go. */
+static struct site *site_for(struct broker *b, const struct queued_rcpt *q)
+{
+	struct routed where;
+
+	if (q->task != NULL)
+		return q->task->site;
+	route_of(b->config, q->addr, &where);
+	return site_get(b, &where);
+}
+
 static void rest_one(
     struct broker *b, struct parked *p, struct resting *r, const struct queued_rcpt *q)
 {
 	*r = (struct resting){.due = q->due,
-	    .site = q->task != NULL ? q->task->site : NULL,
+	    .site = site_for(b, q),
 	    .index = r->index,
 	    .number = q->number,
 	    .attempts = q->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)q->attempts,
@@ -509,18 +520,26 @@ int64_t parked_deadline(const struct broker *b)
 
 /* ---- recovery ------------------------------------------------------------------------------- */
 
-void parked_apply(struct parked *p, const struct change_rcpt *c, const struct record_place *at)
+static void take_state(struct resting *r, const struct change_rcpt *c)
 {
-	struct resting *r = parked_entry(p, c->index);
-
-	if (r == NULL || !change_wins((enum outcome)r->outcome, r->number, c->outcome, c->number))
-		return;
 	r->outcome = (uint8_t)c->outcome;
 	r->number = c->number;
 	r->attempts = c->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)c->attempts;
 	r->due = c->due;
 	r->code = c->code;
 	memcpy(r->esc, c->esc, sizeof(r->esc));
+}
+
+void parked_apply(struct parked *p, const struct change_rcpt *c, const struct record_place *at)
+{
+	struct resting *r = parked_entry(p, c->index);
+
+	if (r == NULL)
+		return;
+	if (change_wins((enum outcome)r->outcome, r->number, c->outcome, c->number))
+		take_state(r, c);
+	else if (r->number != c->number || r->said_offset != 0)
+		return; /* else a copy repeats the words whose place went with its original's */
 	r->said_ahead = parked_ahead(p, at->segment);
 	r->said_offset = (uint32_t)at->offset;
 }

@@ -155,5 +155,7 @@ int broker_holding(struct broker *b, unsigned worker, uint64_t job, uint64_t con
 	t = task_carve(b, m, job, rcpt, n);
 	if (t != NULL)
 		job_adopt(b, t, worker, job, conn);
+	else
+		queued_settle(b, m); /* read back for nothing */
 	return 0;
 }

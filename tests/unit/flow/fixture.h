@@ -40,7 +40,8 @@ struct rig {
 	struct buf metas[RIG_STORED];  /* of the records: place.offset is the index + 1 */
 	struct part where[RIG_STORED];
 	enum broker_record kind[RIG_STORED];
-	bool blind; /* nothing can be read back */
+	bool blind;                                             /* nothing can be read back */
+	bool lost_record[RIG_STORED], lost_content[RIG_STORED]; /* this cannot */
 	size_t n_stored;
 	uint64_t segment;
 	int holds[64]; /* by segment */
@@ -65,7 +66,7 @@ static inline int rig_read_record(void *arg, const struct record_place *at,
 	const struct rig *r = arg;
 
 	assert_in_range(at->offset, 1, r->n_stored);
-	if (r->blind)
+	if (r->blind || r->lost_record[at->offset - 1])
 		return GW_EIO;
 	assert_int_equal(r->where[at->offset - 1].segment, at->segment);
 	*type = r->kind[at->offset - 1];
@@ -82,16 +83,16 @@ static inline int rig_read_content(void *arg, const struct part *piece, uint8_t 
 	assert_int_equal(s.n, piece->length);
 	if (s.n > 0)
 		memcpy(to, s.p, s.n);
-	return r->blind ? GW_EIO : 0;
+	return r->blind || r->lost_content[piece->offset] ? GW_EIO : 0;
 }
 
-static inline struct rig *rig_start(const char *config, size_t memory_max)
+static inline struct rig *rig_start_with(const char *config, size_t memory_max, size_t ready_max)
 {
 	struct rig *r = gw_calloc(1, sizeof(*r));
 	struct broker_params p = {.seed = 1,
 	    .first_number = 1000,
 	    .memory_max = memory_max,
-	    .ready_max = 4096,
+	    .ready_max = ready_max,
 	    .log = {.record = rig_read_record, .content = rig_read_content, .arg = r}};
 
 	log_setup(STDERR_FILENO, LOG_NONE, "test");
@@ -101,6 +102,11 @@ static inline struct rig *rig_start(const char *config, size_t memory_max)
 	r->now = 1000000 * SEC;
 	r->segment = 1;
 	return r;
+}
+
+static inline struct rig *rig_start(const char *config, size_t memory_max)
+{
+	return rig_start_with(config, memory_max, 4096);
 }
 
 static inline void rig_free(struct rig *r)

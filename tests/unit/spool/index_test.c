@@ -158,6 +158,55 @@ static void test_strange(void **state)
 	expect(w, true, "M1 R2 M3 ");
 }
 
+/* A copy says what became of the first recipient. */
+static void put_copy(struct world *w, uint32_t id, size_t n_rcpt, uint32_t number, enum outcome o)
+{
+	struct buf told = mail_change(id, 0, number, o);
+	struct mail_extra x = {.state = buf_view(&told)};
+
+	put(w, REC_MESSAGE, id, mail_message(id, n_rcpt, &x));
+	buf_fini(&told);
+}
+
+/*
+ * A copy stays in the index, and all changes of it: its original may still be in the log, with none
+ * of them.
+ */
+static void test_copies(void **state)
+{
+	struct world *w = *state;
+
+	put_message(w, 1, 1);
+	put_message(w, 2, 1);
+	put_result(w, 2, 0, 1);
+	leave(w);
+	put_copy(w, 1, 1, 1, OUTCOME_DEFERRED); /* finished here, and stays */
+	put_result(w, 1, 0, 2);
+	put_copy(w, 3, 1, 1, OUTCOME_DELIVERED); /* finished when it was copied */
+	put_copy(w, 4, 2, 1, OUTCOME_DELIVERED); /* not finished */
+	put_message(w, 5, 1);                    /* no copy: is left out but for its nonce */
+	put_result(w, 5, 0, 1);
+	put_message(w, 6, 1); /* copied in its own segment */
+	put_copy(w, 6, 1, 2, OUTCOME_DEFERRED);
+	put_result(w, 6, 0, 3);
+	leave(w);
+	expect(w, false, "M1 M2 R2 M1 R1 M3 M4 M5 R5 M6 M6 R6 ");
+	expect(w, true, "M2 M1 M5 M1 R1 M3 M4 M6 M6 R6 ");
+	assert_in_range(w->damage.indexed, 2, 3);
+}
+
+/* A report that is copied ends nobody: that was told by the state of the other message. */
+static void test_ends_of_copies(void **state)
+{
+	struct world *w = *state;
+
+	put_copy(w, 1, 1, 1, OUTCOME_DEFERRED);
+	put_report(w, 2, 1); /* ends a copy: stays, though both are finished here */
+	put_result(w, 2, 0, 1);
+	leave(w);
+	expect(w, true, "M2 M1 R1 ");
+}
+
 static const char idx[] = "idx-0000000000000001";
 
 /* Every octet of an index counts; without a good one the segment is read. */
@@ -320,6 +369,8 @@ int main(void)
 	    WORLD_TEST(test_nonces),
 	    WORLD_TEST(test_twice),
 	    WORLD_TEST(test_strange),
+	    WORLD_TEST(test_copies),
+	    WORLD_TEST(test_ends_of_copies),
 	    WORLD_TEST(test_every_octet),
 	    WORLD_TEST(test_other_segment),
 	    WORLD_TEST(test_no_index_of_damage),

@@ -281,6 +281,109 @@ static void test_spares(void **state)
 	assert_true(stat.free_bytes == 61 * SEGMENT);
 }
 
+/* ---- whole records by their place ------------------------------------------------------------ */
+
+static void check_record(
+    struct world *w, const struct store_record *r, struct store_record *out, struct buf *meta)
+{
+	assert_int_equal(
+	    store_read_record(w->store, r->meta_at.segment, r->meta_at.offset, out, meta), 0);
+	assert_int_equal(out->type, r->type);
+	assert_int_equal(out->own, r->own);
+	assert_true(msgid_eq(&out->id, &r->id));
+	assert_true(span_eq(out->meta, r->meta));
+	assert_memory_equal(&out->meta_at, &r->meta_at, sizeof(r->meta_at));
+	assert_memory_equal(&out->body_at, &r->body_at, sizeof(r->body_at));
+}
+
+/* Short ones, those that end where the first read does, and long ones; also after a start. */
+static void test_read_record(void **state)
+{
+	static const size_t sizes[] = {0, 1, 943, 944, 945, 1024, 5000, 40000};
+	struct world *w = *state;
+	struct store_record r[GW_ARRAY_LEN(sizes)], out;
+	struct span body = SPAN("the body");
+	struct buf meta;
+
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7);
+	buf_init(&meta, SEGMENT);
+	for (size_t i = 0; i < GW_ARRAY_LEN(sizes); i++) {
+		r[i] = world_record("", i % 2 ? &body : NULL);
+		r[i].meta = span_of(big, sizes[i]);
+		r[i].id.b[3] = (uint8_t)(1 + i);
+		r[i].own = i % 3 == 0;
+		r[i].type = i % 2 ? REC_MESSAGE : REC_DEFERRED;
+		assert_int_equal(world_put(w, &r[i]), STORE_DONE);
+		assert_int_equal(r[i].status, 0);
+	}
+	for (int life = 0; life < 2; life++) {
+		for (size_t i = 0; i < GW_ARRAY_LEN(sizes); i++) {
+			check_record(w, &r[i], &out, &meta);
+			if (i % 2)
+				read_back(w, &out.body_at, body);
+		}
+		world_again(w, true);
+	}
+	buf_fini(&meta);
+	memset(big, 0, sizeof(big));
+}
+
+static int read_at(struct world *w, uint64_t segment, uint64_t at, size_t room)
+{
+	struct store_record out;
+	struct buf meta;
+	int rc;
+
+	buf_init(&meta, room);
+	rc = store_read_record(w->store, segment, at, &out, &meta);
+	buf_fini(&meta);
+	return rc;
+}
+
+/* No other place of the segment passes for a record, nor a segment that is not there. */
+static void test_read_record_elsewhere(void **state)
+{
+	struct world *w = *state;
+	struct store_record r = world_record("the meta", NULL);
+
+	assert_int_equal(world_put(w, &r), STORE_DONE);
+	for (uint64_t at = 0; at <= SEGMENT + 100; at++) {
+		int want = at == r.meta_at.offset ? 0 : GW_ECORRUPT;
+
+		assert_int_equal(read_at(w, r.meta_at.segment, at, 100), want);
+	}
+	assert_int_equal(read_at(w, r.meta_at.segment, UINT64_MAX, 100), GW_ECORRUPT);
+	assert_int_equal(read_at(w, r.meta_at.segment, r.meta_at.offset, 7), GW_EFULL);
+	assert_int_equal(read_at(w, 0, r.meta_at.offset, 100), GW_ENOENT);
+	assert_int_equal(read_at(w, r.meta_at.segment + 1, r.meta_at.offset, 100), GW_ENOENT);
+}
+
+/* Every octet of header and meta counts, also of a meta that takes two reads. */
+static void test_read_record_damaged(void **state)
+{
+	static const char file[] = "seg-0000000000000001";
+	struct world *w = *state;
+	struct store_record r = world_record("", NULL);
+
+	r.meta = span_of(big, 1500);
+	assert_int_equal(world_put(w, &r), STORE_DONE);
+	for (uint64_t at = r.meta_at.offset - RECORD_HEADER; at < r.meta_at.offset + 1500; at++) {
+		assert_int_equal(disk_sim_flip(w->disk, file, at), 0);
+		assert_int_equal(read_at(w, 1, r.meta_at.offset, 4096), GW_ECORRUPT);
+		assert_int_equal(disk_sim_flip(w->disk, file, at), 0);
+	}
+	assert_int_equal(read_at(w, 1, r.meta_at.offset, 4096), 0);
+	/* A retired segment is read no more. */
+	struct store_record next[3];
+	fill_segments(w, next, 3);
+	assert_int_equal(next[0].meta_at.segment, 1);
+	for (int i = 0; i < 2; i++) /* the hold that came with each of the two */
+		store_release(w->store, 1);
+	assert_int_equal(store_retire(w->store), 1);
+	assert_int_equal(read_at(w, 1, r.meta_at.offset, 4096), GW_ENOENT);
+}
+
 static void test_sum(void **state)
 {
 	struct store_read *sum = NULL;
@@ -308,6 +411,9 @@ int main(void)
 	    WORLD_TEST(test_full_during_flush),
 	    WORLD_TEST(test_retire),
 	    WORLD_TEST(test_spares),
+	    WORLD_TEST(test_read_record),
+	    WORLD_TEST(test_read_record_elsewhere),
+	    WORLD_TEST(test_read_record_damaged),
 	    cmocka_unit_test(test_sum),
 	};
 
