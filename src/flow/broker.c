@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 
-enum { AGAIN_AFTER = 1000000 };
+/* When what is ours and was not written is tried again: soon, since a crash before that may repeat
+ * a delivery; without room there is no hurry. */
+enum { AGAIN_AFTER = 20000, AGAIN_FULL = 1000000 };
 
 /* ---- effects -------------------------------------------------------------------------- */
 
@@ -133,10 +135,12 @@ void append_send(struct broker *b, struct append *a, bool urgent)
 	e->flag = urgent;
 }
 
-static void append_again(struct broker *b, struct append *a, int64_t now)
+static void append_again(struct broker *b, struct append *a, int status, int64_t now)
 {
-	if (TAILQ_EMPTY(&b->again))
-		b->again_at = now + AGAIN_AFTER;
+	int64_t at = now + (status == GW_ENOSPC ? AGAIN_FULL : AGAIN_AFTER);
+
+	if (TAILQ_EMPTY(&b->again) || at < b->again_at)
+		b->again_at = at;
 	TAILQ_INSERT_TAIL(&b->again, a, link);
 }
 
@@ -227,7 +231,7 @@ static void own_done(struct broker *b, struct append *a, int status, const struc
     const struct part *body, int64_t now)
 {
 	if (status != 0) {
-		append_again(b, a, now);
+		append_again(b, a, status, now);
 		return;
 	}
 	if (a->kind == APPEND_REPORT)
