@@ -355,8 +355,10 @@ uint64_t segment_live(const struct broker *b, uint64_t segment);
 /* broker_parked.c: at rest, and back. */
 /* Parks it if all its recipients wait (and nothing else concerns it). */
 void queued_rest(struct broker *b, struct queued *m);
-/* A new message: parks it if the sites it is for have enough to do. True: m is gone. */
-bool queued_crowd(struct broker *b, struct queued *m);
+/* May it rest, but for its tasks? */
+bool queued_at_rest(const struct broker *b, const struct queued *m);
+/* Without a question: m is gone. */
+struct parked *queued_put_to_rest(struct broker *b, struct queued *m);
 /* The message itself, read back, or NULL: it cannot be read now and stays where it is. p is gone.
  */
 struct queued *parked_revive(struct broker *b, struct parked *p, int64_t now);
@@ -368,18 +370,21 @@ void queued_load_said(struct broker *b, struct queued *m);
 /* By id, read back if it is at rest. */
 struct queued *queued_find(struct broker *b, const struct msgid *id, int64_t now);
 bool message_known(const struct broker *b, const struct msgid *id);
-/* Those whose time has come, and those their site has room for: some at a time. */
-void parked_wake(struct broker *b, int64_t now);
-int64_t parked_deadline(const struct broker *b);
-/* Forgets it: at the end of recovery, or of a broker. */
-void parked_drop(struct broker *b, struct parked *p);
 void parked_schedule(struct broker *b, struct parked *p);
-bool site_crowded(const struct broker *b, const struct site *s);
-/* Has it room for some of its crowd? Then they are read back in the next turn. */
-void site_hungry(struct broker *b, struct site *s);
 /* Takes over a newer state of a recipient, during recovery. */
 void parked_apply(struct parked *p, const struct change_rcpt *c, const struct record_place *at);
 uint32_t parked_ahead(const struct parked *p, uint64_t segment);
+
+/* broker_crowd.c: what waits for room, or for its time. */
+/* A new message: parks it if the sites it is for have enough to do. True: m is gone. */
+bool queued_crowd(struct broker *b, struct queued *m);
+void crowd_leave(struct parked *p);
+bool site_crowded(const struct broker *b, const struct site *s);
+/* Has it room for some of its crowd? Then they are read back in the next turn. */
+void site_hungry(struct broker *b, struct site *s);
+/* Those whose time has come, and those their site has room for: some at a time. */
+void parked_wake(struct broker *b, int64_t now);
+int64_t parked_deadline(const struct broker *b);
 
 /* broker_copy.c */
 void copy_part_done(struct broker *b, struct append *a, int status, const struct part *body);
@@ -421,10 +426,7 @@ void job_adopt(struct broker *b, struct task *t, unsigned worker, uint64_t job, 
 
 struct conn *conn_by_number(struct broker *b, uint64_t number);
 
-/* broker_job.c */
-void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number);
-void job_start(struct broker *b, struct task *t, struct conn *c);
-void job_send_body(struct broker *b, struct job *j);
+/* broker_settle.c */
 /* What became of the recipients of a task: records, reports, schedule. j may be NULL (no worker).
  */
 void task_settle(
@@ -432,6 +434,11 @@ void task_settle(
 /* The same outcome for every recipient of a task. */
 void task_settle_all(struct broker *b, struct task *t, struct job *j, enum outcome o,
     const struct reply *r, int64_t now);
+
+/* broker_job.c */
+void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number);
+void job_start(struct broker *b, struct task *t, struct conn *c);
+void job_send_body(struct broker *b, struct job *j);
 void job_confirm(struct broker *b, struct job *j);
 /* The worker is gone or gave the job back: its recipients are due again. */
 void job_lost(struct broker *b, struct job *j, int64_t now);

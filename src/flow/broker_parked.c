@@ -10,17 +10,9 @@
 
 #include <stdlib.h>
 
-enum {
-	WAKE_MAX = 512, /* read back in one turn of the loop */
-	UNREADABLE_AGAIN = 300 * 1000000,
-};
+enum { UNREADABLE_AGAIN = 300 * 1000000 };
 
 /* ---- sites ---------------------------------------------------------------------------------- */
-
-bool site_crowded(const struct broker *b, const struct site *s)
-{
-	return s->n_ready >= b->ready_max || !TAILQ_EMPTY(&s->crowd);
-}
 
 static void site_add(struct broker *b, struct site *s, size_t n)
 {
@@ -99,7 +91,7 @@ static struct parked *park(struct broker *b, struct queued *m)
 }
 
 /* The holds on its segments go over to the slot. */
-static struct parked *put_to_rest(struct broker *b, struct queued *m)
+struct parked *queued_put_to_rest(struct broker *b, struct queued *m)
 {
 	struct parked *p = park(b, m);
 	struct task *t;
@@ -112,7 +104,7 @@ static struct parked *put_to_rest(struct broker *b, struct queued *m)
 	return p;
 }
 
-static bool at_rest(const struct broker *b, const struct queued *m)
+bool queued_at_rest(const struct broker *b, const struct queued *m)
 {
 	return m->durable && m->appends == 0 && m->lost == 0 && m->jobs == 0 && m->n_open > 0 &&
 	       !b->recovering;
@@ -145,83 +137,14 @@ void queued_rest(struct broker *b, struct queued *m)
 {
 	const struct task *t;
 
-	if (!at_rest(b, m))
+	if (!queued_at_rest(b, m))
 		return;
 	TAILQ_FOREACH(t, &m->task_list, of_msg)
 	{
 		if (t->state != TASK_WAITING)
 			return;
 	}
-	parked_schedule(b, put_to_rest(b, m));
-}
-
-/* ---- crowds --------------------------------------------------------------------------------- */
-
-static int64_t life_ends(const struct broker *b, const struct parked *p, const struct site *s)
-{
-	return sched_born(s->shape, p->accepted, b->resumed) + s->shape->expire;
-}
-
-static void join_crowd(struct broker *b, struct parked *p, struct site *s)
-{
-	p->in = s;
-	TAILQ_INSERT_TAIL(&s->crowd, p, crowd);
-	heap_set(&b->parking.due, &p->node, life_ends(b, p, s));
-	site_hungry(b, s);
-}
-
-static void leave_crowd(struct parked *p)
-{
-	if (p->in == NULL)
-		return;
-	TAILQ_REMOVE(&p->in->crowd, p, crowd);
-	p->in = NULL;
-}
-
-/* The site that keeps it waiting, if all it is due for have enough to do; else NULL. */
-static struct site *crowded_out(const struct broker *b, struct parked *p, int64_t now)
-{
-	struct resting *r = parked_rest(p);
-	struct site *s = NULL;
-
-	for (uint32_t i = 0; i < p->n_open; i++) {
-		if (r[i].outcome > OUTCOME_DEFERRED || r[i].due > now)
-			continue;
-		if (r[i].site == NULL || !site_crowded(b, r[i].site))
-			return NULL;
-		if (s == NULL)
-			s = r[i].site;
-	}
-	return s;
-}
-
-bool queued_crowd(struct broker *b, struct queued *m)
-{
-	struct site *s = NULL;
-	const struct task *t;
-
-	if (!at_rest(b, m))
-		return false;
-	TAILQ_FOREACH(t, &m->task_list, of_msg)
-	{
-		if (t->state == TASK_ACTIVE ||
-		    (t->state == TASK_READY && !site_crowded(b, t->site)))
-			return false;
-		if (t->state == TASK_READY)
-			s = t->site;
-	}
-	if (s == NULL)
-		return false;
-	join_crowd(b, put_to_rest(b, m), s);
-	return true;
-}
-
-void site_hungry(struct broker *b, struct site *s)
-{
-	if (s->is_hungry || TAILQ_EMPTY(&s->crowd) || s->n_ready > b->ready_max / 2)
-		return;
-	s->is_hungry = true;
-	TAILQ_INSERT_TAIL(&b->hungry, s, hungry);
+	parked_schedule(b, queued_put_to_rest(b, m));
 }
 
 /* ---- and back ------------------------------------------------------------------------------- */
@@ -386,15 +309,10 @@ static void leave(struct broker *b, struct parked *p)
 {
 	struct resting *r = parked_rest(p);
 
-	leave_crowd(p);
+	crowd_leave(p);
 	for (uint32_t i = 0; i < p->n_open; i++)
 		site_sub(b, r[i].site, 1);
 	parking_remove(&b->parking, p);
-}
-
-void parked_drop(struct broker *b, struct parked *p)
-{
-	leave(b, p);
 }
 
 static void unreadable(struct broker *b, struct parked *p, int64_t now)
@@ -402,7 +320,7 @@ static void unreadable(struct broker *b, struct parked *p, int64_t now)
 	char id[MSGID_TEXT + 1];
 	struct logline l;
 
-	leave_crowd(p);
+	crowd_leave(p);
 	heap_set(&b->parking.due, &p->node, now + UNREADABLE_AGAIN);
 	metric_add(METRIC_SPOOL_DAMAGED, 1);
 	msgid_format(&p->id, id);
@@ -443,79 +361,6 @@ struct queued *queued_find(struct broker *b, const struct msgid *id, int64_t now
 bool message_known(const struct broker *b, const struct msgid *id)
 {
 	return map_get(&b->ids, msgid_span(id)) != NULL || parking_find(&b->parking, id) != NULL;
-}
-
-/* ---- time ----------------------------------------------------------------------------------- */
-
-static void wake(struct broker *b, struct parked *p, int64_t now)
-{
-	struct queued *m = parked_revive(b, p, now);
-
-	if (m != NULL)
-		queued_settle(b, m);
-}
-
-/* In a crowd, its life is over; else it is due. */
-static void wake_one(struct broker *b, struct parked *p, int64_t now)
-{
-	struct site *s = p->in == NULL ? crowded_out(b, p, now) : NULL;
-
-	if (s != NULL)
-		join_crowd(b, p, s);
-	else
-		wake(b, p, now);
-}
-
-static size_t feed(struct broker *b, struct site *s, size_t most, int64_t now)
-{
-	struct parked *p;
-	size_t n = 0;
-
-	while (n < most && s->n_ready < b->ready_max && (p = TAILQ_FIRST(&s->crowd)) != NULL) {
-		wake(b, p, now);
-		n++;
-	}
-	return n;
-}
-
-/* Sites with room again take in from their crowd, in the order of arrival. */
-static void feed_hungry(struct broker *b, int64_t now)
-{
-	size_t left = WAKE_MAX;
-	struct site *s;
-
-	while (left > 0 && (s = TAILQ_FIRST(&b->hungry)) != NULL) {
-		s->n_waiting++; /* the site stays */
-		left -= feed(b, s, left, now);
-		s->n_waiting--;
-		if (!TAILQ_EMPTY(&s->crowd) && s->n_ready < b->ready_max)
-			break; /* it goes on in the next turn */
-		TAILQ_REMOVE(&b->hungry, s, hungry);
-		s->is_hungry = false;
-		site_release(b, s);
-	}
-}
-
-void parked_wake(struct broker *b, int64_t now)
-{
-	struct heap_node *n;
-
-	for (size_t i = 0; i < WAKE_MAX; i++) {
-		n = heap_min(&b->parking.due);
-		if (n == NULL || n->key > now)
-			break;
-		wake_one(b, (struct parked *)n, now);
-	}
-	feed_hungry(b, now);
-}
-
-int64_t parked_deadline(const struct broker *b)
-{
-	const struct heap_node *n = heap_min(&b->parking.due);
-
-	if (!TAILQ_EMPTY(&b->hungry))
-		return 0;
-	return n != NULL ? n->key : INT64_MAX;
 }
 
 /* ---- recovery ------------------------------------------------------------------------------- */

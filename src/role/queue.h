@@ -1,8 +1,8 @@
 /*
  * What the files of the queue role share: its channels and the state machine
- * they feed. queue.c: start and effects; queue_frames.c: frames from receivers,
- * workers and control; queue_body.c: content read back from the log;
- * queue_aside.c: records that are passed over; queue_clock.c: jumps of the wall clock;
+ * they feed. queue.c: start, time and the store; queue_effects.c: what the broker asks for;
+ * queue_frames.c: frames from receivers, workers and control; queue_body.c: content read back from
+ * the log; queue_aside.c: records that are passed over; queue_clock.c: jumps of the wall clock;
  * queue_log.c: batches and threads.
  */
 #ifndef GW_ROLE_QUEUE_H
@@ -58,6 +58,9 @@ struct channel *queue_channel(struct queue *q, bool worker, unsigned number);
 
 /* queue_aside.c: true if master says that this record is to be passed over. Its segment is held. */
 bool queue_set_aside(struct queue *q, const struct store_record *r);
+
+/* queue_effects.c */
+void queue_carry_out(struct queue *q, const struct broker_effect *e);
 
 /* queue_frames.c */
 void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd);
