@@ -294,7 +294,8 @@ struct broker {
 	bool counters_ahead;       /* of that record */
 	struct effect_slot *first, **last, *shown;
 	struct arena scratch, reading;
-	int read_error; /* of the last message that could not be read back */
+	int read_error;         /* of the last message that could not be read back */
+	unsigned read_failures; /* in a row */
 	struct blame blame;
 	void (*hand)(const struct msgid *id);
 };

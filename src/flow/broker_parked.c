@@ -10,7 +10,9 @@
 
 #include <stdlib.h>
 
-enum { UNREADABLE_AGAIN = 300 * 1000000 };
+/* What cannot be read is tried again after a second; after five minutes if it is damaged, or if
+ * reads fail one after the other. */
+enum { READ_AGAIN = 1000000, READ_DOUBLES = 8, READ_LAST = 300 * 1000000 };
 
 /* ---- sites ---------------------------------------------------------------------------------- */
 
@@ -222,6 +224,7 @@ static struct queued *restore(struct broker *b, const struct parked *p)
 		b->read_error = err;
 		return NULL;
 	}
+	b->read_failures = 0;
 	m = queued_new(&e);
 	m->at = place_of(p);
 	m->first = p->first;
@@ -315,13 +318,23 @@ static void leave(struct broker *b, struct parked *p)
 	parking_remove(&b->parking, p);
 }
 
+/* Doubled for every eighth failure in a row: a disk that is gone is not asked all the time. */
+static int64_t read_again_after(struct broker *b)
+{
+	unsigned doubles = b->read_failures++ / READ_DOUBLES;
+
+	if (b->read_error != GW_EIO || doubles > READ_DOUBLES)
+		return READ_LAST;
+	return (int64_t)READ_AGAIN << doubles;
+}
+
 static void unreadable(struct broker *b, struct parked *p, int64_t now)
 {
 	char id[MSGID_TEXT + 1];
 	struct logline l;
 
 	crowd_leave(p);
-	heap_set(&b->parking.due, &p->node, now + UNREADABLE_AGAIN);
+	heap_set(&b->parking.due, &p->node, now + read_again_after(b));
 	metric_add(METRIC_SPOOL_DAMAGED, 1);
 	msgid_format(&p->id, id);
 	log_begin(&l, EV_SPOOL_DAMAGED);
