@@ -86,10 +86,10 @@ void broker_free(struct broker **pb)
 	if (b == NULL)
 		return;
 	gw_check_magic(b, BROKER_MAGIC);
-	effect_forget_all(b);
 	blame_fini(b);
 	free_appends(b);
 	copies_free(b);
+	effect_forget_all(b);
 	free(b->sweep.asked);
 	free_txns(b);
 	free_jobs(b);

@@ -213,7 +213,9 @@ static void test_retry(void **state)
 	struct rig_mail a = deferred(r, "b@dst.test", 1);
 	struct rig_mail b = deferred(r, "b@dst.test c@one.test", 2);
 	struct seen *job;
+	struct buf out;
 
+	buf_init(&out, 4096);
 	retry(r, &a.id, "{\"retried\":1}");
 	job = rig_take(r, EFFECT_JOB);
 	assert_true(msgid_eq(&job->e.id, &a.id));
@@ -225,7 +227,8 @@ static void test_retry(void **state)
 	assert_int_equal(rig_counts(r).parked, 0);
 	deliver_rest(r);
 	rig_empty(r);
-	assert_int_equal(broker_retry(r->b, &b.id, &(struct buf){.max = 4096}, r->now), 404);
+	assert_int_equal(broker_retry(r->b, &b.id, &out, r->now), 404);
+	buf_fini(&out);
 }
 
 static void test_drop_one(void **state)

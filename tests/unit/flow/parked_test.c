@@ -127,8 +127,10 @@ static void test_one_bucket(void **state)
 static void test_blank(void **state)
 {
 	struct parking *k = *state;
-	struct msgid id = id_of(1), other = id_of(2);
+	struct msgid id = id_of(1), other = id_of(2), stays = id_of(3);
 	struct parked *p = parking_add(k, &id, 2), *q;
+
+	assert_non_null(parking_add(k, &stays, 1)); /* and with it the chunk */
 
 	p->copying = true;
 	p->kills = 3;
