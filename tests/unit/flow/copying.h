@@ -58,7 +58,7 @@ static inline struct rig_mail deferred(struct rig *r, const char *to)
 static inline struct rig_mail with_parts(struct rig *r, size_t n, const char *to)
 {
 	struct rig_mail m = rig_mail(r, "a@src.test", to);
-	char part[32];
+	char part[48];
 
 	for (size_t i = 0; i < n; i++) {
 		snprintf(part, sizeof(part), "This is part %zu.\r\n", i);
