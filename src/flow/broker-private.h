@@ -395,6 +395,9 @@ void copies_free(struct broker *b);
 
 /* broker_action.c */
 void asked_settle(struct broker *b, struct asked *asked);
+/* A change that an operator waits for. */
+void asked_append(struct broker *b, struct queued *m, enum broker_record record,
+    const struct change *c, struct asked *asked);
 void sweep_go_on(struct broker *b, int64_t now);
 
 /* broker_query.c: problems as JSON (RFC 9457), and one message. */

@@ -138,11 +138,23 @@ static bool may_drop(const struct queued_rcpt *r)
 	return !outcome_final(r->outcome) && (r->task == NULL || r->task->state != TASK_ACTIVE);
 }
 
+void asked_append(struct broker *b, struct queued *m, enum broker_record record,
+    const struct change *c, struct asked *asked)
+{
+	struct append *a = append_new(b, APPEND_CHANGE, record, &m->id);
+
+	change_encode(c, &a->meta);
+	a->about = m;
+	m->appends++;
+	a->asked = asked;
+	asked->pending++;
+	append_send(b, a, true);
+}
+
 /* Ends every recipient that no worker has right now. */
 static void drop_message(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
 {
 	struct change c = {.id = m->id, .when = now};
-	struct append *a;
 
 	c.rcpt = gw_calloc(m->n_rcpt, sizeof(*c.rcpt));
 	for (size_t i = 0; i < m->n_rcpt; i++) {
@@ -156,16 +168,10 @@ static void drop_message(struct broker *b, struct queued *m, struct asked *asked
 			    .reply = SPAN("Dropped by an operator")};
 	}
 	if (c.n_rcpt > 0) {
-		a = append_new(b, APPEND_CHANGE, BROKER_RESULT, &m->id);
-		change_encode(&c, &a->meta);
-		a->about = m;
-		m->appends++;
-		a->asked = asked;
-		asked->pending++;
+		asked_append(b, m, BROKER_RESULT, &c, asked);
 		asked->dropped += c.n_rcpt;
 		drop_apply(b, m, &c);
 		log_drop(m, c.n_rcpt);
-		append_send(b, a, true);
 	}
 	free(c.rcpt);
 }

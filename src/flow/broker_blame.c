@@ -403,16 +403,9 @@ size_t blame_release(struct broker *b, struct queued *m, struct asked *asked, in
 {
 	struct change c = {.id = m->id, .when = now};
 	size_t n = held_of(m, &c);
-	struct append *a;
 
 	if (n > 0) {
-		a = append_new(b, APPEND_CHANGE, BROKER_RELEASED, &m->id);
-		change_encode(&c, &a->meta);
-		a->about = m;
-		m->appends++;
-		a->asked = asked;
-		asked->pending++;
-		append_send(b, a, true);
+		asked_append(b, m, BROKER_RELEASED, &c, asked);
 		for (size_t i = 0; i < n; i++)
 			queued_apply(b, m, &c.rcpt[i]);
 		m->kills = 0;

@@ -118,18 +118,19 @@ static bool send_part(struct broker *b, struct copy *c, size_t i)
 /* The state as it is on the disk; false: some of it is on its way there, or all is finished. */
 static bool state_now(struct broker *b, const struct msgid *id, struct buf *state)
 {
-	struct queued *m = map_get(&b->ids, msgid_span(id));
-	bool awake = m != NULL;
+	struct queued *m = map_get(&b->ids, msgid_span(id)), *view = NULL;
+	bool whole;
 
-	if (!awake)
-		m = parked_view(b, parking_find(&b->parking, id));
-	if (m == NULL || m->appends > 0 || m->n_open == 0)
-		return false;
-	queued_load_said(b, m);
-	encode_state(m, state);
-	if (!awake)
-		queued_view_free(b, &m);
-	return !buf_failed(state);
+	if (m == NULL)
+		m = view = parked_view(b, parking_find(&b->parking, id));
+	whole = m != NULL && m->appends == 0 && m->n_open > 0;
+	if (whole) {
+		queued_load_said(b, m);
+		encode_state(m, state);
+	}
+	if (view != NULL)
+		queued_view_free(b, &view);
+	return whole && !buf_failed(state);
 }
 
 /* The envelope as it was, with the state, and the parts where they are now. */
