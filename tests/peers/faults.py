@@ -1,11 +1,10 @@
 """Faults: a flush that fails or is left out, a disk that is full, a planted crash."""
 
-import mmap
 import os
 import struct
 import subprocess
 
-from . import ports
+from . import ports, preload
 
 
 def _build(name, folder):
@@ -31,45 +30,27 @@ class Poison:
         ports.discard(self.folder)
 
 
-class FlushFault:
+class FlushFault(preload.Page):
     """fault = FlushFault(); Godwit(env=fault.env); fault.fail(errno.EIO); fault.heal()"""
 
     def __init__(self):
-        self.folder = ports.scratch("godwit-flush-")
-        library = _build("flushfault", self.folder)
-        control = self.folder / "control"
-        control.write_bytes(bytes(4096))
-        control.chmod(0o666)
-        self._file = open(control, "r+b")
-        self._page = mmap.mmap(self._file.fileno(), 4096)
-        self.env = {"LD_PRELOAD": str(library), "FLUSHFAULT": str(control)}
+        super().__init__("flush", "FLUSHFAULT", lambda folder: _build("flushfault", folder))
 
-    def _set(self, mode):
+    def _mode(self, mode):
         self._page[0:4] = struct.pack("i", mode)
 
     def fail(self, error):
-        self._set(error)
+        self._mode(error)
 
     def skip(self):
-        self._set(-1)
+        self._mode(-1)
 
     def heal(self):
-        self._set(0)
+        self._mode(0)
 
     @property
     def count(self):
         return struct.unpack("i", self._page[4:8])[0]
-
-    def close(self):
-        self._page.close()
-        self._file.close()
-        ports.discard(self.folder)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 def tmpfs_wrapper(folder, size):

@@ -3,37 +3,27 @@
     with Machine() as m: Godwit(env=m.env); m.jump(3600); m.read_only(errno.EROFS); m.heal()
 """
 
-import mmap
 import os
-import struct
 import subprocess
 
-from . import ports
+from . import ports, preload
 
 
-class Machine:
+def _build(folder):
+    library = folder / "machine.so"
+    source = ports.REPO / "tests" / "peers" / "machine.c"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(library),
+                    str(source)], check=True)
+    return library
+
+
+class Machine(preload.Page):
     """The page that machine.c reads."""
 
     CLOCK, READ_ONLY, FAIL_AT, FAIL_N, ALLOCATED, REFUSED = range(6)
 
     def __init__(self):
-        self.folder = ports.scratch("godwit-machine-")
-        library = self.folder / "machine.so"
-        source = ports.REPO / "tests" / "peers" / "machine.c"
-        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-o", str(library),
-                        str(source)], check=True)
-        control = self.folder / "control"
-        control.write_bytes(bytes(4096))
-        control.chmod(0o666)
-        self._file = open(control, "r+b")
-        self._page = mmap.mmap(self._file.fileno(), 4096)
-        self.env = {"LD_PRELOAD": str(library), "MACHINE": str(control)}
-
-    def _set(self, index, value):
-        self._page[8 * index:8 * index + 8] = struct.pack("q", value)
-
-    def _get(self, index):
-        return struct.unpack("q", self._page[8 * index:8 * index + 8])[0]
+        super().__init__("machine", "MACHINE", _build)
 
     def jump(self, seconds):
         """The wall clock is that far off, from now on."""
@@ -60,14 +50,3 @@ class Machine:
     @property
     def refused(self):
         return self._get(self.REFUSED)
-
-    def close(self):
-        self._page.close()
-        self._file.close()
-        ports.discard(self.folder)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -7,12 +7,10 @@
 """
 
 import errno
-import mmap
 import os
-import struct
 import subprocess
 
-from . import ports
+from . import ports, preload
 
 # As nthcall.c has them. "new": a process of master's that has no name yet; "delivery": a child of
 # the mda.
@@ -23,7 +21,6 @@ CALLS = ("malloc", "mmap", "read", "write", "pread64", "pwritev", "fdatasync", "
          "setsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "shutdown", "epoll_create1",
          "epoll_ctl", "epoll_wait", "eventfd2", "pipe2", "clone", "pidfd_open", "wait4")
 _ROLE, _CALL, _AT, _FAULT, _HITS, _COUNT = range(6)
-PAGE = 4096
 
 
 def _library():
@@ -39,21 +36,9 @@ def _library():
     return library
 
 
-class NthCall:
+class NthCall(preload.Page):
     def __init__(self):
-        self.folder = ports.scratch("godwit-nthcall-")
-        control = self.folder / "control"
-        control.write_bytes(bytes(PAGE))
-        control.chmod(0o666)
-        self._file = open(control, "r+b")
-        self._page = mmap.mmap(self._file.fileno(), PAGE)
-        self.env = {"LD_PRELOAD": str(_library()), "NTHCALL": str(control)}
-
-    def _set(self, index, value):
-        self._page[8 * index:8 * index + 8] = struct.pack("q", value)
-
-    def _get(self, index):
-        return struct.unpack("q", self._page[8 * index:8 * index + 8])[0]
+        super().__init__("nthcall", "NTHCALL", _library())
 
     def arm(self, role, call, n, fault):
         self.heal()
@@ -78,14 +63,3 @@ class NthCall:
                 found[ROLES[i // len(CALLS)], CALLS[i % len(CALLS)]] = n
                 self._set(_COUNT + i, 0)
         return found
-
-    def close(self):
-        self._page.close()
-        self._file.close()
-        ports.discard(self.folder)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
