@@ -26,27 +26,29 @@ HARDEN ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 BASE_FLAGS = -std=c11 -D_GNU_SOURCE -Isrc $(WARN) -MMD -MP -pthread
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now
 
-DEPS = gcc libc6-dev libbsd-dev libcurl4-openssl-dev libevent-dev libjansson-dev libseccomp-dev \
-	libxxhash-dev
+DEPS = gcc libc6-dev libbsd-dev libcrypt-dev libcurl4-openssl-dev libevent-dev libjansson-dev \
+	libseccomp-dev libsodium-dev libssl-dev libxxhash-dev
 TEST_DEPS = $(DEPS) clang-format libcmocka-dev python3 python3-pytest strace swaks
 LINT_DEPS = $(DEPS) libcmocka-dev python3 clang-format mandoc
 FUZZ_DEPS = $(DEPS) python3 clang libclang-rt-dev llvm
 BENCH_DEPS = $(TEST_DEPS) linux-perf
 
-DIRS = base mail smtp config flow spool net role cmd
+DIRS = base mail smtp auth config flow spool net role cmd
 # What a directory may lean on: the same order that tools/lint enforces.
 LIBS_base =
 LIBS_mail = base
 LIBS_smtp = mail base
 LIBS_config = mail base
-LIBS_flow = config smtp mail base
+LIBS_auth = mail base
+LIBS_flow = config auth smtp mail base
 LIBS_spool = mail base
 LIBS_net = base
-LIBS_role = flow config smtp spool net mail base
-LIBS_cmd = role flow config smtp spool net mail base
+LIBS_role = flow config auth smtp spool net mail base
+LIBS_cmd = role flow config auth smtp spool net mail base
 
 LDLIBS_base = -lxxhash
-LDLIBS_all = -levent_core -levent_extra -lseccomp -ljansson -lcurl -lxxhash -lbsd
+LDLIBS_crypto = -lssl -lcrypto -lsodium -lcrypt
+LDLIBS_all = $(LDLIBS_crypto) -levent_core -levent_extra -lseccomp -ljansson -lcurl -lxxhash -lbsd
 
 srcs = $(filter-out src/cmd/main.c,$(wildcard src/$(1)/*.c))
 objs = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(call srcs,$(1)))
@@ -121,7 +123,7 @@ $(BUILD)/tests/unit/$(1)/%_test: tests/unit/$(1)/%_test.c $$(call archives,$(1) 
 	$$(call say,TEST,$$@)
 	$$(Q)$$(CC) $$(BASE_FLAGS) -Itests $$(CFLAGS) -o $$@ $$< \
 		$$(call grouped,$$(call archives,$(1) $$(LIBS_$(1)))) \
-		-lcmocka $$(if $$(filter role cmd net,$(1)),$$(LDLIBS_all),$$(LDLIBS_base))
+		-lcmocka $$(if $$(filter role cmd net,$(1)),$$(LDLIBS_all),$$(LDLIBS_crypto) $$(LDLIBS_base))
 endef
 $(foreach d,$(DIRS),$(eval $(call unit_rule,$(d))))
 
@@ -138,7 +140,7 @@ SIM_SRCS = $(wildcard tests/sim/*.c)
 SIM_MAINS = $(if $(SIM_SRCS),$(shell grep -l '^int main\>' $(SIM_SRCS)))
 SIM_BINS = $(patsubst %.c,$(BUILD)/%,$(SIM_MAINS))
 SIM_COMMON = $(BUILD)/libsim.a
-SIM_LIBS = $(call archives,spool flow config smtp mail base)
+SIM_LIBS = $(call archives,spool flow config auth smtp mail base)
 $(SIM_COMMON): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIM_MAINS),$(SIM_SRCS)))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -148,7 +150,7 @@ SIM_WRAPS = record_decode segment_reader_take truncate_decode change_wins store_
 $(BUILD)/tests/sim/%_sim: $(BUILD)/tests/sim/%_sim.o $(SIM_COMMON) $(SIM_LIBS)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(CFLAGS) -pthread $(SIM_WRAPS:%=-Wl,--wrap=%) -o $@ $< \
-		$(call grouped,$(SIM_COMMON) $(SIM_LIBS)) $(LDLIBS_base)
+		$(call grouped,$(SIM_COMMON) $(SIM_LIBS)) $(LDLIBS_crypto) $(LDLIBS_base)
 
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
@@ -188,7 +190,7 @@ export BUILD SEEDS FUZZ_SECONDS
 FUZZ_SRCS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_SRC = $(foreach d,base mail smtp config flow spool net,$(call srcs,$(d))) src/role/proto.c
+FUZZ_SRC = $(foreach d,base mail smtp auth config flow spool net,$(call srcs,$(d))) src/role/proto.c
 FUZZ_LIB = $(BUILD)/fuzz/librooms.a
 
 $(BUILD)/fuzz/obj/%.o: src/%.c

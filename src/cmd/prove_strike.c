@@ -10,8 +10,12 @@ enum blow { HIT_ONE, HIT_SEVERAL, HIT_MASTER, HIT_ALL, HIT_POWER };
 enum { WHO_BYTES = 256 };
 
 /* How often each role is chosen when one is. */
-static const unsigned weights[ROLE_COUNT] = {
-    [ROLE_QUEUE] = 6, [ROLE_SMTPD] = 4, [ROLE_SENDER] = 4, [ROLE_MDA] = 3, [ROLE_CONTROL] = 2};
+static const unsigned weights[ROLE_COUNT] = {[ROLE_QUEUE] = 6,
+    [ROLE_SMTPD] = 4,
+    [ROLE_SENDER] = 4,
+    [ROLE_MDA] = 3,
+    [ROLE_CONTROL] = 2,
+    [ROLE_VAULT] = 2};
 
 static enum blow choose_blow(struct prove *p)
 {

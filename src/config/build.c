@@ -97,6 +97,11 @@ static bool opens_block(const struct option *row)
 	return row->opens != SCOPE_NONE && row->opens != SCOPE_CONNECTIONS;
 }
 
+static bool block_optional(const struct option *row)
+{
+	return row->opens == SCOPE_LOG || row->opens == SCOPE_LISTEN;
+}
+
 static void simple(
     struct builder *b, struct block *k, const struct option *row, const struct stmt *s)
 {
@@ -140,7 +145,7 @@ static bool well_formed(struct builder *b, const struct option *row, const struc
 		e = CE_BLOCK_EXTRA;
 	else if (row->type != TYPE_BLOCK && s->n_words < 2)
 		e = CE_VALUE_MISSING;
-	else if (!s->has_block && opens_block(row) && row->opens != SCOPE_LOG)
+	else if (!s->has_block && opens_block(row) && !block_optional(row))
 		e = CE_BLOCK_MISSING;
 	else
 		return true;

@@ -16,6 +16,7 @@ struct builder {
 	struct config_index *x;
 	/* The growing ends of the snapshot's arrays, which have room for all statements. */
 	struct listen *listen;
+	struct tls_pair *tls;
 	struct cidr *trust;
 	struct domain *domain;
 	struct route *route;

@@ -37,11 +37,39 @@ struct endpoint {         /* HOST:PORT, [v6]:PORT or unix:PATH */
 	const char *unix_path;
 };
 
-enum listen_kind { LISTEN_MX };
+/*
+ * What a listener is for. mx: mail for our domains from anybody, for all domains from whom we
+ * trust. submission: mail of our users and networks alone, and what RFC 6409 lets us mend is
+ * mended. relay: the same people, and not an octet but the trace fields is changed.
+ */
+enum listen_kind { LISTEN_MX, LISTEN_SUBMISSION, LISTEN_RELAY };
+enum listen_tls {
+	LISTEN_TLS_OFF,
+	LISTEN_TLS_OFFER,   /* STARTTLS; without it: no AUTH */
+	LISTEN_TLS_REQUIRE, /* no MAIL before STARTTLS */
+	LISTEN_TLS_IMPLICIT /* from the first octet */
+};
+enum listen_auth {
+	LISTEN_AUTH_OFF,
+	LISTEN_AUTH_ON,       /* under TLS */
+	LISTEN_AUTH_PLAINTEXT /* with TLS or without */
+};
 struct listen {
 	enum listen_kind kind;
-	const char *name; /* "mx": the name in logs and metrics */
+	const char *name; /* in logs and metrics; the word of the kind if nothing else was said */
 	struct endpoint at;
+	enum listen_tls tls;
+	enum listen_auth auth;
+	const char *banner;      /* behind the host name in the 220 */
+	int64_t greet_delay;     /* microseconds before the 220 */
+	const struct cidr *from; /* who may connect; n_from == 0: everybody */
+	size_t n_from;
+	struct place place;
+};
+
+/* A certificate chain and its private key, both PEM files. */
+struct tls_pair {
+	const char *certificate, *key;
 	struct place place;
 };
 
@@ -105,6 +133,11 @@ struct config {
 	} store;
 	const struct listen *listen;
 	size_t n_listen;
+	const struct tls_pair *tls; /* the first is for clients that name none of the others */
+	size_t n_tls;
+	const char *users;        /* the file of the accounts, or NULL */
+	bool users_any;           /* godwit dev: every login is good */
+	struct place users_place; /* of the statement */
 	const struct cidr *trust;
 	size_t n_trust;
 	const struct domain *domain;

@@ -28,6 +28,7 @@ static void make_room(struct builder *b, const struct stmt *all)
 	size_t shapes = count(all, "shape", false) + 1;
 
 	b->c->listen = b->listen = must_alloc(a, count(all, "listen", true) * sizeof(*b->listen));
+	b->c->tls = b->tls = must_alloc(a, (count(all, "tls", false) + 1) * sizeof(*b->tls));
 	b->c->trust = b->trust = must_alloc(a, (count(all, "trust", true) + 1) * sizeof(*b->trust));
 	b->c->domain = b->domain = must_alloc(a, count(all, "domain", false) * sizeof(*b->domain));
 	b->c->route = b->route = must_alloc(a, count(all, "route", false) * sizeof(*b->route));

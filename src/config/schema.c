@@ -64,6 +64,7 @@ const char *scope_name(enum option_scope scope)
 {
 	switch (scope) {
 	case SCOPE_LOG: return "log";
+	case SCOPE_LISTEN: return "listen";
 	case SCOPE_LIMITS: return "limits";
 	case SCOPE_CONNECTIONS: return "limits.connections";
 	case SCOPE_DOMAIN: return "domain";

@@ -12,6 +12,7 @@ enum option_scope {
 	SCOPE_NONE,
 	SCOPE_TOP,
 	SCOPE_LOG,
+	SCOPE_LISTEN,
 	SCOPE_LIMITS,
 	SCOPE_CONNECTIONS, /* not a block: the words behind "connections N" */
 	SCOPE_DOMAIN,

@@ -1,5 +1,7 @@
 #include "config/show.h"
 
+#include "config/words.h"
+
 #include <stdlib.h>
 
 uint64_t show_number(const void *base, const struct option *row)
@@ -206,16 +208,54 @@ static void text_shape(struct text *t, const struct shape *g, const struct place
 	buf_add_str(t->out, "}\n");
 }
 
+static void text_listen(struct text *t, const struct listen *l)
+{
+	char range[CIDR_TEXT];
+
+	begin(t, "", "listen ");
+	buf_addf(t->out, "%s ", listen_kind_word(l->kind));
+	show_endpoint(&l->at, t->out);
+	buf_addf(t->out, " { name %s; tls %s; auth %s; banner ", l->name, listen_tls_word(l->tls),
+	    listen_auth_word(l->auth));
+	add_word(t, span_str(l->banner));
+	buf_add_str(t->out, "; greet-delay ");
+	format_duration(l->greet_delay, t->out);
+	for (size_t i = 0; i < l->n_from; i++)
+		buf_addf(t->out, "%s%s", i ? " " : "; from ", cidr_text(&l->from[i], range));
+	buf_add_str(t->out, " }");
+	end(t, &l->place);
+}
+
+static void text_tls(struct text *t, const struct tls_pair *p)
+{
+	begin(t, "", "tls file ");
+	add_word(t, span_str(p->certificate));
+	buf_add_byte(t->out, ' ');
+	add_word(t, span_str(p->key));
+	end(t, &p->place);
+}
+
+static void text_users(struct text *t, const struct config *c)
+{
+	if (c->users == NULL && !c->users_any)
+		return;
+	begin(t, "", "users ");
+	if (c->users != NULL)
+		buf_add_str(t->out, "file ");
+	add_word(t, span_str(c->users != NULL ? c->users : "any"));
+	end(t, &c->users_place);
+}
+
 static void text_own(struct text *t, const struct config *c, enum option_id id)
 {
 	char range[CIDR_TEXT];
 
-	for (size_t i = 0; id == OPT_LISTEN && i < c->n_listen; i++) {
-		begin(t, "", "listen ");
-		buf_addf(t->out, "%s ", c->listen[i].name);
-		show_endpoint(&c->listen[i].at, t->out);
-		end(t, &c->listen[i].place);
-	}
+	for (size_t i = 0; id == OPT_LISTEN && i < c->n_listen; i++)
+		text_listen(t, &c->listen[i]);
+	for (size_t i = 0; id == OPT_TLS && i < c->n_tls; i++)
+		text_tls(t, &c->tls[i]);
+	if (id == OPT_USERS)
+		text_users(t, c);
 	for (size_t i = 0; id == OPT_TRUST && i < c->n_trust; i++) {
 		begin(t, "", "trust ");
 		buf_add_str(t->out, cidr_text(&c->trust[i], range));

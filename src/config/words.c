@@ -1,4 +1,4 @@
-#include "config/build.h"
+#include "config/words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +21,26 @@ static bool is_word(const struct word *w, const char *text)
 	return w != NULL && strcmp(w->text, text) == 0;
 }
 
-/* A value must follow behind this word. */
-static bool has_next(struct builder *b, const struct option *row, const struct word *w)
+bool words_choose(
+    struct builder *b, const struct word *w, const char *const *words, size_t n, size_t *which)
+{
+	char list[200] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (is_word(w, words[i])) {
+			*which = i;
+			return true;
+		}
+		used += (size_t)snprintf(
+		    list + used, sizeof(list) - used, "%s%s", i ? " " : "", words[i]);
+		gw_assert(used < sizeof(list));
+	}
+	bad_keyword(b, w, words, n, list);
+	return false;
+}
+
+bool words_next(struct builder *b, const struct option *row, const struct word *w)
 {
 	if (w->next != NULL)
 		return true;
@@ -54,39 +72,12 @@ static bool read_target(
 		return false;
 	}
 	*t = (struct target){.kind = (enum target_kind)kind, .place = w->place};
-	if (!has_next(b, row, w) || !read_argument(b, w->next, t))
+	if (!words_next(b, row, w) || !read_argument(b, w->next, t))
 		return false;
 	return !build_extra(b, row, w->next->next);
 }
 
 /* ---- the settings */
-
-static void own_listen(struct builder *b, const struct option *row, const struct word *w)
-{
-	static const char *const kinds[] = {"mx"};
-	const struct place *first;
-	char at[PLACE_TEXT];
-	char key[300];
-
-	if (!is_word(w, "mx")) {
-		bad_keyword(b, w, kinds, GW_ARRAY_LEN(kinds), "mx");
-		return;
-	}
-	if (!has_next(b, row, w))
-		return;
-	for (w = w->next; w != NULL; w = w->next) {
-		struct listen l = {.kind = LISTEN_MX, .name = "mx", .place = w->place};
-
-		if (!value_endpoint(&b->v, w, ENDPOINT_LISTEN, &l.at))
-			continue;
-		snprintf(key, sizeof(key), "%s %u", l.at.host, l.at.port);
-		first = build_once(b, "listen", key, &w->place);
-		if (first != NULL)
-			report(b->r, CE_LISTEN_TWICE, w, NULL, w->text, place_text(first, at));
-		else
-			b->listen[b->c->n_listen++] = l;
-	}
-}
 
 static void own_log(struct builder *b, const struct option *row, const struct stmt *s)
 {
@@ -100,7 +91,7 @@ static void own_log(struct builder *b, const struct option *row, const struct st
 	if (b->c->log_json && is_word(w->next, "file"))
 		w = w->next;
 	if (is_word(w, "file")) {
-		if (!has_next(b, row, w))
+		if (!words_next(b, row, w))
 			return;
 		w = w->next;
 		b->c->log_path = value_path(&b->v, w);
@@ -155,10 +146,10 @@ static const struct word *read_destination(
 		    "to");
 		return NULL;
 	}
-	if (!has_next(b, row, w))
+	if (!words_next(b, row, w))
 		return NULL;
 	w = w->next;
-	if (is_word(w, "domain") && has_next(b, row, w)) {
+	if (is_word(w, "domain") && words_next(b, row, w)) {
 		w = w->next;
 		r->domain = value_pattern(&b->v, w);
 		if (r->domain == NULL)
@@ -168,7 +159,7 @@ static const struct word *read_destination(
 			bad_keyword(b, w, destinations, 2, "any domain");
 		return NULL;
 	}
-	return has_next(b, row, w) ? w->next : NULL;
+	return words_next(b, row, w) ? w->next : NULL;
 }
 
 static void own_route(struct builder *b, const struct option *row, const struct stmt *s)
@@ -181,7 +172,7 @@ static void own_route(struct builder *b, const struct option *row, const struct 
 	if (!is_word(w, "via"))
 		report(b->r, CE_KEYWORD, w, "write: via relay HOST:PORT (or lmtp, maildir, reject)",
 		    w->text, "via");
-	else if (has_next(b, row, w) && read_target(b, row, w->next, &r.target))
+	else if (words_next(b, row, w) && read_target(b, row, w->next, &r.target))
 		b->route[b->c->n_route++] = r;
 }
 
@@ -250,7 +241,7 @@ static void own_shape(struct builder *b, const struct option *row, const struct 
 	read_shape(b, g, origin, s);
 }
 
-static size_t count_words(const struct word *w)
+size_t words_count(const struct word *w)
 {
 	size_t n = 0;
 
@@ -261,7 +252,7 @@ static size_t count_words(const struct word *w)
 
 static void own_shape_domain(struct builder *b, struct shape *g, const struct word *w)
 {
-	const char **list = must_alloc(&b->c->arena, count_words(w) * sizeof(*list));
+	const char **list = must_alloc(&b->c->arena, words_count(w) * sizeof(*list));
 	const struct place *first;
 	char at[PLACE_TEXT];
 
@@ -284,7 +275,7 @@ static void own_shape_domain(struct builder *b, struct shape *g, const struct wo
 static void own_retry(
     struct builder *b, const struct option *row, struct shape *g, const struct word *w)
 {
-	int64_t *list = must_alloc(&b->c->arena, count_words(w) * sizeof(*list));
+	int64_t *list = must_alloc(&b->c->arena, words_count(w) * sizeof(*list));
 	uint64_t n;
 
 	g->retry = list;
@@ -301,7 +292,13 @@ void build_own(struct builder *b, struct block *k, const struct option *row, con
 	struct domain *d = k->base;
 
 	switch (row->id) {
-	case OPT_LISTEN: own_listen(b, row, w); break;
+	case OPT_LISTEN: words_listen(b, row, s); break;
+	case OPT_TLS: words_tls(b, row, w); break;
+	case OPT_USERS: words_users(b, row, w); break;
+	case OPT_LISTEN_TLS:
+	case OPT_LISTEN_AUTH:
+	case OPT_LISTEN_BANNER:
+	case OPT_LISTEN_FROM: words_in_listen(b, k->base, row, w); break;
 	case OPT_LOG: own_log(b, row, s); break;
 	case OPT_TRUST: own_trust(b, w); break;
 	case OPT_DOMAIN: own_domain(b, row, s); break;

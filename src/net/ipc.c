@@ -17,7 +17,8 @@ enum {
 	FDS_MAX = 64,          /* descriptors that wait, each way */
 };
 
-const char *const role_names[ROLE_COUNT] = {"master", "smtpd", "queue", "sender", "mda", "control"};
+const char *const role_names[ROLE_COUNT] = {
+    "master", "smtpd", "queue", "sender", "mda", "control", "vault"};
 
 #define CREDIT IPC_FULL_CREDIT
 #define DROP IPC_FULL_DROP

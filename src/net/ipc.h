@@ -15,7 +15,16 @@
 #include "base/buf.h"
 #include "net/loop.h"
 
-enum role { ROLE_MASTER, ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_MDA, ROLE_CONTROL, ROLE_COUNT };
+enum role {
+	ROLE_MASTER,
+	ROLE_SMTPD,
+	ROLE_QUEUE,
+	ROLE_SENDER,
+	ROLE_MDA,
+	ROLE_CONTROL,
+	ROLE_VAULT,
+	ROLE_COUNT
+};
 extern const char *const role_names[ROLE_COUNT];
 
 enum ipc_type {

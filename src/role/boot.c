@@ -139,6 +139,31 @@ static void stop(struct master_link *m)
 		master_link_done(m);
 }
 
+static void take_signer(struct master_link *m, struct ipc_frame *f)
+{
+	struct cursor c = cursor_of(f->payload);
+	uint8_t index;
+
+	(void)get_u8(&c);
+	index = get_u8(&c);
+	if (m->signer != NULL)
+		m->signer(m->arg, index, f->fd);
+	else
+		close(f->fd);
+}
+
+static void take_file(struct master_link *m, struct ipc_frame *f)
+{
+	struct proto_file file;
+
+	if (proto_get_file(f->payload, &file) < 0)
+		die("master sent a FILE frame that makes no sense");
+	if (m->file != NULL)
+		m->file(m->arg, &file, f->fd);
+	else
+		close(f->fd);
+}
+
 static void refuse_config(struct ipc_frame *f)
 {
 	/* Master sends none yet; a descriptor that comes all the same must not stay open. */
@@ -160,6 +185,10 @@ static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
 		m->blame(m->arg, f->payload);
 	else if (f->type == IPC_DENY && m->deny != NULL)
 		m->deny(m->arg, f->payload);
+	else if (f->type == IPC_SIGNER)
+		take_signer(m, f);
+	else if (f->type == IPC_FILE)
+		take_file(m, f);
 	else if (f->type == IPC_CONFIG)
 		refuse_config(f);
 }

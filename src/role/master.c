@@ -252,6 +252,7 @@ static void plan_slots(struct master *m)
 	add_slots(m, ROLE_MDA, 1);
 	add_slots(m, ROLE_SENDER, m->workers);
 	add_slots(m, ROLE_CONTROL, 1);
+	add_slots(m, ROLE_VAULT, 1);
 	add_slots(m, ROLE_SMTPD, m->workers);
 	metric_pages_make(&m->metrics, m->n_slot + 1);
 	m->own_page = metric_pages_at(&m->metrics, m->n_slot);

@@ -32,6 +32,7 @@ static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {
     [ROLE_SENDER] = role_sender,
     [ROLE_MDA] = role_mda,
     [ROLE_CONTROL] = role_control,
+    [ROLE_VAULT] = role_vault,
 };
 
 /* ---- titles ------------------------------------------------------------------------------ */
@@ -97,10 +98,16 @@ static void fill_boot(struct slot *s)
 
 /* ---- connections to the others -------------------------------------------------------------- */
 
-/* Everybody works with the queue, and with nobody else. */
+static bool between(const struct slot *a, const struct slot *b, enum role x, enum role y)
+{
+	return (a->role == x && b->role == y) || (a->role == y && b->role == x);
+}
+
+/* Everybody works with the queue; receivers ask the vault. */
 static bool connected(const struct slot *a, const struct slot *b)
 {
-	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE);
+	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE) ||
+	       between(a, b, ROLE_SMTPD, ROLE_VAULT);
 }
 
 /* Two for the channel to us, two for each of its peers, and what is open for a moment only. */

@@ -18,6 +18,7 @@ static const struct means {
     [ROLE_SENDER] = {4 << 20, 300},
     [ROLE_MDA] = {1 << 20, 300},
     [ROLE_CONTROL] = {1 << 20, 400},
+    [ROLE_VAULT] = {2 << 20, 100},
 };
 
 /* Raising the own score needs no privilege. Without /proc the kernel judges by size alone. */

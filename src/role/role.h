@@ -15,11 +15,12 @@
 #include "net/ipc.h"
 #include "net/loop.h"
 #include "role/blotter.h"
+#include "role/proto_secret.h"
 #include "role/sandbox.h"
 
-enum { BOOT_PEERS_MAX = 36, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
+enum { BOOT_PEERS_MAX = 2 * 16 + 6, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
 /* Processes at most: smtpd and sender by number of processors, the others once, master. */
-enum { BOOT_SLOTS_MAX = 2 * WORKERS_MAX + 4 };
+enum { BOOT_SLOTS_MAX = 2 * WORKERS_MAX + 5 };
 enum { BOOT_ASIDE_MAX = 64 };
 
 struct boot_peer {
@@ -68,6 +69,7 @@ int role_queue(struct loop *l, struct boot *b) gw_checked;
 int role_sender(struct loop *l, struct boot *b) gw_checked;
 int role_mda(struct loop *l, struct boot *b) gw_checked;
 int role_control(struct loop *l, struct boot *b) gw_checked;
+int role_vault(struct loop *l, struct boot *b) gw_checked;
 
 /* Master: starts everything described by the bundle and runs until told to stop. Returns the exit
  * status of the program. ready_fd: gets one byte when all listeners are served, or -1. */
@@ -101,6 +103,10 @@ struct master_link {
 	void (*roles)(void *arg, struct span payload); /* control */
 	void (*blame)(void *arg, struct span payload); /* queue */
 	void (*deny)(void *arg, struct span payload);  /* smtpd, control */
+	/* smtpd, vault: the socket between this receiver and the vault; the callee owns fd */
+	void (*signer)(void *arg, unsigned index, int fd);
+	/* smtpd, vault: a file of the configuration; the callee owns fd */
+	void (*file)(void *arg, const struct proto_file *f, int fd);
 	void *arg;
 	bool one_process;
 };

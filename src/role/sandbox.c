@@ -60,6 +60,7 @@ static const struct jail jails[ROLE_COUNT] = {
 	.keeps_root = true,
 	.use = LANDLOCK_MAILDIR},
     [ROLE_CONTROL] = {.calls = CALLS_BASE | CALLS_ACCEPT, .files = 1024},
+    [ROLE_VAULT] = {.calls = CALLS_BASE | CALLS_SECRETS, .files = 1024},
 };
 
 static const struct jail *jail_of(enum role role)

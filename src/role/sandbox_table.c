@@ -165,6 +165,17 @@ static const struct call calls[] = {
     CALL(LOG, sched_getaffinity),
     CALL(LOG, eventfd2),
 
+    CALL(SECRETS, pread64),
+    CALL(SECRETS, set_robust_list),
+    CALL(SECRETS, rseq),
+    CALL(SECRETS, sched_getaffinity),
+    CALL(SECRETS, memfd_create),
+    CALL(SECRETS, ftruncate),
+    CALL(SECRETS, mlock),
+    CALL(SECRETS, mlock2),
+    CALL(SECRETS, munlock),
+    CALL_IF(SECRETS, fcntl, IS(1, F_ADD_SEALS)),
+
     CALL(MAILDIR, openat),
     CALL(MAILDIR, mkdirat),
     CALL(MAILDIR, newfstatat),

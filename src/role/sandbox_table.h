@@ -19,6 +19,8 @@ enum call_set {
 	CALLS_LOG = 1 << 3,      /* plain files in one flat directory, flushes, threads that run */
 	CALLS_MAILDIR = 1 << 4,  /* files and directories of a mailbox */
 	CALLS_FORK = 1 << 5,     /* children, and what they need until they are jailed themselves */
+	CALLS_SECRETS = 1 << 7,  /* threads that run; reads from files that were opened for it;
+				    sealed memory files */
 	CALLS_DELIVERY = 1 << 6, /* memory and open descriptors, for the child that delivers */
 };
 

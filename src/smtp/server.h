@@ -35,7 +35,10 @@
 #include "smtp/ehlo.h"
 #include "smtp/reply.h"
 
-/* Borrowed by every engine made with it; shared by all sessions of a listener. */
+enum server_auth { SERVER_AUTH_NEVER, SERVER_AUTH_TLS, SERVER_AUTH_ALWAYS };
+
+/* Borrowed by every engine made with it; shared by all sessions of a listener. The owner may change
+ * mechanisms and starttls at any time: the next EHLO offers what is then there. */
 struct server_config {
 	struct span hostname;
 	struct span banner;    /* text behind the host name in the 220, e.g. "ESMTP" */
@@ -50,6 +53,10 @@ struct server_config {
 	    data_timeout;   /* content may pause that long, or fall behind data_rate by that long */
 	uint32_t data_rate; /* octets a second that must arrive on average; 0: any */
 	int64_t verdict_timeout; /* 0: none (the owner has its own) */
+	bool starttls;           /* offered, while there is no TLS */
+	bool need_tls;           /* MAIL before TLS: 530 5.7.0 */
+	enum server_auth auth;   /* when AUTH is offered */
+	uint32_t mechanisms;     /* bits 1 << SASL_...; -PLUS only shows where it can be bound */
 };
 
 /*
@@ -61,8 +68,15 @@ enum server_event_type {
 			 */
 	SERVER_HELO,    /* verdict: 250 (text ignored) or a refusal; name, esmtp */
 	SERVER_MAIL,    /* verdict; address, size, body_type */
-	SERVER_RCPT,    /* verdict; address */
-	SERVER_DATA,    /* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient */
+	SERVER_TLS,     /* STARTTLS; verdict 220 (then see server_tls_due) or a refusal */
+	SERVER_AUTH,    /* verdict: 334 with a challenge (base64 already), 235, or a refusal;
+			   mechanism, has_initial, data: the initial response, still base64 */
+	SERVER_AUTH_LINE, /* the same verdicts; data: the client's answer to a 334, still base64.
+			     "*" is answered by the engine with 501 5.7.0 and SERVER_AUTH_GONE */
+	SERVER_AUTH_GONE, /* no verdict: the exchange that was on is over without success */
+	SERVER_RCPT,      /* verdict; address */
+	SERVER_DATA,    /* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient. Also
+			   asked at the first BDAT, when chunked is set and 354 is not said */
 	SERVER_BODY,    /* no verdict; data: a piece of the content, dots unstuffed */
 	SERVER_EOM,     /* verdict; facts. 2xx ends the transaction as accepted, else as refused. */
 	SERVER_RESET,   /* no verdict: the transaction that was open is forgotten */
@@ -72,12 +86,15 @@ enum server_event_type {
 
 struct server_event {
 	enum server_event_type type;
-	struct span name;               /* HELO: argument */
-	bool esmtp;                     /* HELO: it was EHLO */
-	struct address address;         /* MAIL, RCPT */
-	uint64_t size;                  /* MAIL: SIZE=, 0 if not given */
-	enum body_type body_type;       /* MAIL: BODY= */
-	struct span data;               /* BODY */
+	struct span name;         /* HELO: argument */
+	bool esmtp;               /* HELO: it was EHLO */
+	struct address address;   /* MAIL, RCPT */
+	uint64_t size;            /* MAIL: SIZE=, 0 if not given */
+	enum body_type body_type; /* MAIL: BODY= */
+	struct span data;         /* BODY, AUTH, AUTH_LINE */
+	int mechanism;            /* AUTH: enum sasl_mechanism */
+	bool has_initial;         /* AUTH: there was an initial response, perhaps empty ("=") */
+	bool chunked;             /* DATA: it is a BDAT */
 	const struct body_facts *facts; /* EOM */
 	struct reply reply;             /* REFUSED */
 	const char *stage;  /* REFUSED: "connect" "helo" "mail" "rcpt" "data" "eom" "command" */
@@ -148,6 +165,18 @@ void server_eof(struct server *s, int64_t now);
 /* The owner wants the session to end: 421 at the next command boundary, an open body is let finish.
  */
 void server_shutdown(struct server *s, int64_t now);
+/*
+ * TLS. For implicit TLS the owner makes the handshake while the verdict on SERVER_CONNECT is due
+ * and calls server_tls_started() before it answers. For STARTTLS: 220 was answered; when the output
+ * is written (server_tls_due is true and there is no output left) it makes the handshake and calls
+ * server_tls_started(); until then feed takes nothing. What was known of the client is forgotten.
+ * binds: channel bindings exist, -PLUS can be offered. Unread input behind a STARTTLS ends the
+ * session (server_early, or the engine itself when it sees it).
+ */
+bool server_tls_due(const struct server *s);
+void server_tls_started(struct server *s, bool binds, int64_t now);
+bool server_has_tls(const struct server *s);
+bool server_is_authenticated(const struct server *s);
 /* Instead of the verdict on SERVER_CONNECT or SERVER_DATA: there is unread input already. Else
  * no-op. */
 void server_early(struct server *s, int64_t now);

@@ -1,0 +1,33 @@
+/*
+ * Limits on guessing passwords, pure: time is an argument. Wrong ones are counted for each address
+ * (IPv6: each /64) and for each account. An address with too many waits, longer each time. An
+ * account with too many stays open for addresses that logged in to it before: who guesses from
+ * elsewhere cannot lock out its owner. Tables have a ceiling; the oldest entries go.
+ */
+#ifndef GW_AUTH_GUESS_H
+#define GW_AUTH_GUESS_H
+
+#include "base/span.h"
+
+struct guess;
+
+enum guess_verdict { GUESS_GO, GUESS_ADDRESS_LIMIT, GUESS_ACCOUNT_LIMIT };
+
+struct guess_limits {
+	unsigned per_address; /* wrong ones before it has to wait */
+	unsigned per_account;
+	int64_t forget;     /* microseconds after which one wrong one is forgotten */
+	int64_t first_wait; /* doubles with each further one, up to last_wait */
+	int64_t last_wait;
+	size_t addresses, accounts; /* entries at most */
+};
+
+struct guess *guess_new(const struct guess_limits *l, uint64_t seed) gw_checked;
+void guess_free(struct guess **g);
+/* May this one be checked now? */
+enum guess_verdict guess_ask(
+    struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
+void guess_wrong(struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
+void guess_right(struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+ * The recipients of a domain that are known at RCPT: one immutable table from the text of the
+ * domain's recipients file and its aliases file. Pure: text in, table or the place of the mistake
+ * out. Receivers build it from files that master opened; "config check" and master's start judge
+ * the same files.
+ *
+ * recipients file, one a line, '#' starts a comment:
+ *
+ *	alice                                 taken
+ *	sales-*                               a pattern: '*' any octets, '?' one; exact goes first,
+ *then the pattern that stands first bob      reject "550 5.1.6 moved to bob@example.net" trap drop
+ *250, and nothing is delivered legal    hold                         taken and held until it is
+ *released info     to alice@example.com bob     these get it instead
+ *
+ * aliases file: aliases(5): NAME: ADDRESS, ADDRESS ... with continuation lines. Programs, files and
+ * :include: are refused: this is a table of addresses.
+ */
+#ifndef GW_CONFIG_RECIPIENTS_H
+#define GW_CONFIG_RECIPIENTS_H
+
+#include "config/config.h"
+
+enum recipient_action {
+	RECIPIENT_TAKE,
+	RECIPIENT_REJECT, /* reply */
+	RECIPIENT_DROP,
+	RECIPIENT_HOLD,
+	RECIPIENT_EXPAND, /* to */
+};
+
+struct recipient_rule {
+	enum recipient_action action;
+	const char *pattern;
+	const char *reply;     /* "550 5.1.1 text" */
+	const char *const *to; /* local@domain, or a local part of the same domain */
+	size_t n_to;
+	struct place place;
+};
+
+struct recipients;
+struct recipients_error {
+	unsigned line;
+	char text[200];
+};
+
+/* Either text may be empty with a name of NULL. NULL: *e, and *which says whose line it is. */
+struct recipients *recipients_parse(struct span table, const char *table_name, struct span aliases,
+    const char *aliases_name, struct recipients_error *e, const char **which) gw_checked;
+void recipients_free(struct recipients **r);
+/* local: without quotes; compared without regard to case. NULL: not known. */
+const struct recipient_rule *recipients_find(const struct recipients *r, struct span local);
+
+#endif

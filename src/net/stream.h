@@ -1,0 +1,53 @@
+/*
+ * A connected socket, with TLS or without: the one owner of the connection's state. While TLS is
+ * starting or standing nothing is ever read from or written to the bare socket; what ends once is
+ * ended for good.
+ */
+#ifndef GW_NET_STREAM_H
+#define GW_NET_STREAM_H
+
+#include "base/buf.h"
+
+struct tls_server;
+struct ssl_st;
+
+struct stream {
+	int fd;
+	struct ssl_st *ssl; /* NULL: no TLS */
+	bool shaken;        /* the handshake is done */
+	bool over;          /* it ended or broke: nothing can be read or written any more */
+	bool wants_write;   /* what stopped the last call waits for the socket to be writable */
+};
+
+/* Non-blocking; owned from here on. */
+void stream_init(struct stream *s, int fd);
+void stream_close(struct stream *s);
+
+/* Octets read; 0: the peer closed its side (TLS: with close_notify); GW_EBUSY (not now); GW_EIO:
+ * broken, also an end without close_notify. */
+ptrdiff_t stream_read(struct stream *s, uint8_t *to, size_t n) gw_checked;
+/* Octets written; GW_EBUSY (not now); GW_EIO. */
+ptrdiff_t stream_write(struct stream *s, struct span data) gw_checked;
+/* There is input that no event on the socket will announce: read before you wait. */
+bool stream_has_input(const struct stream *s);
+/* Is there unread input of any kind? Looks at the socket. */
+bool stream_peek(struct stream *s);
+/* close_notify and the end of our output. */
+void stream_shut(struct stream *s);
+
+/* ---- TLS as a server */
+
+/* From now on TLS. 0, or GW_ENOMEM. */
+int stream_start_tls(struct stream *s, struct tls_server *t) gw_checked;
+/* 1: done; 0: call again when the socket is readable (wants_write: writable); GW_EIO: failed, *why
+ * a slug for the log. */
+int stream_handshake(struct stream *s, const char **why) gw_checked;
+/* "TLSv1.3", "TLS_AES_256_GCM_SHA384", the name the client asked for or "". */
+const char *stream_tls_version(const struct stream *s);
+const char *stream_tls_cipher(const struct stream *s);
+const char *stream_tls_name(const struct stream *s);
+/* RFC 9266 (TLS 1.3) and RFC 5929 (TLS 1.2 without resumption): octets written to `to`, which has
+ * 64; 0 if there is none. exporter: tls-exporter, else tls-unique. */
+size_t stream_tls_binding(const struct stream *s, bool exporter, uint8_t to[64]);
+
+#endif
