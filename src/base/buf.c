@@ -158,3 +158,10 @@ void buf_trim(struct buf *b)
 	b->mem = NULL;
 	b->begin = b->end = b->cap = 0;
 }
+
+void buf_wipe(struct buf *b)
+{
+	if (b->mem != NULL)
+		explicit_bzero(b->mem, b->cap);
+	buf_fini(b);
+}

@@ -63,6 +63,9 @@ void buf_cut(struct buf *b, size_t n);
 void buf_clear(struct buf *b);
 /* Give the memory back if there is no content. */
 void buf_trim(struct buf *b);
+/* Overwrite all of the memory and give it back. Only what grew by itself leaves copies behind: who
+ * fills a buf with secrets takes the room for them first (buf_room). */
+void buf_wipe(struct buf *b);
 
 static inline bool buf_failed(const struct buf *b)
 {

@@ -1,6 +1,7 @@
 /*
  * Between the files of the server engine: server.c (session, feed, verdicts),
- * server_command.c (verbs and their arguments), server_body.c (the dot machine).
+ * server_command.c (verbs and their arguments), server_ehlo.c (what is offered),
+ * server_auth.c (STARTTLS and AUTH), server_body.c (the dot machine).
  */
 #ifndef GW_SMTP_SERVER_PRIVATE_H
 #define GW_SMTP_SERVER_PRIVATE_H
@@ -32,6 +33,27 @@ void server_finish(struct server *s, const char *reason);
 
 /* One whole line without its CRLF; waiting: there is input behind it. */
 void server_command(struct server *s, struct span line, bool waiting);
+
+/* Printable ASCII and blanks only. */
+bool server_plain(struct span line);
+
+/* What is offered now, after the configuration and what was agreed on. */
+bool server_offers(const struct server *s, enum extension e);
+/* Bits 1 << SASL_...: those a client may use now. */
+uint32_t server_mechanisms(const struct server *s);
+/* " A B C" */
+void server_list_mechanisms(const struct server *s, struct buf *text);
+/* "\nKEYWORD ..." for each. */
+void server_ehlo(const struct server *s, struct buf *text);
+
+void server_run_starttls(struct server *s, struct span args);
+void server_run_auth(struct server *s, struct span args);
+/* The line behind a 334. */
+void server_auth_line(struct server *s, struct span line);
+/* An AUTH command, or the line behind a 334, that was longer than SERVER_AUTH_LINE_MAX. */
+void server_auth_too_long(struct server *s);
+void server_answer_tls(struct server *s, const struct reply *r);
+void server_answer_auth(struct server *s, const struct reply *r);
 
 /* Behind 354. */
 void server_body_start(struct server *s, int64_t now);

@@ -9,8 +9,8 @@ enum {
 	ANSWER_TEXT_MAX = 1024,
 };
 
-/* In server.overflow: discarding, and the last octet was a CR. */
-enum { OVERFLOW_NOT, OVERFLOW_LINE, OVERFLOW_CR };
+/* In server.overflow: discarding, and the last octet was a CR; AUTH: the line is of a login. */
+enum { OVERFLOW_NOT, OVERFLOW_LINE, OVERFLOW_CR, OVERFLOW_AUTH = 4 };
 
 _Static_assert(sizeof(struct server) <= 512, "idle sessions are small");
 _Static_assert(SERVER_OUT_HIGH + ANSWER_TEXT_MAX * 24 + 4096 <= SERVER_OUT_MAX, "a reply fits");
@@ -135,35 +135,51 @@ static void refuse_bare(struct server *s, const char *reason)
 static size_t feed_overflow(struct server *s, struct span in)
 {
 	ptrdiff_t lf = span_find(in, '\n');
+	uint8_t auth = s->overflow & OVERFLOW_AUTH;
 	bool cr;
 
 	if (lf < 0) {
-		s->overflow = in.p[in.n - 1] == '\r' ? OVERFLOW_CR : OVERFLOW_LINE;
+		s->overflow = (in.p[in.n - 1] == '\r' ? OVERFLOW_CR : OVERFLOW_LINE) | auth;
 		return in.n;
 	}
-	cr = lf > 0 ? in.p[lf - 1] == '\r' : s->overflow == OVERFLOW_CR;
+	cr = lf > 0 ? in.p[lf - 1] == '\r' : (s->overflow & OVERFLOW_CR) != 0;
 	s->overflow = OVERFLOW_NOT;
-	if (cr)
-		server_refuse(s, &REPLY(500, 5, 5, 2, "Line too long"), "command", "line_too_long");
-	else
+	if (!cr)
 		refuse_bare(s, "bare_lf");
+	else if (auth)
+		server_auth_too_long(s);
+	else
+		server_refuse(s, &REPLY(500, 5, 5, 2, "Line too long"), "command", "line_too_long");
 	return (size_t)lf + 1;
+}
+
+/* Lines of a login may be longer: a client may send all of a token at once. */
+static bool line_of_login(const struct server *s, struct span in)
+{
+	return s->state == SERVER_S_AUTH ||
+	       (server_mechanisms(s) != 0 && span_starts_case(in, SPAN("AUTH ")));
 }
 
 static size_t feed_line(struct server *s, struct span in)
 {
-	ptrdiff_t lf = span_find(span_first(in, SERVER_LINE_MAX), '\n');
+	bool login = line_of_login(s, in);
+	size_t max = login ? SERVER_AUTH_LINE_MAX : SERVER_LINE_MAX;
+	ptrdiff_t lf = span_find(span_first(in, max), '\n');
 	struct span line;
 
-	if (lf < 0 && in.n < SERVER_LINE_MAX)
+	if (lf < 0 && in.n < max)
 		return 0;
-	if (lf < 0)
+	if (lf < 0) {
+		s->overflow = login ? OVERFLOW_AUTH : OVERFLOW_NOT;
 		return feed_overflow(s, in);
+	}
 	line = span_first(in, (size_t)lf);
 	if (lf == 0 || line.p[lf - 1] != '\r')
 		refuse_bare(s, "bare_lf");
 	else if (span_find(span_first(line, line.n - 1), '\r') >= 0)
 		refuse_bare(s, "bare_cr");
+	else if (s->state == SERVER_S_AUTH)
+		server_auth_line(s, span_first(line, line.n - 1));
 	else
 		server_command(s, span_first(line, line.n - 1), in.n > (size_t)lf + 1);
 	return (size_t)lf + 1;
@@ -183,7 +199,7 @@ static void boundary(struct server *s, int64_t now)
 	s->deadline = now + c->command_timeout;
 	if (s->eof) {
 		server_finish(s, "eof");
-	} else if (s->closing) {
+	} else if (s->closing && !s->tls_due) {
 		server_say_host(s, &REPLY(421, 4, 3, 2, "Service shutting down"));
 		server_finish(s, "shutdown");
 	}
@@ -194,7 +210,8 @@ size_t server_feed(struct server *s, struct span in, int64_t now)
 	size_t n;
 
 	gw_check_magic(s, SERVER_MAGIC);
-	if (s->ended || s->verdict_due || s->has_pending || s->reset_due || s->held >= 0)
+	if (s->ended || s->verdict_due || s->has_pending || s->reset_due || s->gone_due ||
+	    s->tls_due || s->held >= 0)
 		return 0;
 	if (in.n == 0 || buf_len(&s->out) > SERVER_OUT_HIGH)
 		return 0;
@@ -212,7 +229,10 @@ int server_next(struct server *s, struct server_event *ev)
 	bool refused = s->has_pending && s->pending.type == SERVER_REFUSED;
 
 	gw_check_magic(s, SERVER_MAGIC);
-	if (s->reset_due && !refused) {
+	if (s->gone_due && !refused) {
+		*ev = (struct server_event){.type = SERVER_AUTH_GONE};
+		s->gone_due = false;
+	} else if (s->reset_due && !refused) {
 		*ev = (struct server_event){.type = SERVER_RESET};
 		s->reset_due = false;
 	} else if (s->has_pending) {
@@ -240,27 +260,18 @@ static void answer_connect(struct server *s, const struct reply *r)
 	}
 }
 
-static void add_extension(struct server *s, enum extension e, struct buf *text)
-{
-	buf_addf(text, "\n%s", ehlo_rows[e].keyword);
-	if (e == EXT_SIZE && s->config->message_size)
-		buf_addf(text, " %llu", (unsigned long long)s->config->message_size);
-}
-
 static void answer_helo(struct server *s)
 {
 	struct buf text;
 
 	buf_init(&text, 2048);
 	buf_add_span(&text, s->config->hostname);
-	for (unsigned e = 0; e < EXT_COUNT && s->asked_esmtp; e++) {
-		if (s->config->extensions & UINT32_C(1) << e)
-			add_extension(s, (enum extension)e, &text);
-	}
+	if (s->asked_esmtp)
+		server_ehlo(s, &text);
 	say(s, &(struct reply){.code = 250, .text = buf_view(&text)}, false);
 	if (s->state == SERVER_S_START) {
 		s->state = SERVER_S_IDLE;
-		s->bad = 0;
+		s->bad = s->bad_logins;
 	}
 	s->esmtp = s->asked_esmtp;
 	buf_fini(&text);
@@ -310,11 +321,17 @@ static void apply(struct server *s, const struct reply *r, int64_t now)
 		s->recipients_ok += reply_ok(r);
 		s->recipients_refused += !reply_ok(r);
 		break;
+	case SERVER_TLS: server_answer_tls(s, r); break;
+	case SERVER_AUTH:
+	case SERVER_AUTH_LINE: server_answer_auth(s, r); break;
 	default: die("no verdict was due");
 	}
-	/* A refusal is no progress; that of one recipient among many is no offence either. */
+	/* A refusal is no progress, nor is a challenge; that of one recipient among many is no
+	 * offence either. Who guesses passwords does not buy more tries with other commands. */
+	if (r->code == 334)
+		return;
 	if (r->code < 400)
-		s->bad = 0;
+		s->bad = s->bad_logins;
 	else if (s->asked != SERVER_RCPT && s->asked != SERVER_EOM)
 		s->bad++;
 }
@@ -326,9 +343,10 @@ void server_answer(struct server *s, const struct reply *r, int64_t now)
 	gw_check_magic(s, SERVER_MAGIC);
 	if (s->ended)
 		return;
-	gw_assert(s->verdict_due && !s->has_pending && !s->reset_due);
+	gw_assert(s->verdict_due && !s->has_pending && !s->reset_due && !s->gone_due);
 	gw_assert(r->code >= 200 && r->code < 600);
-	cut.text = span_first(cut.text, ANSWER_TEXT_MAX);
+	if (r->code != 334)
+		cut.text = span_first(cut.text, ANSWER_TEXT_MAX);
 	s->verdict_due = false;
 	apply(s, &cut, now);
 	if (r->code == 421)
@@ -359,7 +377,9 @@ void server_tick(struct server *s, int64_t now)
 {
 	if (now < server_deadline(s) || s->ended)
 		return;
-	if (s->verdict_due) {
+	if (s->tls_due) {
+		server_finish(s, "timeout"); /* words in the clear are no part of a handshake */
+	} else if (s->verdict_due) {
 		server_say_host(s, &REPLY(421, 4, 3, 0, "No verdict in time"));
 		server_finish(s, "verdict_timeout");
 	} else {
@@ -391,12 +411,45 @@ void server_early(struct server *s, int64_t now)
 
 	(void)now;
 	gw_check_magic(s, SERVER_MAGIC);
-	if (!s->verdict_due || s->ended)
+	if (s->ended)
 		return;
-	if (s->asked == SERVER_CONNECT)
+	if (s->tls_due || (s->verdict_due && s->asked == SERVER_TLS))
+		server_expel(s, &no, "tls", "early_tls");
+	else if (s->verdict_due && s->asked == SERVER_CONNECT)
 		server_expel(s, &no, "connect", "early_talker");
-	else if (s->asked == SERVER_DATA)
+	else if (s->verdict_due && s->asked == SERVER_DATA)
 		server_expel(s, &no, "data", "early_data");
+}
+
+bool server_tls_due(const struct server *s)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	return s->tls_due && !s->ended;
+}
+
+void server_tls_started(struct server *s, bool binds, int64_t now)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	if (s->ended)
+		return;
+	gw_assert(!s->tls);
+	gw_assert(s->tls_due || (s->verdict_due && s->asked == SERVER_CONNECT));
+	s->tls = true;
+	s->binds = binds;
+	if (!s->tls_due)
+		return;
+	s->tls_due = false;
+	boundary(s, now);
+}
+
+bool server_has_tls(const struct server *s)
+{
+	return s->tls;
+}
+
+bool server_is_authenticated(const struct server *s)
+{
+	return s->authenticated;
 }
 
 void server_hold(struct server *s, bool hold, int64_t now)

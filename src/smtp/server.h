@@ -15,13 +15,15 @@
  * A feed takes at most one command or one piece of content, so each event comes
  * from one feed. Spans in events point into the input of that feed and are valid
  * until the next call of server_feed. The owner offers all unread input, and has
- * room for at least SERVER_LINE_MAX octets of it.
+ * room for at least SERVER_AUTH_LINE_MAX octets of it. The engine keeps no copy of
+ * what the client sends: a secret is in the owner's input and nowhere else.
  *
  * Who speaks out of turn is sent away, as its input may be somebody else's mail:
  * input before the greeting (server_early) and input that was already there
  * behind a DATA command, which RFC 2920 section 3.1 makes the last of a group:
  * 554 5.5.0 and the end, whatever the verdict would have been, so that content
- * sent too early can never run as commands. A line with a bare CR or LF ends the
+ * sent too early can never run as commands. The same goes for input behind STARTTLS,
+ * which whoever sits on the line could have put there. A line with a bare CR or LF ends the
  * session too. So does content with one, but only behind its CRLF.CRLF: nothing
  * of it is ever read as a command.
  */
@@ -54,14 +56,15 @@ struct server_config {
 	uint32_t data_rate; /* octets a second that must arrive on average; 0: any */
 	int64_t verdict_timeout; /* 0: none (the owner has its own) */
 	bool starttls;           /* offered, while there is no TLS */
-	bool need_tls;           /* MAIL before TLS: 530 5.7.0 */
+	bool need_tls;           /* all but EHLO, NOOP, RSET, HELP, QUIT before TLS: 530 5.7.0 */
 	enum server_auth auth;   /* when AUTH is offered */
-	uint32_t mechanisms;     /* bits 1 << SASL_...; -PLUS only shows where it can be bound */
+	uint32_t mechanisms;     /* bits 1 << SASL_...; -PLUS only shows where it can be bound;
+				    none: nobody can log in at present (454) */
 };
 
 /*
  * A verdict of 421 always ends the session. When several events come of one
- * feed their order is REFUSED, RESET, the one that asks, END.
+ * feed their order is REFUSED, AUTH_GONE, RESET, the one that asks, END.
  */
 enum server_event_type {
 	SERVER_CONNECT, /* verdict: 220 (text ignored, the banner is sent); anything else = the end
@@ -69,11 +72,13 @@ enum server_event_type {
 	SERVER_HELO,    /* verdict: 250 (text ignored) or a refusal; name, esmtp */
 	SERVER_MAIL,    /* verdict; address, size, body_type */
 	SERVER_TLS,     /* STARTTLS; verdict 220 (then see server_tls_due) or a refusal */
-	SERVER_AUTH,    /* verdict: 334 with a challenge (base64 already), 235, or a refusal;
-			   mechanism, has_initial, data: the initial response, still base64 */
+	SERVER_AUTH, /* verdict: 334 with a challenge (base64 already, SERVER_CHALLENGE_MAX), 235,
+			or a refusal; mechanism, has_initial, data: the initial response, still
+			base64. No other event of a login comes before the verdict. */
 	SERVER_AUTH_LINE, /* the same verdicts; data: the client's answer to a 334, still base64.
 			     "*" is answered by the engine with 501 5.7.0 and SERVER_AUTH_GONE */
-	SERVER_AUTH_GONE, /* no verdict: the exchange that was on is over without success */
+	SERVER_AUTH_GONE, /* no verdict: the exchange that was on is over without success. After a
+			     refusal, which ends it too, and before END it is not said. */
 	SERVER_RCPT,      /* verdict; address */
 	SERVER_DATA,    /* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient. Also
 			   asked at the first BDAT, when chunked is set and 354 is not said */
@@ -97,7 +102,8 @@ struct server_event {
 	bool chunked;             /* DATA: it is a BDAT */
 	const struct body_facts *facts; /* EOM */
 	struct reply reply;             /* REFUSED */
-	const char *stage;  /* REFUSED: "connect" "helo" "mail" "rcpt" "data" "eom" "command" */
+	const char *stage;  /* REFUSED: "connect" "helo" "tls" "auth" "mail" "rcpt" "data" "eom"
+			       "command" */
 	const char *reason; /* REFUSED, END: slug for log and metrics, e.g. "bare_lf", "timeout" */
 };
 
@@ -108,6 +114,7 @@ enum server_state {
 	SERVER_S_MAIL,    /* MAIL accepted */
 	SERVER_S_BODY,    /* behind 354 */
 	SERVER_S_EOM,     /* the verdict on the message is due */
+	SERVER_S_AUTH,    /* behind 334: the next line is an answer to it */
 	SERVER_S_END,
 };
 
@@ -119,13 +126,16 @@ struct server {
 	bool verdict_due, ended, end_given, esmtp, asked_esmtp;
 	bool open;      /* the owner was told of a transaction and not yet of its end */
 	bool reset_due; /* a RESET is to be given out */
+	bool gone_due;  /* an AUTH_GONE is to be given out */
+	bool tls, tls_due, binds, authenticated;
 	bool closing, eof;
 	struct server_event pending; /* the event to be given out */
 	bool has_pending;
 	uint32_t recipients_ok, recipients_refused, transactions, bad;
-	uint8_t overflow; /* a too long line is being discarded */
-	uint8_t dot;      /* where in CRLF . CRLF the content stands */
-	uint8_t refuse;   /* a refusal of the content that waits for its end */
+	uint32_t bad_logins; /* are never forgotten: bad falls back to them */
+	uint8_t overflow;    /* a too long line is being discarded */
+	uint8_t dot;         /* where in CRLF . CRLF the content stands */
+	uint8_t refuse;      /* a refusal of the content that waits for its end */
 	struct body_scan body;
 	uint64_t received; /* octets of content on the wire */
 	int64_t deadline, started, held;
@@ -134,7 +144,10 @@ struct server {
 };
 
 enum {
-	SERVER_LINE_MAX = 2048, /* of a command with its CRLF */
+	SERVER_LINE_MAX = 2048,           /* of a command with its CRLF */
+	SERVER_AUTH_LINE_MAX = 12288 + 2, /* of AUTH and of a line behind 334, where there are
+					     logins (RFC 4954 section 4) */
+	SERVER_CHALLENGE_MAX = 8192,      /* text of a 334 */
 	SERVER_OUT_MAX = 65536,
 	SERVER_OUT_HIGH = 32768, /* with more than that unsent, feed takes nothing */
 };
@@ -171,14 +184,15 @@ void server_shutdown(struct server *s, int64_t now);
  * is written (server_tls_due is true and there is no output left) it makes the handshake and calls
  * server_tls_started(); until then feed takes nothing. What was known of the client is forgotten.
  * binds: channel bindings exist, -PLUS can be offered. Unread input behind a STARTTLS ends the
- * session (server_early, or the engine itself when it sees it).
+ * session (server_early, or the engine itself when it sees it). When the client takes longer for
+ * the handshake than for a command, server_tick ends the session without a word.
  */
 bool server_tls_due(const struct server *s);
 void server_tls_started(struct server *s, bool binds, int64_t now);
 bool server_has_tls(const struct server *s);
 bool server_is_authenticated(const struct server *s);
-/* Instead of the verdict on SERVER_CONNECT or SERVER_DATA: there is unread input already. Else
- * no-op. */
+/* Instead of the verdict on SERVER_CONNECT, SERVER_DATA or SERVER_TLS, or while server_tls_due:
+ * there is unread input already. Else no-op. */
 void server_early(struct server *s, int64_t now);
 /* The owner cannot take content for a while: feed takes nothing and the client's time stands still.
  */

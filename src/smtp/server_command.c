@@ -15,7 +15,8 @@ struct verb {
 	const char *stage;
 	void (*run)(struct server *s, struct span args);
 	unsigned states;
-	bool bare; /* takes no argument */
+	bool bare;    /* takes no argument */
+	bool guarded; /* not before TLS, where that is asked for */
 };
 
 static void bad_argument(struct server *s, const char *stage)
@@ -161,8 +162,7 @@ static const struct mail_parameter *find_parameter(const struct server *s, struc
 	for (size_t i = 0; i < GW_ARRAY_LEN(mail_parameters); i++) {
 		const struct mail_parameter *m = &mail_parameters[i];
 
-		if (s->config->extensions & UINT32_C(1) << m->extension &&
-		    span_eq_case(keyword, span_str(m->keyword)))
+		if (span_eq_case(keyword, span_str(m->keyword)) && server_offers(s, m->extension))
 			return m;
 	}
 	return NULL;
@@ -329,24 +329,26 @@ static void run_foreign(struct server *s, struct span args)
 }
 
 static const struct verb verbs[] = {
-    {"HELO", "helo", run_helo, IN_ANY, false},
-    {"EHLO", "helo", run_ehlo, IN_ANY, false},
-    {"MAIL", "mail", run_mail, IN_IDLE, false},
-    {"RCPT", "rcpt", run_rcpt, IN_MAIL, false},
-    {"DATA", "data", run_data, IN_MAIL, true},
-    {"RSET", "command", run_rset, IN_ANY, true},
-    {"NOOP", "command", run_noop, IN_ANY, false},
-    {"QUIT", "command", run_quit, IN_ANY, true},
-    {"VRFY", "command", run_vrfy, IN_ANY, false},
-    {"EXPN", "command", run_expn, IN_ANY, false},
-    {"HELP", "command", run_help, IN_ANY, false},
-    {"BDAT", "data", run_foreign, IN_ANY, false},
-    {"GET", "command", run_foreign, IN_ANY, false},
-    {"PUT", "command", run_foreign, IN_ANY, false},
-    {"POST", "command", run_foreign, IN_ANY, false},
-    {"HEAD", "command", run_foreign, IN_ANY, false},
-    {"OPTIONS", "command", run_foreign, IN_ANY, false},
-    {"CONNECT", "command", run_foreign, IN_ANY, false},
+    {"HELO", "helo", run_helo, IN_ANY, false, false},
+    {"EHLO", "helo", run_ehlo, IN_ANY, false, false},
+    {"STARTTLS", "tls", server_run_starttls, IN_IDLE | IN_MAIL, true, false},
+    {"AUTH", "auth", server_run_auth, IN_IDLE | IN_MAIL, false, false},
+    {"MAIL", "mail", run_mail, IN_IDLE, false, true},
+    {"RCPT", "rcpt", run_rcpt, IN_MAIL, false, true},
+    {"DATA", "data", run_data, IN_MAIL, true, true},
+    {"RSET", "command", run_rset, IN_ANY, true, false},
+    {"NOOP", "command", run_noop, IN_ANY, false, false},
+    {"QUIT", "command", run_quit, IN_ANY, true, false},
+    {"VRFY", "command", run_vrfy, IN_ANY, false, true},
+    {"EXPN", "command", run_expn, IN_ANY, false, true},
+    {"HELP", "command", run_help, IN_ANY, false, false},
+    {"BDAT", "data", run_foreign, IN_ANY, false, false},
+    {"GET", "command", run_foreign, IN_ANY, false, false},
+    {"PUT", "command", run_foreign, IN_ANY, false, false},
+    {"POST", "command", run_foreign, IN_ANY, false, false},
+    {"HEAD", "command", run_foreign, IN_ANY, false, false},
+    {"OPTIONS", "command", run_foreign, IN_ANY, false, false},
+    {"CONNECT", "command", run_foreign, IN_ANY, false, false},
 };
 
 static const struct verb *find_verb(struct span name)
@@ -373,13 +375,48 @@ static void out_of_sequence(struct server *s, const char *stage)
 	server_refuse(s, r, stage, "sequence");
 }
 
-static bool plain(struct span line)
+bool server_plain(struct span line)
 {
 	for (size_t i = 0; i < line.n; i++) {
 		if (line.p[i] < ' ' || line.p[i] > '~')
 			return false;
 	}
 	return true;
+}
+
+/* Input behind such a line was not written by who will read the reply to it, or too soon. */
+static bool ends_group(const struct verb *v)
+{
+	return v->run == run_data || v->run == server_run_starttls;
+}
+
+static void expel_early(struct server *s, const struct verb *v)
+{
+	if (v->run == run_data)
+		server_expel(s, &REPLY(554, 5, 5, 0, "Content before it was asked for"), v->stage,
+		    "early_data");
+	else
+		server_expel(
+		    s, &REPLY(554, 5, 5, 0, "Commands behind STARTTLS"), v->stage, "early_tls");
+}
+
+/* RFC 3207 section 4. */
+static bool lacks_tls(const struct server *s, const struct verb *v)
+{
+	return v->guarded && s->config->need_tls && !s->tls && s->state != SERVER_S_START;
+}
+
+static void run(struct server *s, const struct verb *v, struct span args)
+{
+	if (v->bare && args.n)
+		bad_argument(s, v->stage);
+	else if (lacks_tls(s, v))
+		server_refuse(s, &REPLY(530, 5, 7, 0, "Must issue a STARTTLS command first"),
+		    v->stage, "no_tls");
+	else if (!(v->states & 1u << s->state))
+		out_of_sequence(s, v->stage);
+	else
+		v->run(s, args);
 }
 
 void server_command(struct server *s, struct span line, bool waiting)
@@ -391,17 +428,12 @@ void server_command(struct server *s, struct span line, bool waiting)
 
 	if (s->bad > s->config->bad_commands)
 		server_tolerate(s, v ? v->stage : "command");
-	else if (!plain(line))
+	else if (!server_plain(line))
 		server_refuse(s, &REPLY(500, 5, 5, 2, "Octet not allowed"), "command", "octet");
 	else if (v == NULL)
 		server_refuse(s, &REPLY(500, 5, 5, 1, "Command not known"), "command", "unknown");
-	else if (v->run == run_data && waiting)
-		server_expel(s, &REPLY(554, 5, 5, 0, "Content before it was asked for"), v->stage,
-		    "early_data");
-	else if (v->bare && args.n)
-		bad_argument(s, v->stage);
-	else if (!(v->states & 1u << s->state))
-		out_of_sequence(s, v->stage);
+	else if (waiting && ends_group(v))
+		expel_early(s, v);
 	else
-		v->run(s, args);
+		run(s, v, args);
 }

@@ -134,7 +134,7 @@ static void ask(struct world *w, const struct server_event *ev)
 
 static void take(struct world *w, const struct server_event *ev)
 {
-	note(w, (uint8_t) "CHMRDbErx."[ev->type]);
+	note(w, (uint8_t) "CHMTAagRDbErx."[ev->type]);
 	switch (ev->type) {
 	case SERVER_BODY:
 		MUST(w->in_body && w->open && ev->data.n > 0);

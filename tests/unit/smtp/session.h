@@ -30,7 +30,8 @@ static const struct server_config config = {
 
 /*
  * A session with an owner that accepts everything and writes down what it is
- * told: one letter for each event, C H M R D b E r(eset) x(refused) .(end).
+ * told: one letter for each event, C H M T(ls) A(uth) a(nswer) g(one) R D b E r(eset) x(refused)
+ * .(end).
  */
 struct session {
 	struct server server;
@@ -44,6 +45,9 @@ struct session {
 	struct server_event last;
 	uint16_t refuse_with; /* instead of taking what refuse_type asks */
 	enum server_event_type refuse_type;
+	uint16_t auth_code;    /* the verdict on AUTH and what follows it; 0: 535 */
+	const char *auth_text; /* "words" if NULL */
+	const char *said;      /* for a test to keep what replies() gave */
 };
 
 static void take_events(struct session *t);
@@ -82,16 +86,28 @@ static void note(struct session *t, char letter)
 		t->log[t->logged++] = letter;
 }
 
+static void answer_auth(struct session *t)
+{
+	uint16_t code = t->auth_code ? t->auth_code : 535;
+	struct reply r = {.code = code, .text = span_str(t->auth_text ? t->auth_text : "words")};
+
+	r.esc[0] = (uint8_t)(code / 100);
+	server_answer(&t->server, &r, t->now);
+}
+
 static void verdict(struct session *t, const struct server_event *ev)
 {
 	static const uint16_t yes[] = {[SERVER_CONNECT] = 220,
 	    [SERVER_HELO] = 250,
 	    [SERVER_MAIL] = 250,
+	    [SERVER_TLS] = 220,
 	    [SERVER_RCPT] = 250,
 	    [SERVER_DATA] = 354,
 	    [SERVER_EOM] = 250};
 
-	if (t->refuse_with && t->refuse_type == ev->type)
+	if (ev->type == SERVER_AUTH || ev->type == SERVER_AUTH_LINE)
+		answer_auth(t);
+	else if (t->refuse_with && t->refuse_type == ev->type)
 		answer(t, t->refuse_with);
 	else
 		answer(t, yes[ev->type]);
@@ -99,13 +115,14 @@ static void verdict(struct session *t, const struct server_event *ev)
 
 static void take_event(struct session *t, const struct server_event *ev)
 {
-	note(t, "CHMRDbErx."[ev->type]);
+	note(t, "CHMTAagRDbErx."[ev->type]);
 	t->last = *ev;
 	if (ev->reason)
 		t->reason = ev->reason;
 	switch (ev->type) {
 	case SERVER_BODY: buf_add_span(&t->content, ev->data); break;
 	case SERVER_RESET: buf_clear(&t->content); break;
+	case SERVER_AUTH_GONE:
 	case SERVER_REFUSED: break;
 	case SERVER_END: t->ended = true; break;
 	default: t->accepted += ev->type == SERVER_EOM; verdict(t, ev);
@@ -164,7 +181,7 @@ static const char *replies(struct session *t)
 
 #define ENVELOPE "EHLO c\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
 
-static void to_data(struct session *t, const struct server_config *c)
+static inline void to_data(struct session *t, const struct server_config *c)
 {
 	session_start(t, c);
 	say(t, ENVELOPE "DATA\r\n");
