@@ -1,11 +1,15 @@
 /*
  * What a submission server may mend in a message (RFC 6409 section 8), pure: a header block in, the
- * mended one out. Nothing else of the message is touched, no field is reordered or re-folded.
+ * mended one out. Nothing else of the message is touched, no field is moved or folded anew, and
+ * what is added stands in front, where no broken line of the header can hide it.
  *
- *   Date, Message-ID, From missing     added
- *   Sender                             added when From does not name the account and rules ask for
- * it Bcc, Resent-Bcc, Return-Path       removed bare addresses                     get @domain
- * (From, Sender, Reply-To, To, Cc, Resent-*)
+ *   Date, Message-ID, From missing    added
+ *   Sender missing                    added where From has several mailboxes (RFC 5322 3.6.2)
+ *   Bcc, Resent-Bcc, Return-Path      removed
+ *   addresses without a domain        get one (From, Sender, Reply-To, To, Cc, and Resent-)
+ *
+ * A To or Cc that is no list of addresses is left as it is. From has to be readable, and there is
+ * one: what a user may send as is judged by it.
  */
 #ifndef GW_MAIL_SUBMIT_H
 #define GW_MAIL_SUBMIT_H
@@ -19,7 +23,7 @@ struct submit_context {
 	struct span from;     /* the envelope sender, canonical; may be empty */
 	struct span account;  /* n == 0: a trusted client that did not log in */
 	struct msgid id;
-	int64_t wall;
+	int64_t wall; /* microseconds */
 };
 
 /* What was done, as bits; for the log. */
@@ -32,11 +36,14 @@ enum submit_fix {
 	SUBMIT_ADDRESS = 1 << 5,
 	SUBMIT_RETURN_PATH = 1 << 6,
 };
-/* "date,message-id": the words of the bits. */
+/* Appends "date,message-id": the words of the bits. */
 void submit_fix_words(unsigned fixes, struct buf *out);
 
-/* head: the header block with its empty line. The bits; GW_EFORMAT when a field that has to be
- * looked into cannot be read (*why: one clause for the client); GW_EFULL: the ceiling of out. */
+/*
+ * head: the header block with its empty line, or without where the message has none; n == 0: the
+ * message has no header. Appends to out, and gives the bits; GW_EFORMAT: it has to be refused
+ * (*why: one sentence for the client); GW_EFULL: the ceiling of out.
+ */
 int submit_mend(
     const struct submit_context *c, struct span head, struct buf *out, const char **why) gw_checked;
 
