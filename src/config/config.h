@@ -87,10 +87,23 @@ struct target {
 	struct place place;
 };
 
+/* Which local parts of a domain are known at RCPT (config/recipients.h has the tables). */
+enum recipients_kind {
+	RECIPIENTS_ANY,   /* all */
+	RECIPIENTS_USERS, /* the accounts of the users file with that name */
+	RECIPIENTS_FILE   /* those the file lists */
+};
+
 struct domain {
 	const char *name; /* lower case; "*.example" matches every name below it */
 	struct target deliver;
+	enum recipients_kind recipients;
+	const char *recipients_file; /* RECIPIENTS_FILE */
+	const char *aliases;         /* a file, or NULL */
+	const char *catch_all;       /* who gets what nobody else is known for, or NULL */
+	char subaddress;             /* alice+x is alice; 0: off */
 	struct place place;
+	struct place recipients_place, aliases_place, catch_all_place; /* no file: not said */
 };
 
 struct route {

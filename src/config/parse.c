@@ -80,7 +80,7 @@ static void build(struct builder *b, struct stmt *all)
 	    .origin = &b->x->origin[0]};
 
 	for (enum option_scope s = SCOPE_TOP; s < SCOPE_COUNT; s++) {
-		if (s != SCOPE_DOMAIN && s != SCOPE_SHAPE)
+		if (s != SCOPE_DOMAIN && s != SCOPE_SHAPE && s != SCOPE_LISTEN)
 			build_defaults(b, s, b->c);
 	}
 	b->star.name = "*";

@@ -163,11 +163,33 @@ static void text_log(struct text *t, const struct config *c)
 	end(t, &c->index->origin[OPT_LOG]);
 }
 
+static void text_recipients(struct text *t, const struct domain *d)
+{
+	buf_addf(t->out, "; recipients %s", recipients_word(d->recipients));
+	if (d->recipients_file != NULL) {
+		buf_add_byte(t->out, ' ');
+		add_word(t, span_str(d->recipients_file));
+	}
+	if (d->aliases != NULL) {
+		buf_add_str(t->out, "; aliases ");
+		add_word(t, span_str(d->aliases));
+	}
+	if (d->catch_all != NULL) {
+		buf_add_str(t->out, "; catch-all ");
+		add_word(t, span_str(d->catch_all));
+	}
+	if (d->subaddress == 0)
+		buf_add_str(t->out, "; subaddress off");
+	else
+		buf_addf(t->out, "; subaddress \"%c\"", d->subaddress);
+}
+
 static void text_domain(struct text *t, const struct domain *d)
 {
 	begin(t, "", "domain ");
 	buf_addf(t->out, "%s { deliver", d->name);
 	add_target(t, &d->deliver);
+	text_recipients(t, d);
 	buf_add_str(t->out, " }");
 	end(t, &d->place);
 }

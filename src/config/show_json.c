@@ -1,5 +1,7 @@
 #include "config/show.h"
 
+#include "config/words.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -124,16 +126,61 @@ static void target(struct json *j, const char *name, const struct target *t)
 	buf_fini(&b);
 }
 
+static void listener(struct json *j, const struct listen *l)
+{
+	char range[CIDR_TEXT];
+
+	text(j, "kind", span_str(listen_kind_word(l->kind)));
+	text(j, "name", span_str(l->name));
+	endpoint(j, "at", &l->at);
+	text(j, "tls", span_str(listen_tls_word(l->tls)));
+	text(j, "auth", span_str(listen_auth_word(l->auth)));
+	text(j, "banner", span_str(l->banner));
+	number(j, "greet-delay", (uint64_t)l->greet_delay / 1000000);
+	key(j, "from");
+	open(j, '[');
+	for (size_t i = 0; i < l->n_from; i++) {
+		next(j);
+		add_string(j, span_str(cidr_text(&l->from[i], range)));
+	}
+	close(j, ']');
+	origin(j, &l->place);
+}
+
 static void listens(struct json *j, const struct config *c)
 {
 	for (size_t i = 0; i < c->n_listen; i++) {
 		next(j);
 		open(j, '{');
-		text(j, "kind", span_str(c->listen[i].name));
-		endpoint(j, "at", &c->listen[i].at);
-		origin(j, &c->listen[i].place);
+		listener(j, &c->listen[i]);
 		close(j, '}');
 	}
+}
+
+static void pairs(struct json *j, const struct config *c)
+{
+	for (size_t i = 0; i < c->n_tls; i++) {
+		next(j);
+		open(j, '{');
+		text(j, "certificate", span_str(c->tls[i].certificate));
+		text(j, "key", span_str(c->tls[i].key));
+		origin(j, &c->tls[i].place);
+		close(j, '}');
+	}
+}
+
+static void users(struct json *j, const struct config *c)
+{
+	if (c->users == NULL && !c->users_any)
+		return;
+	key(j, "users");
+	open(j, '{');
+	if (c->users != NULL)
+		text(j, "file", span_str(c->users));
+	key(j, "any");
+	buf_add_str(j->out, c->users_any ? "true" : "false");
+	origin(j, &c->users_place);
+	close(j, '}');
 }
 
 static void trusts(struct json *j, const struct config *c)
@@ -149,6 +196,18 @@ static void trusts(struct json *j, const struct config *c)
 	}
 }
 
+static void recipients(struct json *j, const struct domain *d)
+{
+	text(j, "recipients", span_str(recipients_word(d->recipients)));
+	if (d->recipients_file != NULL)
+		text(j, "recipients-file", span_str(d->recipients_file));
+	if (d->aliases != NULL)
+		text(j, "aliases", span_str(d->aliases));
+	if (d->catch_all != NULL)
+		text(j, "catch-all", span_str(d->catch_all));
+	text(j, "subaddress", d->subaddress != 0 ? span_of(&d->subaddress, 1) : SPAN("off"));
+}
+
 static void domains(struct json *j, const struct config *c)
 {
 	for (size_t i = 0; i < c->n_domain; i++) {
@@ -156,6 +215,7 @@ static void domains(struct json *j, const struct config *c)
 		open(j, '{');
 		text(j, "name", span_str(c->domain[i].name));
 		target(j, "deliver", &c->domain[i].deliver);
+		recipients(j, &c->domain[i]);
 		origin(j, &c->domain[i].place);
 		close(j, '}');
 	}
@@ -230,6 +290,8 @@ static void own(struct json *j, const struct config *c, const struct option *row
 {
 	switch (row->id) {
 	case OPT_LISTEN: list(j, row->name, listens, c); break;
+	case OPT_TLS: list(j, row->name, pairs, c); break;
+	case OPT_USERS: users(j, c); break;
 	case OPT_TRUST: list(j, row->name, trusts, c); break;
 	case OPT_DOMAIN: list(j, row->name, domains, c); break;
 	case OPT_ROUTE: list(j, row->name, routes, c); break;
@@ -251,6 +313,7 @@ static void origins(struct json *j, const struct config *c)
 		const char *in = scope_name(row->scope);
 
 		if (row->scope == SCOPE_DOMAIN || row->scope == SCOPE_SHAPE ||
+		    row->scope == SCOPE_LISTEN || row->id == OPT_USERS ||
 		    row->count == COUNT_MANY || row->type == TYPE_BLOCK)
 			continue;
 		snprintf(name, sizeof(name), "%s%s%s", in, in[0] ? "." : "", row->name);

@@ -16,7 +16,7 @@ static void bad_keyword(
 	    list);
 }
 
-static bool is_word(const struct word *w, const char *text)
+bool words_is(const struct word *w, const char *text)
 {
 	return w != NULL && strcmp(w->text, text) == 0;
 }
@@ -28,7 +28,7 @@ bool words_choose(
 	size_t used = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (is_word(w, words[i])) {
+		if (words_is(w, words[i])) {
 			*which = i;
 			return true;
 		}
@@ -60,12 +60,12 @@ static bool read_argument(struct builder *b, const struct word *w, struct target
 	return false;
 }
 
-static bool read_target(
+bool words_target(
     struct builder *b, const struct option *row, const struct word *w, struct target *t)
 {
 	size_t kind = 0;
 
-	while (kind < GW_ARRAY_LEN(target_words) && !is_word(w, target_words[kind]))
+	while (kind < GW_ARRAY_LEN(target_words) && !words_is(w, target_words[kind]))
 		kind++;
 	if (kind == GW_ARRAY_LEN(target_words)) {
 		bad_keyword(b, w, target_words, kind, "maildir lmtp relay reject");
@@ -87,15 +87,15 @@ static void own_log(struct builder *b, const struct option *row, const struct st
 	    .scope = SCOPE_LOG, .label = "log", .base = b->c, .origin = &b->x->origin[0]};
 
 	build_settings(b, &k, s->block);
-	b->c->log_json = is_word(w, "json");
-	if (b->c->log_json && is_word(w->next, "file"))
+	b->c->log_json = words_is(w, "json");
+	if (b->c->log_json && words_is(w->next, "file"))
 		w = w->next;
-	if (is_word(w, "file")) {
+	if (words_is(w, "file")) {
 		if (!words_next(b, row, w))
 			return;
 		w = w->next;
 		b->c->log_path = value_path(&b->v, w);
-	} else if (!is_word(w, "journal") && !is_word(w, "stderr") && !is_word(w, "json")) {
+	} else if (!words_is(w, "journal") && !words_is(w, "stderr") && !words_is(w, "json")) {
 		bad_keyword(b, w, kinds, GW_ARRAY_LEN(kinds), "journal stderr file json");
 		return;
 	}
@@ -110,37 +110,13 @@ static void own_trust(struct builder *b, const struct word *w)
 	}
 }
 
-static void own_domain(struct builder *b, const struct option *row, const struct stmt *s)
-{
-	const struct word *w = s->words->next;
-	struct domain d = {.place = s->words->place, .name = value_pattern(&b->v, w)};
-	char label[300], at[PLACE_TEXT];
-	struct block k = {.scope = SCOPE_DOMAIN, .label = label, .base = &d};
-	const struct place *first;
-
-	if (build_extra(b, row, w->next))
-		return;
-	snprintf(label, sizeof(label), "domain %.256s", w->text);
-	build_settings(b, &k, s->block);
-	if (d.name == NULL)
-		return;
-	first = build_once(b, "domain", d.name, &s->words->place);
-	if (first != NULL)
-		report(b->r, CE_DOMAIN_TWICE, w, NULL, d.name, place_text(first, at));
-	else if (k.seen[OPT_DELIVER].line == 0)
-		report(b->r, CE_REQUIRED_IN, w,
-		    "add: deliver maildir PATH (or lmtp, relay, reject)", label, "deliver");
-	else
-		b->domain[b->c->n_domain++] = d;
-}
-
 /* "to any" or "to domain PATTERN"; the word behind it, NULL after a report. */
 static const struct word *read_destination(
     struct builder *b, const struct option *row, const struct word *w, struct route *r)
 {
 	static const char *const destinations[] = {"any", "domain"};
 
-	if (!is_word(w, "to")) {
+	if (!words_is(w, "to")) {
 		report(b->r, CE_KEYWORD, w,
 		    "write: route to any via ... or route to domain PATTERN via ...", w->text,
 		    "to");
@@ -149,13 +125,13 @@ static const struct word *read_destination(
 	if (!words_next(b, row, w))
 		return NULL;
 	w = w->next;
-	if (is_word(w, "domain") && words_next(b, row, w)) {
+	if (words_is(w, "domain") && words_next(b, row, w)) {
 		w = w->next;
 		r->domain = value_pattern(&b->v, w);
 		if (r->domain == NULL)
 			return NULL;
-	} else if (!is_word(w, "any")) {
-		if (!is_word(w, "domain"))
+	} else if (!words_is(w, "any")) {
+		if (!words_is(w, "domain"))
 			bad_keyword(b, w, destinations, 2, "any domain");
 		return NULL;
 	}
@@ -169,10 +145,10 @@ static void own_route(struct builder *b, const struct option *row, const struct 
 
 	if (w == NULL)
 		return;
-	if (!is_word(w, "via"))
+	if (!words_is(w, "via"))
 		report(b->r, CE_KEYWORD, w, "write: via relay HOST:PORT (or lmtp, maildir, reject)",
 		    w->text, "via");
-	else if (words_next(b, row, w) && read_target(b, row, w->next, &r.target))
+	else if (words_next(b, row, w) && words_target(b, row, w->next, &r.target))
 		b->route[b->c->n_route++] = r;
 }
 
@@ -215,7 +191,7 @@ static void read_shape(
 static void own_shape(struct builder *b, const struct option *row, const struct stmt *s)
 {
 	const struct word *w = s->words->next;
-	bool is_star = is_word(w, "*");
+	bool is_star = words_is(w, "*");
 	struct shape *g = is_star ? &b->star : &b->shape[b->c->n_shape];
 	struct place *origin = is_star ? b->star_origin : b->x->shape_origin[b->c->n_shape];
 	const struct place *first;
@@ -289,8 +265,6 @@ static void own_retry(
 void build_own(struct builder *b, struct block *k, const struct option *row, const struct stmt *s)
 {
 	const struct word *w = s->words->next;
-	struct domain *d = k->base;
-
 	switch (row->id) {
 	case OPT_LISTEN: words_listen(b, row, s); break;
 	case OPT_TLS: words_tls(b, row, w); break;
@@ -301,11 +275,13 @@ void build_own(struct builder *b, struct block *k, const struct option *row, con
 	case OPT_LISTEN_FROM: words_in_listen(b, k->base, row, w); break;
 	case OPT_LOG: own_log(b, row, s); break;
 	case OPT_TRUST: own_trust(b, w); break;
-	case OPT_DOMAIN: own_domain(b, row, s); break;
+	case OPT_DOMAIN: words_domain(b, row, s); break;
 	case OPT_ROUTE: own_route(b, row, s); break;
 	case OPT_SHAPE: own_shape(b, row, s); break;
 	case OPT_INCLUDE: build_extra(b, row, w->next); break;
-	case OPT_DELIVER: read_target(b, row, w, &d->deliver); break;
+	case OPT_DELIVER:
+	case OPT_DOMAIN_RECIPIENTS:
+	case OPT_DOMAIN_SUBADDRESS: words_in_domain(b, k->base, row, w); break;
 	case OPT_SHAPE_DOMAIN: own_shape_domain(b, k->base, w); break;
 	case OPT_SHAPE_RETRY: own_retry(b, row, k->base, w); break;
 	default: die("%s: no code for this setting", row->name);

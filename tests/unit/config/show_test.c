@@ -9,7 +9,13 @@ static const char rich[] =
     "store { segment 2M; reserve 0B; spares 0 }\n"
     "domain example.com { deliver maildir \"/var/mail boxes/%d/%u\" }\n"
     "domain *.example.com { deliver reject \"550 5.1.1 no; such } # user\" }\n"
-    "domain l.example { deliver lmtp unix:/run/lmtp }\n"
+    "domain l.example { deliver lmtp unix:/run/lmtp; recipients file \"/etc/my recipients\"\n"
+    "aliases /etc/aliases; catch-all lost@l.example; subaddress - }\n"
+    "domain u.example { deliver maildir /u/%u; recipients users; subaddress off }\n"
+    "listen submission 127.0.0.1:587 127.0.0.1:465 { name mua; auth plaintext; banner \"a b\"\n"
+    "greet-delay 2s; from 127.0.0.0/8 }\n"
+    "listen relay 127.0.0.1:2525 { tls require; auth off }\n"
+    "tls file /a/crt \"/a/k ey\"\ntls file /b.crt /b.key\nusers file /etc/users\n"
     "domain m.example { deliver relay [2001:db8::1]:25 }\n"
     "route to domain *.p.example via relay smtp.p.example:587\n"
     "route to domain q.example via reject \"450 4.3.0 later\"\n"
@@ -83,9 +89,9 @@ static void test_origin(void **state)
 	assert_true(
 	    holds(&out, "    recipients 1000                                     # the default\n"));
 	assert_true(
-	    holds(&out, "    connections 1                                       # t.conf:19\n"));
+	    holds(&out, "    connections 1                                       # t.conf:27\n"));
 	assert_true(
-	    holds(&out, "    expire 3d                                           # t.conf:20\n"));
+	    holds(&out, "    expire 3d                                           # t.conf:28\n"));
 	buf_fini(&out);
 	config_free(&c);
 }
@@ -98,7 +104,22 @@ static void test_json(void **state)
 	(void)state;
 	show(c, true, true, &out);
 	assert_true(holds(&out, "\"generation\":7,"));
-	assert_true(holds(&out, "{\"kind\":\"mx\",\"at\":\"[::]:25\",\"origin\":\"t.conf:3\"}"));
+	assert_true(holds(&out,
+	    "{\"kind\":\"mx\",\"name\":\"mx\",\"at\":\"[::]:25\",\"tls\":\"offer\",\"auth\":"
+	    "\"off\","
+	    "\"banner\":\"ESMTP\",\"greet-delay\":0,\"from\":[],\"origin\":\"t.conf:3\"}"));
+	assert_true(holds(&out, "{\"kind\":\"submission\",\"name\":\"mua\",\"at\":\"127.0.0.1:"
+				"465\",\"tls\":\"implicit\","
+				"\"auth\":\"plaintext\",\"banner\":\"a "
+				"b\",\"greet-delay\":2,\"from\":[\"127.0.0.0/8\"],"));
+	assert_true(holds(&out,
+	    "\"tls\":[{\"certificate\":\"/a/crt\",\"key\":\"/a/k ey\",\"origin\":\"t.conf:20\"},"));
+	assert_true(holds(
+	    &out, "\"users\":{\"file\":\"/etc/users\",\"any\":false,\"origin\":\"t.conf:22\"}"));
+	assert_true(holds(&out,
+	    "\"recipients\":\"file\",\"recipients-file\":\"/etc/my recipients\","
+	    "\"aliases\":\"/etc/aliases\",\"catch-all\":\"lost@l.example\",\"subaddress\":\"-\""));
+	assert_true(holds(&out, "\"recipients\":\"users\",\"subaddress\":\"off\""));
 	assert_true(holds(&out, "\"message-size\":65537,"));
 	assert_true(holds(&out, "\"command-timeout\":61,"));
 	assert_true(holds(&out, "\"retry\":[1,90],"));
