@@ -28,7 +28,10 @@ LDHARDEN ?= -pie -Wl,-z,relro,-z,now
 
 DEPS = gcc libc6-dev libbsd-dev libcrypt-dev libcurl4-openssl-dev libevent-dev libjansson-dev \
 	libseccomp-dev libsodium-dev libssl-dev libxxhash-dev
-TEST_DEPS = $(DEPS) clang-format libcmocka-dev python3 python3-pytest strace swaks
+# Debian's npm only where there is none: it does not go with a node from elsewhere.
+NPM_DEPS := $(if $(shell command -v npm),,nodejs npm)
+TEST_DEPS = $(DEPS) clang-format curl libcmocka-dev libnet-ssleay-perl msmtp openssl python3 \
+	python3-pytest strace swaks $(NPM_DEPS)
 LINT_DEPS = $(DEPS) libcmocka-dev python3 clang-format mandoc
 FUZZ_DEPS = $(DEPS) python3 clang libclang-rt-dev llvm
 BENCH_DEPS = $(TEST_DEPS) linux-perf
@@ -103,7 +106,7 @@ fuzz-deps:
 bench-deps:
 	$(Q)tools/deps $(BENCH_DEPS)
 
-# The mail servers that tests talk to, unpacked and not installed.
+# The mail servers and clients that tests talk to, unpacked and not installed.
 PEERS = $(BUILD)/peers
 peers: test-deps
 	$(Q)tools/fetch-peers $(PEERS) || { tools/deps --update && tools/fetch-peers $(PEERS); }

@@ -3,6 +3,10 @@
     with Godwit(relay=("127.0.0.1", sink.port)) as g:
         g.port, g.maildir, g.log_lines("delivered"), g.kill9("queue"), g.restart()
 
+    with Godwit(listeners={"smtps": "submission {tls implicit}"}, tls=[ca.issue("mx.test")],
+                users={"alice@example.com": "secret"}) as g:
+        g.ports["smtps"]
+
 The configuration is made from options, or given as text in which @PORT@, @DIR@ and @MAIL@
 are replaced. Everything it writes is in a scratch folder of its own.
 """
@@ -47,8 +51,10 @@ STORE = "store { segment 8M; reserve 16M; spares 1 }"
 
 def make_config(port, folder, relay=None, lmtp=None, domains=("example.net",), trust="127.0.0.0/8",
                 retry="1s", expire="2m", connections=20, per_connection=100, limits=LIMITS,
-                store=STORE, extra="", hostname="mx.test", address="127.0.0.1"):
-    """The text of a configuration: domains go to Maildirs (or lmtp), the rest to relay."""
+                store=STORE, extra="", hostname="mx.test", address="127.0.0.1", listeners=(),
+                tls=(), users=False):
+    """The text of a configuration: domains go to Maildirs (or lmtp), the rest to relay.
+    listeners: lines "KIND ADDRESS:PORT {...}" besides the mx at port; tls: pairs of files."""
     lines = [
         f"hostname  {hostname}",
         f"listen    mx {address}:{port}",
@@ -60,6 +66,10 @@ def make_config(port, folder, relay=None, lmtp=None, domains=("example.net",), t
     ]
     if os.geteuid() == 0 and not has_user("godwit"):
         lines.append("run-as    nobody")
+    lines += [f"listen    {line}" for line in listeners]
+    lines += [f"tls       file {pair[0]} {pair[1]}" for pair in tls]
+    if users:
+        lines.append(f"users     file {folder}/users")
     if trust:
         lines.append(f"trust     {trust}")
     target = f"lmtp {lmtp[0]}:{lmtp[1]}" if lmtp else f"maildir {folder}/mail/%d/%u"
@@ -78,12 +88,24 @@ def has_user(name):
         return False
 
 
-class Godwit:
-    """One running program. text: a configuration of the test's own; else made from options."""
+def listener_line(words, port, address="127.0.0.1"):
+    """"submission {tls implicit}" with the place between the kind and the block."""
+    kind, _, block = words.partition(" ")
+    return f"{kind} {address}:{port} {block}".rstrip()
 
-    def __init__(self, text=None, one_process=False, env=None, wrapper=(), arguments=(), **options):
+
+class Godwit:
+    """One running program. text: a configuration of the test's own; else made from options.
+    listeners: {name: "KIND {...}"}, each at a free port of its own, ports[name]; users: {name:
+    password} for accounts that "godwit user add" makes, {name: (password, flag...)}, or the text of
+    the file."""
+
+    def __init__(self, text=None, one_process=False, env=None, wrapper=(), arguments=(),
+                 listeners=None, users=None, **options):
         self.folder = ports.scratch("godwit-")
         self.port = ports.free_port()
+        self.ports = {name: ports.free_port() for name in listeners or ()}
+        self.users_path = self.folder / "users"
         self.maildir = self.folder / "mail"
         self.maildir.mkdir()
         self.maildir.chmod(0o1777)
@@ -95,7 +117,21 @@ class Godwit:
         self.wrapper = list(wrapper)
         self.arguments = list(arguments)
         self.process = None
+        if listeners:
+            options["listeners"] = [listener_line(words, self.ports[name])
+                                    for name, words in listeners.items()]
+        if users:
+            options["users"] = True
+            self.users_path.touch(0o600)
+            if isinstance(users, str):
+                self.users_path.write_text(users)
+                users = {}
         self.write_config(text, **options)
+        for name, password in (users or {}).items():
+            self.add_user(name, *([password] if isinstance(password, str) else password))
+
+    def add_user(self, name, password, *flags):
+        return self.cli("user", "add", name, "--stdin", *flags, input=password + "\n")
 
     def write_config(self, text=None, **options):
         if text is None:

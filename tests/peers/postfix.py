@@ -1,6 +1,6 @@
 """A scratch Postfix from an unpacked Debian package, and its load tools smtp-source and smtp-sink.
 
-    tools/fetch-peers                     once: unpacks the package into build/peers
+    tools/fetch-peers                     once: unpacks the packages into build/peers
     with Postfix(relay=("127.0.0.1", 2526)) as p: ...       relays everything
     with Postfix(domains=["example.net"]) as p: ...         delivers into p.maildir
     with Sink(port) as sink: run_source(("127.0.0.1", p.port), 1000)
@@ -24,12 +24,16 @@ from . import ports
 PEERS = pathlib.Path(os.environ.get("GODWIT_PEERS", ports.REPO / "build" / "peers"))
 
 
-def tree():
-    """The unpacked package; fetched when it is not there."""
-    root = PEERS / "postfix"
-    if not (root / "usr/sbin/smtp-source").exists():
+def fetched(*proof):
+    """The folder of the unpacked packages, fetched when one of these files is not there."""
+    if not all((PEERS / name).exists() for name in proof):
         subprocess.run([str(ports.REPO / "tools/fetch-peers"), str(PEERS)], check=True)
-    return root
+    return PEERS
+
+
+def tree():
+    """Postfix's."""
+    return fetched("postfix/usr/sbin/smtp-source") / "postfix"
 
 
 def environment():
@@ -72,6 +76,7 @@ bounce    unix - - n - 0 bounce
 defer     unix - - n - 0 bounce
 trace     unix - - n - 0 bounce
 verify    unix - - n - 1 verify
+tlsmgr    unix - - n 1000? 1 tlsmgr
 flush     unix n - n 1000? 0 flush
 proxymap  unix - - n - - proxymap
 smtp      unix - - n - - smtp
@@ -255,6 +260,14 @@ class Postfix:
         folder = self.maildir / "inbox" / "new"
         return sorted(folder.iterdir()) if folder.exists() else []
 
+    def wait_status(self, recipients, timeout=20):
+        """What became of each of this many recipients: "sent", "deferred" or "bounced"."""
+        def enough():
+            found = self.log_matches(r"status=(sent|deferred|bounced)")
+            return found if len(found) >= recipients else None
+
+        return ports.wait_for(enough, timeout, what=f"a status in\n{self.log()}")
+
     def queue_length(self):
         """Messages in incoming, active and deferred."""
         count = 0
@@ -262,6 +275,39 @@ class Postfix:
             for _, _, files in os.walk(self.queue / name):
                 count += len(files)
         return count
+
+
+def smarthost_options(server, mechanism=None):
+    """Settings with which a Postfix sends everything to a clients.Server, by one mechanism alone."""
+    values = {
+        "relayhost": f"[{server.host}]:{server.port}",
+        "smtp_helo_name": "postfix.test",
+        "smtp_tls_security_level": "none",
+        "smtp_bind_address": server.source or "",
+    }
+    if server.tls:
+        values |= {
+            "smtp_tls_security_level": "secure",
+            "smtp_tls_secure_cert_match": server.name,
+            "smtp_tls_CAfile": server.ca,
+            "smtp_tls_wrappermode": "yes" if server.tls == "implicit" else "no",
+            "smtp_tls_loglevel": 1,
+        }
+    if server.user:
+        values |= {
+            "smtp_sasl_auth_enable": "yes",
+            "smtp_sasl_password_maps":
+                f"inline:{{{{{values['relayhost']}={server.user}:{server.password}}}}}",
+            "smtp_sasl_security_options": "noanonymous",
+            "smtp_sasl_mechanism_filter": mechanism or "",
+        }
+    return values
+
+
+def sasl_environment():
+    """Where Postfix's SASL library finds its mechanisms."""
+    root = fetched("sasl") / "sasl"
+    return {"SASL_PATH": ":".join(str(p) for p in root.glob("usr/lib/*/sasl2"))}
 
 
 class Sink:
