@@ -26,7 +26,7 @@ HARDEN ?= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 BASE_FLAGS = -std=c11 -D_GNU_SOURCE -Isrc $(WARN) -MMD -MP -pthread
 LDHARDEN ?= -pie -Wl,-z,relro,-z,now
 
-DEPS = gcc libc6-dev libbsd-dev libcrypt-dev libcurl4-openssl-dev libevent-dev libjansson-dev \
+DEPS = gcc libc6-dev libbsd-dev libcrypt-dev libcurl4-openssl-dev libevent-dev libidn-dev libjansson-dev \
 	libseccomp-dev libsodium-dev libssl-dev libxxhash-dev
 # Debian's npm only where there is none: it does not go with a node from elsewhere.
 NPM_DEPS := $(if $(shell command -v npm),,nodejs npm)
@@ -50,7 +50,7 @@ LIBS_role = flow config auth smtp spool net mail base
 LIBS_cmd = role flow config auth smtp spool net mail base
 
 LDLIBS_base = -lxxhash
-LDLIBS_crypto = -lssl -lcrypto -lsodium -lcrypt
+LDLIBS_crypto = -lssl -lcrypto -lsodium -lcrypt -lidn
 LDLIBS_all = $(LDLIBS_crypto) -levent_core -levent_extra -lseccomp -ljansson -lcurl -lxxhash -lbsd
 
 srcs = $(filter-out src/cmd/main.c,$(wildcard src/$(1)/*.c))
@@ -193,7 +193,7 @@ export BUILD SEEDS FUZZ_SECONDS
 FUZZ_SRCS = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
-FUZZ_SRC = $(foreach d,base mail smtp auth config flow spool net,$(call srcs,$(d))) src/role/proto.c
+FUZZ_SRC = $(foreach d,base mail smtp auth config flow spool net,$(call srcs,$(d))) src/role/proto.c src/role/proto_secret.c
 FUZZ_LIB = $(BUILD)/fuzz/librooms.a
 
 $(BUILD)/fuzz/obj/%.o: src/%.c

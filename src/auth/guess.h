@@ -1,8 +1,12 @@
 /*
  * Limits on guessing passwords, pure: time is an argument. Wrong ones are counted for each address
- * (IPv6: each /64) and for each account. An address with too many waits, longer each time. An
- * account with too many stays open for addresses that logged in to it before: who guesses from
- * elsewhere cannot lock out its owner. Tables have a ceiling; the oldest entries go.
+ * (IPv6: each /64) and for each account name, whether there is such an account or not. An address
+ * with too many waits, longer each time. An account with too many stays open for addresses that
+ * logged in to it before: who guesses from elsewhere cannot lock out its owner.
+ *
+ * A right password takes nothing back: who has one account must not be able to start anew with
+ * guessing at another. What is wrong is forgotten with time alone. Tables have a ceiling; the
+ * entries go that were not asked for the longest.
  */
 #ifndef GW_AUTH_GUESS_H
 #define GW_AUTH_GUESS_H
@@ -19,7 +23,7 @@ struct guess_limits {
 	int64_t forget;     /* microseconds after which one wrong one is forgotten */
 	int64_t first_wait; /* doubles with each further one, up to last_wait */
 	int64_t last_wait;
-	size_t addresses, accounts; /* entries at most */
+	size_t addresses, accounts; /* entries at most; as many pairs of both as accounts */
 };
 
 struct guess *guess_new(const struct guess_limits *l, uint64_t seed) gw_checked;
@@ -29,5 +33,9 @@ enum guess_verdict guess_ask(
     struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
 void guess_wrong(struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
 void guess_right(struct guess *g, const uint8_t ip[16], struct span account, int64_t now);
+/* Did this address log in to this account before? Those go first when there is much to check. */
+bool guess_knows(const struct guess *g, const uint8_t ip[16], struct span account);
+/* How many entries there are, of all tables. */
+size_t guess_len(const struct guess *g);
 
 #endif
