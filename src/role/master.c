@@ -285,6 +285,21 @@ static unsigned group_of(const char *run_as, unsigned otherwise)
 	return g != NULL ? g->gr_gid : otherwise;
 }
 
+/* What roles cannot open in their jails. */
+static int open_files(struct master *m)
+{
+	int key = master_ticket_key(m->spool_dir, m->config->spool);
+
+	if (key < 0)
+		return key;
+	if (file_watch_open(&m->files, m->config) < 0) {
+		close(key);
+		return GW_EIO;
+	}
+	file_watch_add(&m->files, FILE_TICKET_KEY, 1 << ROLE_VAULT, key);
+	return 0;
+}
+
 static int open_everything(struct master *m)
 {
 	const struct config *c = m->config;
@@ -303,11 +318,22 @@ static int open_everything(struct master *m)
 	m->control_fd = listen_unix(c->control, gives_away ? &group : NULL, "control");
 	if (m->control_fd < 0)
 		return GW_EBUSY;
+	if (open_files(m) < 0)
+		return GW_EIO;
 	return listeners_open(&m->listeners, c, m->workers, gives_away ? &group : NULL);
+}
+
+static void file_changed(void *arg, const struct watched_file *f)
+{
+	struct master *m = arg;
+
+	for (size_t i = 0; i < m->n_slot; i++)
+		slot_file(&m->slot[i], f);
 }
 
 static void close_everything(struct master *m)
 {
+	file_watch_close(&m->files);
 	listeners_close(&m->listeners, m->config);
 	if (m->control_fd >= 0) {
 		close(m->control_fd);
@@ -357,6 +383,7 @@ static int run(struct master *m)
 	if (m->options.jail)
 		m->filters = sandbox_filters_new();
 	watch_signals(m);
+	file_watch_start(&m->files, m->loop, file_changed, m);
 	for (size_t i = 0; i < m->n_slot && m->phase == STOP_NOT; i++)
 		slot_start(&m->slot[i]);
 	return loop_run(m->loop);

@@ -10,6 +10,7 @@
 #include "role/deny.h"
 #include "role/listeners.h"
 #include "role/master_files.h"
+#include "role/master_watch.h"
 #include "role/role.h"
 
 struct master;
@@ -55,6 +56,7 @@ struct master {
 	struct metric_pages metrics;
 	struct metric_page *own_page;
 	struct sandbox_filters *filters;
+	struct file_watch files;
 	int spool_dir, control_fd, bundle_fd;
 	struct slot slot[BOOT_SLOTS_MAX];
 	size_t n_slot;
@@ -85,6 +87,8 @@ void master_blame_tell(struct slot *s);
 void slot_start(struct slot *s);
 /* Says STOP, once. */
 void slot_stop(struct slot *s);
+/* A file for this role has changed. */
+void slot_file(struct slot *s, const struct watched_file *f);
 /* At once. */
 void slot_kill(struct slot *s);
 

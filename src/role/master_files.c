@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +101,64 @@ int master_spool(const char *path, const unsigned *uid, const unsigned *gid)
 		close(fd);
 		return complain(path, strerror(errno));
 	}
+	return fd;
+}
+
+/* ---- key of the tickets --------------------------------------------------------------------- */
+
+static const char ticket_name[] = "ticket.key", ticket_new[] = "ticket.key.new";
+enum { TICKET_OCTETS = 32 };
+
+/* Whole or not at all: it is only renamed when it is on the disk. */
+static int make_ticket_key(int dir)
+{
+	uint8_t key[TICKET_OCTETS];
+	int fd;
+
+	(void)unlinkat(dir, ticket_new, 0);
+	fd = openat(dir, ticket_new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -1;
+	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key) ||
+	    write(fd, key, sizeof(key)) != (ssize_t)sizeof(key) || fsync(fd) < 0) {
+		close(fd);
+		return -1;
+	}
+	explicit_bzero(key, sizeof(key));
+	close(fd);
+	return renameat(dir, ticket_new, dir, ticket_name) < 0 || fsync(dir) < 0 ? -1 : 0;
+}
+
+static int open_ticket_key(int dir)
+{
+	return openat(dir, ticket_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+}
+
+static int ticket_complaint(const char *spool, int fd, const char *what)
+{
+	fprintf(stderr, "godwit: %s/%s: %s\n", spool, ticket_name, what);
+	if (fd >= 0)
+		close(fd);
+	return GW_EIO;
+}
+
+int master_ticket_key(int dir, const char *spool)
+{
+	int fd = open_ticket_key(dir);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT && make_ticket_key(dir) == 0)
+		fd = open_ticket_key(dir);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return ticket_complaint(spool, fd, strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_size != TICKET_OCTETS)
+		return ticket_complaint(
+		    spool, fd, "this is no key of 32 octets; without it the next start makes one");
+	/* The directory is the queue's: a file of the queue's own, put here by it, is none of ours.
+	 */
+	if (st.st_uid != geteuid() || (st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		return ticket_complaint(spool, fd,
+		    "this is not ours alone to read; without it the next start makes one");
 	return fd;
 }
 

@@ -18,6 +18,13 @@ struct span master_seal(struct span bundle, int *fd);
  */
 int master_spool(const char *path, const unsigned *uid, const unsigned *gid) gw_checked;
 
+/*
+ * The key of the tickets (auth/ticket.h), a file of the spool that is made at the first start: what
+ * was proven before a restart must be provable after it. It is root's, or ours: the queue may not
+ * read it. A descriptor to read it by, or GW_EIO: standard error says why.
+ */
+int master_ticket_key(int spool_dir, const char *spool) gw_checked;
+
 /* Pages for the counters of n processes, each only in reach of those who map it. */
 struct metric_pages {
 	int write_fd, read_fd;

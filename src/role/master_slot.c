@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/signer.h"
 #include "role/child.h"
 #include "role/means.h"
 #include "role/title.h"
@@ -15,7 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + 4, COMM_MAX = 16 };
+enum {
+	KEEP_MAX = BOOT_PEERS_MAX + BOOT_LISTEN_MAX + WORKERS_MAX + 4,
+	COMM_MAX = 16,
+	FILE_FRAME = 64
+};
 /* A role that cannot even start shall not look like a server that runs. */
 enum { STARTS_MAX = 5 };
 
@@ -83,6 +88,7 @@ static void fill_boot(struct slot *s)
 	    .generation = m->config->generation,
 	    .master_fd = -1,
 	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
+	    .workers = m->workers,
 	    .control_fd = s->role == ROLE_CONTROL ? m->control_fd : -1,
 	    .metrics = m->own_page,
 	    .blotter = s->blotter,
@@ -103,11 +109,17 @@ static bool between(const struct slot *a, const struct slot *b, enum role x, enu
 	return (a->role == x && b->role == y) || (a->role == y && b->role == x);
 }
 
-/* Everybody works with the queue; receivers ask the vault. */
+/* Everybody works with the queue; receivers ask the vault, and status shows its certificates. */
 static bool connected(const struct slot *a, const struct slot *b)
 {
 	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE) ||
-	       between(a, b, ROLE_SMTPD, ROLE_VAULT);
+	       between(a, b, ROLE_SMTPD, ROLE_VAULT) || between(a, b, ROLE_CONTROL, ROLE_VAULT);
+}
+
+/* Receivers have their handshakes signed by the vault, over a socket of its own. */
+static bool signs(const struct slot *a, const struct slot *b)
+{
+	return between(a, b, ROLE_SMTPD, ROLE_VAULT);
 }
 
 /* Two for the channel to us, two for each of its peers, and what is open for a moment only. */
@@ -117,7 +129,7 @@ static bool has_descriptors(const struct slot *s)
 	unsigned n = 2 + 2;
 
 	for (size_t i = 0; i < m->n_slot; i++)
-		n += connected(s, &m->slot[i]) ? 2 : 0;
+		n += (connected(s, &m->slot[i]) ? 2 : 0) + (signs(s, &m->slot[i]) ? 2 : 0);
 	return means_descriptors(n);
 }
 
@@ -137,6 +149,24 @@ static bool connect_to(struct slot *s, struct slot *other)
 	return true;
 }
 
+/* As with channels: one end for each side. */
+static bool connect_signer(struct slot *s, struct slot *other)
+{
+	unsigned receiver = s->role == ROLE_SMTPD ? s->index : other->index;
+	uint8_t who[2] = {(uint8_t)s->role, (uint8_t)s->index};
+	struct boot *b = &s->boot;
+	int fd[2];
+
+	if (signer_pair(fd) < 0)
+		return false;
+	gw_assert(b->n_signer < WORKERS_MAX);
+	b->signer[b->n_signer].index = receiver;
+	b->signer[b->n_signer++].fd = fd[0];
+	ipc_send(other->ipc, IPC_SIGNER, &(struct span){who, sizeof(who)}, 1, fd[1]);
+	close(fd[1]);
+	return true;
+}
+
 static bool connect_all(struct slot *s)
 {
 	struct master *m = s->master;
@@ -144,8 +174,11 @@ static bool connect_all(struct slot *s)
 	for (size_t i = 0; i < m->n_slot; i++) {
 		struct slot *other = &m->slot[i];
 
-		if (other->running && other->ipc != NULL && connected(s, other) &&
-		    !connect_to(s, other))
+		if (!other->running || other->ipc == NULL)
+			continue;
+		if (connected(s, other) && !connect_to(s, other))
+			return false;
+		if (signs(s, other) && !connect_signer(s, other))
 			return false;
 	}
 	return true;
@@ -163,6 +196,8 @@ static void keep_own_fds(const struct boot *b)
 		keep[n++] = b->peer[i].fd;
 	for (size_t i = 0; i < b->n_listen; i++)
 		keep[n++] = b->listen[i].fd;
+	for (size_t i = 0; i < b->n_signer; i++)
+		keep[n++] = b->signer[i].fd;
 	if (b->spool_dir >= 0)
 		keep[n++] = b->spool_dir;
 	if (b->control_fd >= 0)
@@ -380,6 +415,34 @@ static void close_given(struct boot *b)
 	for (size_t i = 0; i < b->n_peer; i++)
 		close(b->peer[i].fd);
 	b->n_peer = 0;
+	for (size_t i = 0; i < b->n_signer; i++)
+		close(b->signer[i].fd);
+	b->n_signer = 0;
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+void slot_file(struct slot *s, const struct watched_file *f)
+{
+	struct proto_file file = {.kind = (uint8_t)f->kind, .index = f->index, .stamp = f->stamp};
+	struct span part;
+	struct buf b;
+
+	if (!(f->roles >> s->role & 1) || s->ipc == NULL || !s->running)
+		return;
+	buf_init(&b, FILE_FRAME);
+	proto_put_file(&b, &file);
+	part = buf_view(&b);
+	ipc_send(s->ipc, IPC_FILE, &part, 1, f->fd);
+	buf_fini(&b);
+}
+
+static void give_files(struct slot *s)
+{
+	const struct file_watch *w = &s->master->files;
+
+	for (size_t i = 0; i < w->n; i++)
+		slot_file(s, &w->file[i]);
 }
 
 static void take_up(struct slot *s, int fd)
@@ -391,6 +454,7 @@ static void take_up(struct slot *s, int fd)
 	s->started = loop_now(s->master->loop);
 	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
 	master_blame_tell(s);
+	give_files(s);
 }
 
 static void start_here(struct slot *s, int fd)

@@ -1,7 +1,5 @@
 #include "role/proto_secret.h"
 
-#include "base/cursor.h"
-
 /* ---- FILE ------------------------------------------------------------------------------------ */
 
 void proto_put_file(struct buf *b, const struct proto_file *f)
@@ -72,6 +70,30 @@ int proto_get_ticket_keys(struct span in, struct proto_ticket_keys *k)
 			memcpy(&k->key[i], s.p, sizeof(k->key[i]));
 	}
 	return cursor_done(&c) ? 0 : GW_EFORMAT;
+}
+
+/* ---- PAIRS ------------------------------------------------------------------------------------
+ */
+
+void proto_put_pair(struct buf *b, const struct proto_pair *p)
+{
+	put_u32(b, p->index);
+	put_u8(b, p->state);
+	put_u64(b, (uint64_t)p->not_after);
+	put_span16(b, p->names);
+	put_span16(b, p->reason);
+}
+
+int proto_get_pair(struct cursor *c, struct proto_pair *p)
+{
+	if (cursor_ok(c) && c->rest.n == 0)
+		return 0;
+	p->index = get_u32(c);
+	p->state = get_u8(c);
+	p->not_after = (int64_t)get_u64(c);
+	p->names = get_span16(c);
+	p->reason = get_span16(c);
+	return cursor_ok(c) && p->state <= PAIR_STATE_MAX ? 1 : GW_EFORMAT;
 }
 
 /* ---- CHECK and CHECKED -------------------------------------------------------------------------

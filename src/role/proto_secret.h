@@ -6,7 +6,7 @@
 #ifndef GW_ROLE_PROTO_SECRET_H
 #define GW_ROLE_PROTO_SECRET_H
 
-#include "base/buf.h"
+#include "base/cursor.h"
 
 /* ---- FILE: which of the files of the configuration --------------------------------------------
  */
@@ -17,7 +17,8 @@ enum file_kind {
 	FILE_USERS,       /* to the vault */
 	FILE_RECIPIENTS,  /* index in config.domain; to receivers */
 	FILE_ALIASES,     /* the same */
-	FILE_KIND_MAX = FILE_ALIASES,
+	FILE_TICKET_KEY,  /* of the spool, not of the configuration; to the vault */
+	FILE_KIND_MAX = FILE_TICKET_KEY,
 };
 struct proto_file {
 	uint8_t kind;
@@ -56,8 +57,29 @@ struct proto_ticket_keys {
 void proto_put_ticket_keys(struct buf *b, const struct proto_ticket_keys *k);
 int proto_get_ticket_keys(struct span in, struct proto_ticket_keys *k) gw_checked;
 
-/* ---- CHECK and CHECKED
- * ---------------------------------------------------------------------------- */
+/* ---- PAIRS: what the vault tells the control role
+ * -------------------------------------------------
+ */
+
+enum pair_state {
+	PAIR_GOOD,
+	PAIR_REFUSED,     /* never was a good one */
+	PAIR_KEPT,        /* the last one was refused, an earlier one is in force */
+	PAIR_SELF_SIGNED, /* index means nothing */
+	PAIR_STATE_MAX = PAIR_SELF_SIGNED,
+};
+struct proto_pair {
+	uint32_t index; /* in config.tls */
+	uint8_t state;
+	int64_t not_after;  /* seconds, Unix time; 0 if there is none */
+	struct span names;  /* those of the certificate, blanks between */
+	struct span reason; /* why the last one was refused */
+};
+void proto_put_pair(struct buf *b, const struct proto_pair *p);
+/* One after another: 1, or 0 at the end. */
+int proto_get_pair(struct cursor *c, struct proto_pair *p) gw_checked;
+
+/* ---- CHECK and CHECKED ---------------------------------------------------------------------- */
 
 enum check_kind {
 	CHECK_PASSWORD,    /* name, secret: the password */

@@ -44,6 +44,13 @@ struct boot {
 		size_t conf_index;         /* in the configuration's listen list */
 	} listen[BOOT_LISTEN_MAX];
 	size_t n_listen;
+	unsigned workers; /* processes that take mail */
+	/* smtpd: the socket to the vault, vault: those to the receivers; owned by the role */
+	struct {
+		unsigned index;
+		int fd;
+	} signer[WORKERS_MAX];
+	size_t n_signer;
 	int spool_dir;               /* queue: directory descriptor, -1 elsewhere */
 	int control_fd;              /* control: listening Unix socket, -1 elsewhere */
 	struct metric_page *metrics; /* this process's page */
