@@ -160,7 +160,6 @@ struct signing {
 	const struct key *key; /* lent by the operation */
 	enum signer_scheme scheme;
 	enum signer_digest digest;
-	int salt;
 };
 
 static void *ec_signing_new(void *provider, const char *properties)
@@ -210,11 +209,22 @@ static bool set_digest(struct signing *g, const char *name)
 	return false;
 }
 
-static bool set_padding(struct signing *g, int mode)
+/* The library gives such values as a number or as a word. */
+static bool is_value(const OSSL_PARAM *p, int number, const char *word)
 {
-	if (mode == RSA_PKCS1_PSS_PADDING)
+	const char *text;
+	int value;
+
+	if (p->data_type == OSSL_PARAM_UTF8_STRING)
+		return OSSL_PARAM_get_utf8_string_ptr(p, &text) && strcmp(text, word) == 0;
+	return OSSL_PARAM_get_int(p, &value) && value == number;
+}
+
+static bool set_padding(struct signing *g, const OSSL_PARAM *p)
+{
+	if (is_value(p, RSA_PKCS1_PSS_PADDING, OSSL_PKEY_RSA_PAD_MODE_PSS))
 		g->scheme = SIGNER_RSA_PSS;
-	else if (mode == RSA_PKCS1_PADDING)
+	else if (is_value(p, RSA_PKCS1_PADDING, OSSL_PKEY_RSA_PAD_MODE_PKCSV15))
 		g->scheme = SIGNER_RSA_PKCS1;
 	else
 		return false;
@@ -225,22 +235,22 @@ static int signing_set_params(void *arg, const OSSL_PARAM params[])
 {
 	struct signing *g = arg;
 	const OSSL_PARAM *p;
-	int mode;
 
 	if (params == NULL)
 		return 1;
 	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE);
-	if (p != NULL && (!OSSL_PARAM_get_int(p, &mode) || !set_padding(g, mode)))
+	if (p != NULL && !set_padding(g, p))
 		return 0;
 	p = OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN);
 	/* TLS knows no other length of the salt, and so does the signer. */
-	return p == NULL || (OSSL_PARAM_get_int(p, &g->salt) && g->salt == RSA_PSS_SALTLEN_DIGEST);
+	return p == NULL || is_value(p, RSA_PSS_SALTLEN_DIGEST, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST);
 }
 
 static const OSSL_PARAM *signing_settable(void *arg, void *provider)
 {
-	static const OSSL_PARAM params[] = {OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL),
-	    OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL), OSSL_PARAM_END};
+	static const OSSL_PARAM params[] = {
+	    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE, NULL, 0),
+	    OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, NULL, 0), OSSL_PARAM_END};
 
 	(void)arg;
 	(void)provider;
@@ -259,14 +269,14 @@ static int signing_init(void *arg, const char *digest, void *key, const OSSL_PAR
  */
 static ptrdiff_t ask(struct tls_signer *s, const struct signer_request *r, uint8_t *to, size_t room)
 {
-	ptrdiff_t n;
+	ptrdiff_t n = GW_EBUSY;
 
-	if (s->late_until > 0 && !signer_was_late(s->fd) && clock_now() < s->late_until)
-		return GW_EBUSY;
-	s->late_until = 0;
-	n = signer_ask(s->fd, r, to, room);
-	if (n == GW_EBUSY)
-		s->late_until = clock_now() + LATE_PAUSE * USEC_PER_SEC;
+	if (s->late_until == 0 || signer_was_late(s->fd) || clock_now() >= s->late_until) {
+		s->late_until = 0;
+		n = signer_ask(s->fd, r, to, room);
+		if (n == GW_EBUSY)
+			s->late_until = clock_now() + LATE_PAUSE * USEC_PER_SEC;
+	}
 	if (n < 0)
 		s->failures++;
 	return n;

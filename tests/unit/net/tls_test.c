@@ -296,11 +296,13 @@ static void garbage(void **state)
 	assert_string_equal(said(w, SPAN("\x16\x03"), true), "closed");
 	assert_string_equal(said(w, SPAN(""), true), "closed");
 	assert_string_equal(said(w,
-				SPAN("\x16\x03\x01\x40\xff"
+				SPAN("\x16\x03\x01\x48\xff"
 				     "aaaa"),
 				false),
 	    "bad_handshake");
-	assert_string_equal(said(w, SPAN("\x15\x03\x01\x00\x02\x02\x28"), false), "bad_handshake");
+	assert_string_equal(
+	    said(w, SPAN("\x16\x03\x01\x00\x04\x01\x00\x00\x00"), false), "bad_handshake");
+	assert_string_equal(said(w, SPAN("\x15\x03\x01\x00\x02\x02\x28"), false), "not_tls");
 }
 
 /* ---- tickets ---- */
@@ -319,18 +321,22 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 /* A session of its own; *resumed: it was. */
 static SSL_SESSION *visit(struct tls_world *w, int version, SSL_SESSION *with, bool *resumed)
 {
-	SSL_SESSION *kept = NULL;
+	/* The library offers a session of TLS 1.3 once. */
+	SSL_SESSION *kept = NULL, *copy = with ? SSL_SESSION_dup(with) : NULL;
 	struct tls_talk k;
 
 	SSL_CTX_sess_set_new_cb(w->clients, keep_session);
 	tls_begin(w, &k);
-	wish_for(&k, &(struct wish){.version = version, .session = with});
+	wish_for(&k, &(struct wish){.version = version, .session = copy});
+	SSL_SESSION_free(copy);
 	SSL_set_app_data(k.client, &kept);
 	assert_true(tls_shake(&k));
 	assert_true(tls_works(&k));
 	*resumed = stream_tls_resumed(&k.s);
 	assert_int_equal(SSL_session_reused(k.client), *resumed);
 	SSL_set_app_data(k.client, NULL);
+	if (kept == NULL) /* TLS 1.2 does not tell of a renewed one */
+		kept = SSL_get1_session(k.client);
 	/* Without a farewell the library would spoil the session. */
 	SSL_shutdown(k.client);
 	tls_end(&k);
@@ -354,7 +360,7 @@ static void resume(struct tls_world *w, int version)
 
 	tls_server_tickets(w->server, NULL, 0);
 	first = visit(w, version, NULL, &resumed);
-	assert_true(first == NULL || !SSL_SESSION_has_ticket(first));
+	assert_true(!SSL_SESSION_has_ticket(first));
 	SSL_SESSION_free(first);
 
 	tls_server_tickets(w->server, keys, 1);
@@ -450,19 +456,16 @@ static void a_slow_signer_is_waited_for_once(void **state)
 	assert_int_equal(got(w, (struct wish){0}), 1);
 }
 
-/* What a broken receiver or signer could make of the wrong key: the handshake fails, not more. */
+/* The signer has another key under this number: no client takes that for ours. */
 static void a_wrong_signature(void **state)
 {
 	struct tls_world *w = *state;
-	EVP_PKEY *right;
 	uint8_t der[DER_MAX];
 
 	assert_int_equal(tls_install(w, 0, 0, "P-256", "DNS:a.example", false), 0);
-	right = w->key[0];
-	EVP_PKEY_up_ref(right);
 	tls_make(w, 0, "P-256", NULL, der);
 	assert_string_not_equal(why_not(w, (struct wish){.version = TLS1_2_VERSION}), "good");
-	EVP_PKEY_free(right);
+	assert_string_not_equal(why_not(w, (struct wish){.version = TLS1_3_VERSION}), "good");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, tls_setup, tls_teardown)
