@@ -2,11 +2,13 @@
  * What the files of the receiver share. smtpd.c: start, listeners, the channel
  * to the queue; smtpd_client.c: clients come and go; smtpd_session.c: the bytes
  * of a client and its engine; smtpd_txn.c: one message on its way to the queue;
- * smtpd_content.c: its header and body.
+ * smtpd_content.c: its header and body; smtpd_submit.c: what is mended in its header;
+ * smtpd_received.c: its trace field.
  */
 #ifndef GW_ROLE_SMTPD_H
 #define GW_ROLE_SMTPD_H
 
+#include "base/log.h"
 #include "base/map.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
@@ -21,6 +23,7 @@
 enum {
 	SMTPD_IN_MAX = 64 << 10,      /* unread input of one client */
 	SMTPD_HEADER_MAX = 256 << 10, /* header block of a message */
+	SMTPD_ADDED_MAX = 64 << 10,   /* what it may grow by when it is mended */
 	SMTPD_WHOLE_MAX = 256 << 10,  /* content that waits here for COMMIT; beyond: parts */
 	SMTPD_PART = 64 << 10,
 	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
@@ -53,6 +56,7 @@ struct transaction {
 	struct body_facts facts;
 	bool at_most_once;
 	bool judged, headless; /* the first line was looked at; it is no header field */
+	unsigned fixes;        /* enum submit_fix */
 	int status;            /* of failed parts */
 	int64_t committed_at;
 };
@@ -169,6 +173,17 @@ void txn_body(struct transaction *t, struct span data);
 /* Sends what may go ahead; holds or releases the client. */
 void txn_send_parts(struct transaction *t);
 void txn_forget_content(struct transaction *t);
-bool content_starts_with_field(struct span head);
+/* The last of it was given: what is still undecided is decided. */
+void txn_body_end(struct transaction *t);
+
+/* smtpd_submit.c */
+/* Mends the header where the listener is for submission: 0, or a negative GW_E* with the refusal.
+ */
+int txn_mend(struct transaction *t, struct reply *r, const char **reason) gw_checked;
+/* "fixed=" for the line "accepted", if there was anything to mend. */
+void txn_log_fixes(const struct transaction *t, struct logline *l);
+
+/* smtpd_received.c */
+void txn_put_received(const struct transaction *t, struct buf *out);
 
 #endif

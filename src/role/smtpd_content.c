@@ -71,7 +71,7 @@ void txn_forget_content(struct transaction *t)
 }
 
 /* Content whose first line is no header field has no header: it must not run into ours. */
-bool content_starts_with_field(struct span head)
+static bool starts_with_field(struct span head)
 {
 	struct header_walk w = header_walk_of(head);
 	struct header_field f;
@@ -79,21 +79,24 @@ bool content_starts_with_field(struct span head)
 	return span_starts(head, SPAN("\r\n")) || header_next(&w, &f) == 1;
 }
 
-/* Judged when the first line is there: without a header all of it is body. */
+/* Without a header all of it is body. */
 static void judge_first_line(struct transaction *t)
 {
 	struct span head = buf_view(&t->head);
 
-	if (t->judged || (span_find(head, '\n') < 0 && head.n < FIRST_LINE_MAX))
-		return;
 	t->judged = true;
-	if (content_starts_with_field(head))
+	if (starts_with_field(head))
 		return;
 	t->scan.done = true;
 	if (buf_add_span(&t->rest, head) < 0)
 		parts_fail(t, GW_ENOMEM);
 	buf_clear(&t->head);
 	t->headless = true;
+}
+
+static bool has_first_line(const struct transaction *t)
+{
+	return span_find(buf_view(&t->head), '\n') >= 0 || buf_len(&t->head) >= FIRST_LINE_MAX;
 }
 
 static void take_header(struct transaction *t, struct span *data)
@@ -105,7 +108,8 @@ static void take_header(struct transaction *t, struct span *data)
 	if (!t->too_big_header && buf_add(&t->head, data->p, n) < 0)
 		parts_fail(t, GW_ENOMEM);
 	*data = span_skip(*data, n);
-	judge_first_line(t);
+	if (!t->judged && has_first_line(t))
+		judge_first_line(t);
 }
 
 void txn_body(struct transaction *t, struct span data)
@@ -120,6 +124,12 @@ void txn_body(struct transaction *t, struct span data)
 		txn_send_parts(t);
 	else
 		count_memory(t);
+}
+
+void txn_body_end(struct transaction *t)
+{
+	if (!t->judged && buf_len(&t->head) > 0 && !t->parts_failed)
+		judge_first_line(t);
 }
 
 void txn_credit(struct transaction *t, uint32_t octets, int status)

@@ -81,24 +81,6 @@ bool txn_add_rcpt(struct transaction *t, const struct address *a)
 
 /* ---- the end of data ----------------------------------------------------------------------- */
 
-/* RFC 5321 section 4.4; the keyword of RFC 3848. */
-static void put_received(struct transaction *t, struct buf *out)
-{
-	struct session *s = t->session;
-	char id[MSGID_TEXT + 1];
-
-	msgid_format(&t->id, id);
-	buf_addf(out, "Received: from %.*s ([%s%s])\r\n", SPAN_ARG(buf_view(&s->helo)),
-	    strchr(s->ip, ':') ? "IPv6:" : "", s->ip);
-	buf_addf(out, "\tby %s with %s id %s", s->smtpd->config->hostname,
-	    s->engine.esmtp ? "ESMTP" : "SMTP", id);
-	if (t->n_rcpt == 1)
-		buf_addf(out, "\r\n\tfor <%.*s>", SPAN_ARG(t->rcpt[0].addr));
-	buf_add_str(out, ";\r\n\t");
-	header_date(clock_wall(), out);
-	buf_add_str(out, "\r\n");
-}
-
 static int check_class(struct transaction *t, struct reply *r, const char **reason)
 {
 	struct verdict v;
@@ -132,7 +114,9 @@ static int check_content(struct transaction *t, struct reply *r, const char **re
 		*reason = "mail_loop";
 		return GW_EFORMAT;
 	}
-	return check_class(t, r, reason);
+	if (check_class(t, r, reason) < 0)
+		return GW_EFORMAT;
+	return txn_mend(t, r, reason);
 }
 
 static void put_envelope(const struct transaction *t, const struct body_facts *facts,
@@ -185,12 +169,11 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	struct buf head;
 	bool sent;
 
-	buf_init_soft(&head, SMTPD_HEADER_MAX + 8192);
-	put_received(t, &head);
-	if (t->headless ||
-	    (!t->judged && buf_len(&t->head) > 0 && !content_starts_with_field(buf_view(&t->head))))
-		buf_add_str(&head, "\r\n");
+	buf_init_soft(&head, SMTPD_HEADER_MAX + SMTPD_ADDED_MAX + 8192);
+	txn_put_received(t, &head);
 	buf_add_span(&head, buf_view(&t->head));
+	if (t->headless)
+		buf_add_str(&head, "\r\n");
 	sent = !buf_failed(&head) && send_commit(t, facts, buf_view(&head));
 	buf_fini(&head);
 	return sent;
@@ -233,6 +216,8 @@ bool txn_end(
 	struct smtpd *d = t->session->smtpd;
 	const struct reply *refusal = smtpd_refusal(d);
 
+	t->facts = *facts;
+	txn_body_end(t);
 	if (check_content(t, r, reason) < 0)
 		return false;
 	if (t->in_parts == 0 && refusal != NULL) {
@@ -240,7 +225,6 @@ bool txn_end(
 		*reason = "not_accepting";
 		return false;
 	}
-	t->facts = *facts;
 	t->waiting = d->queue.ipc != NULL && ipc_full(d->queue.ipc);
 	if (t->waiting || hand_over(t))
 		return true;
@@ -285,6 +269,7 @@ static void log_accepted(const struct transaction *t)
 	log_number(&l, "size", (int64_t)s->engine.body.facts.size);
 	log_number(&l, "rcpts", (int64_t)t->n_rcpt);
 	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
+	txn_log_fixes(t, &l);
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
 	if (t->session->smtpd->config->log_subject)

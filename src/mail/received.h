@@ -1,0 +1,26 @@
+/*
+ * The trace field of a message that comes in (RFC 5321 section 4.4), with the keyword of RFC 3848
+ * that says how it came. Pure. Who was logged in is not told to the recipients: the id finds the
+ * line "accepted" of the log, which has it.
+ */
+#ifndef GW_MAIL_RECEIVED_H
+#define GW_MAIL_RECEIVED_H
+
+#include "base/buf.h"
+#include "mail/msgid.h"
+
+struct received {
+	struct span helo; /* as the client said it */
+	struct span ip;   /* "192.0.2.1", "2001:db8::1", or "local" */
+	struct span hostname;
+	bool esmtp, authenticated;
+	struct span tls_version, tls_cipher; /* n == 0: no TLS */
+	struct msgid id;
+	struct span only_rcpt; /* canonical, where there is one alone; n == 0: not said */
+	int64_t wall;          /* microseconds */
+};
+
+/* Appends the field with its CRLF; lines end before column 78 unless a word is longer. */
+void received_put(const struct received *r, struct buf *out);
+
+#endif

@@ -1,0 +1,21 @@
+/* The trace field of a message, from what is known of its session. */
+#include "role/smtpd.h"
+
+#include "base/clock.h"
+#include "mail/received.h"
+
+void txn_put_received(const struct transaction *t, struct buf *out)
+{
+	const struct session *s = t->session;
+	struct received r = {.helo = buf_view(&s->helo),
+	    .ip = span_str(s->ip),
+	    .hostname = span_str(s->smtpd->config->hostname),
+	    .esmtp = s->engine.esmtp,
+	    .id = t->id,
+	    .wall = clock_wall()};
+
+	/* The recipients of a message are nobody's business but their own. */
+	if (t->n_rcpt == 1)
+		r.only_rcpt = t->rcpt[0].addr;
+	received_put(&r, out);
+}
