@@ -257,6 +257,7 @@ static void on_event(struct conn *c, const struct client_event *ev)
 	case CLIENT_BEFORE_DOT: on_before_dot(c); break;
 	case CLIENT_RCPT: on_rcpt(c, ev); break;
 	case CLIENT_DONE: on_done(c); break;
+	case CLIENT_ANSWER: break; /* nothing is said between transactions */
 	case CLIENT_CLOSED: break;
 	}
 }

@@ -2,7 +2,7 @@
  * What the files of the client engine share: the state of a connection and the
  * steps between them. client.c holds life, events and time; client_command.c
  * says what is sent; client_reply.c matches what comes back; client_body.c
- * sends the content.
+ * sends the content; client_say.c has what the owner says between transactions.
  *
  * A transaction is a row of steps: RSET (if one is owed), MAIL, one RCPT per
  * recipient, DATA. Two numbers walk it: send_at, the next step to send, and
@@ -19,6 +19,7 @@ enum client_state {
 	CLIENT_S_GREETING,
 	CLIENT_S_HELO,
 	CLIENT_S_IDLE,
+	CLIENT_S_SAID, /* the reply to client_say is due */
 	CLIENT_S_ENVELOPE,
 	CLIENT_S_BODY, /* behind 354 */
 	CLIENT_S_ASK,  /* the content is whole, the dot waits for client_answer */
@@ -53,7 +54,7 @@ struct client {
 	struct buf home; /* this struct's own memory */
 	int64_t deadline;
 
-	uint32_t extensions;
+	uint32_t extensions, mechanisms;
 	uint64_t peer_size;
 	bool helo;      /* HELO was said, not EHLO */
 	bool owes_rset; /* the last transaction did not reach its dot */
@@ -73,10 +74,11 @@ struct client {
 	uint64_t block_mark; /* "sent" when the block that is leaving began */
 
 	/* Events that are due, in the order in which they are given. */
-	bool bad_due, one_due, fan_due, done_due, body_due, ask_due, ready_due, closed_due;
+	bool bad_due, one_due, fan_due, done_due, body_due, ask_due, answer_due, ready_due,
+	    closed_due;
 	bool closed;
 	size_t one, fan_at;
-	struct verdict one_verdict; /* for recipient "one" */
+	struct verdict one_verdict; /* for recipient "one"; the answer to client_say */
 	struct verdict fan;         /* for every recipient that is not done, from fan_at on */
 	struct verdict end;         /* for CLIENT_CLOSED */
 
@@ -118,6 +120,11 @@ bool client_reply_due(const struct client *c);
 void client_excess(struct client *c, int64_t now);
 /* A whole reply came. */
 void client_on_reply(struct client *c, struct reply *r, int64_t now);
+
+/* ---- client_say.c */
+void client_on_answer(struct client *c, const struct verdict *v, int64_t now);
+/* "STARTTLS", "AUTH PLAIN LOGIN": a line of the reply to EHLO. */
+void client_learn_extension(struct client *c, struct span line);
 
 /* ---- client_body.c */
 void client_body_begin(struct client *c);

@@ -37,6 +37,14 @@ struct client *client_new(const struct client_config *config, int64_t now)
 	return c;
 }
 
+/* What did not leave may be a secret. */
+static void drop_output(struct client *c)
+{
+	if (c->state == CLIENT_S_SAID)
+		buf_wipe(&c->out);
+	buf_clear(&c->out);
+}
+
 void client_free(struct client **cp)
 {
 	struct client *c = *cp;
@@ -46,6 +54,7 @@ void client_free(struct client **cp)
 		return;
 	gw_check_magic(c, CLIENT_MAGIC);
 	reply_reader_fini(&c->reader);
+	drop_output(c);
 	buf_fini(&c->out);
 	c->magic = 0;
 	home = c->home;
@@ -73,6 +82,7 @@ const char *client_stage(const struct client *c)
 	case CLIENT_S_GREETING: return "greeting";
 	case CLIENT_S_HELO: return "helo";
 	case CLIENT_S_IDLE: return "idle";
+	case CLIENT_S_SAID: return "command";
 	case CLIENT_S_ENVELOPE: return step_stage(c);
 	case CLIENT_S_BODY:
 	case CLIENT_S_ASK: return "body";
@@ -121,11 +131,11 @@ void client_end(struct client *c, const struct verdict *v)
 		c->done_due = true;
 	}
 	c->end = *v;
+	drop_output(c);
 	c->state = CLIENT_S_END;
 	c->body_due = c->ask_due = c->ready_due = false;
 	c->closed_due = true;
 	c->deadline = INT64_MAX;
-	buf_clear(&c->out);
 }
 
 void client_fail(struct client *c, struct reply r, bool site)
@@ -144,7 +154,7 @@ void client_fail(struct client *c, struct reply r, bool site)
 static bool events_due(const struct client *c)
 {
 	return c->bad_due || c->one_due || c->fan_due || c->done_due || c->body_due || c->ask_due ||
-	       c->ready_due || c->closed_due;
+	       c->answer_due || c->ready_due || c->closed_due;
 }
 
 static int rcpt_event(struct client_event *ev, size_t i, const struct verdict *v)
@@ -219,6 +229,14 @@ static int simple_event(struct client_event *ev, enum client_event_type type, bo
 	return 1;
 }
 
+static int answer_event(struct client *c, struct client_event *ev)
+{
+	c->answer_due = false;
+	(void)rcpt_event(ev, 0, &c->one_verdict);
+	ev->type = CLIENT_ANSWER;
+	return 1;
+}
+
 static int closed_event(struct client *c, struct client_event *ev)
 {
 	c->closed_due = false;
@@ -243,6 +261,8 @@ int client_next(struct client *c, struct client_event *ev)
 		return simple_event(ev, CLIENT_WANT_BODY, &c->body_due);
 	if (c->ask_due)
 		return simple_event(ev, CLIENT_BEFORE_DOT, &c->ask_due);
+	if (c->answer_due)
+		return answer_event(c, ev);
 	if (c->ready_due)
 		return simple_event(ev, CLIENT_READY, &c->ready_due);
 	return c->closed_due ? closed_event(c, ev) : 0;
@@ -335,7 +355,10 @@ void client_sent(struct client *c, size_t n, int64_t now)
 	c->sent += n;
 	if (n == 0)
 		return;
-	if (c->state == CLIENT_S_ENVELOPE) {
+	if (c->state == CLIENT_S_SAID) {
+		if (buf_len(&c->out) == 0)
+			buf_wipe(&c->out);
+	} else if (c->state == CLIENT_S_ENVELOPE) {
 		client_pump(c, now);
 	} else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK) {
 		block_sent(c, now);
@@ -391,4 +414,9 @@ uint32_t client_extensions(const struct client *c)
 uint64_t client_peer_size(const struct client *c)
 {
 	return c->peer_size;
+}
+
+uint32_t client_mechanisms(const struct client *c)
+{
+	return c->mechanisms;
 }

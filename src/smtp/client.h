@@ -7,6 +7,7 @@
  *	client_feed(input), client_next(event)  client_body / client_body_end at CLIENT_WANT_BODY
  *						client_answer at CLIENT_BEFORE_DOT
  *	write client_output, client_sent        client_deadline / client_tick / client_eof
+ *	client_say, CLIENT_ANSWER               for STARTTLS and AUTH, whose sense the owner knows
  *
  * After every call drain client_next until it returns 0 or -1, then write the
  * output; a feed that took only a part is repeated with the rest after that.
@@ -81,7 +82,8 @@ enum client_event_type {
 	CLIENT_RCPT,       /* the fate of recipient "rcpt": reply; 2xx only with the verdict on the
 			      content */
 	CLIENT_DONE,       /* the transaction is over */
-	CLIENT_CLOSED,     /* the connection is to be closed; reply says why */
+	CLIENT_ANSWER, /* what the peer said to client_say: reply; client_say, client_send ... */
+	CLIENT_CLOSED, /* the connection is to be closed; reply says why */
 };
 
 /* Who made the reply in an event. */
@@ -90,10 +92,11 @@ enum client_source { CLIENT_FROM_PEER, CLIENT_FROM_US };
 struct client_event {
 	enum client_event_type type;
 	size_t rcpt;
-	struct reply reply; /* RCPT, CLOSED; text borrowed until the next call but client_next */
+	struct reply
+	    reply; /* RCPT, CLOSED, ANSWER; text borrowed until the next call but client_next */
 	enum client_source source;
-	/* "greeting" "helo" "mail" "rcpt" "data" "body" "eom" "quit"; "idle": between transactions
-	 */
+	/* "greeting" "helo" "command" (client_say) "mail" "rcpt" "data" "body" "eom" "quit";
+	   "idle": between transactions */
 	const char *stage;
 	bool past_dot; /* the dot was sent and no verdict came: the peer may have taken it */
 	/* The failure speaks of the host, not of this recipient (greeting, HELO, timeout, 421, a
@@ -117,6 +120,16 @@ int client_next(struct client *c, struct client_event *ev) gw_checked;
  * 5.6.3 8-bit for a peer without 8BITMIME, 5.6.7 address not ASCII, 5.1.3 and 5.1.7 address with
  * controls) get their CLIENT_RCPT without a byte on the wire. */
 void client_send(struct client *c, struct client_txn *txn, int64_t now);
+/* Between transactions: one line, without its CRLF, whose reply comes as CLIENT_ANSWER. The engine
+ * overwrites what it keeps of it, so that it may be a secret. Does nothing once the session is
+ * over. */
+void client_say(struct client *c, struct span line, int64_t now);
+/* Between transactions, and nothing came that was not asked for: after a 220 to STARTTLS only then
+ * may TLS begin. What came behind that reply was said by whoever is on the line. */
+bool client_quiet(const struct client *c);
+/* After CLIENT_ANSWER, TLS is on: what the peer said before is forgotten (RFC 3207 section 4.2);
+ * EHLO again, then CLIENT_READY. */
+void client_start_over(struct client *c, int64_t now);
 /* Takes as much of the content as the output has room for; returns the octets taken. A bare CR or
  * LF (RFC 5321 section 2.3.8) ends the connection without the dot: 554 5.6.0. All is taken, and
  * ignored, once the session is over. */
@@ -142,8 +155,10 @@ void client_tick(struct client *c, int64_t now);
 /* The peer closed, or the connection broke. */
 void client_eof(struct client *c, int64_t now);
 
-/* What the peer offered (bits 1 << EXT_... of ehlo.def) and its SIZE (0: none). */
+/* What the peer offered (bits 1 << EXT_... of ehlo.def), its SIZE (0: none), and the mechanisms of
+ * its AUTH that we know (bits 1 << SASL_...). */
 uint32_t client_extensions(const struct client *c);
 uint64_t client_peer_size(const struct client *c);
+uint32_t client_mechanisms(const struct client *c);
 
 #endif

@@ -58,6 +58,7 @@ bool client_reply_due(const struct client *c)
 {
 	switch (c->state) {
 	case CLIENT_S_HELO:
+	case CLIENT_S_SAID:
 	case CLIENT_S_EOM: return buf_len(&c->out) == 0;
 	case CLIENT_S_ENVELOPE:
 		return c->reply_at != c->send_at &&
@@ -77,7 +78,7 @@ void client_excess(struct client *c, int64_t now)
 	if (c->excess || c->state == CLIENT_S_END)
 		return;
 	c->excess = true;
-	c->ready_due = c->body_due = c->ask_due = false;
+	c->ready_due = c->body_due = c->ask_due = c->answer_due = false;
 	client_set_deadline(c, now, c->config->t_quit);
 	if (client_past_dot(c))
 		return;
@@ -110,34 +111,20 @@ static void on_greeting(struct client *c, const struct reply *r, int64_t now)
 	}
 }
 
-static struct span take_until(struct span *s, uint8_t c)
+static struct span take_line(struct span *s)
 {
-	ptrdiff_t at = span_find(*s, c);
-	struct span part = at < 0 ? *s : span_first(*s, (size_t)at);
+	ptrdiff_t at = span_find(*s, '\n');
+	struct span line = at < 0 ? *s : span_first(*s, (size_t)at);
 
 	*s = at < 0 ? SPAN_NONE : span_skip(*s, (size_t)at + 1);
-	return part;
-}
-
-static void learn_extension(struct client *c, struct span line)
-{
-	struct span keyword = take_until(&line, ' ');
-	int id = ehlo_find(keyword);
-	uint64_t size;
-
-	if (id < 0)
-		return;
-	c->extensions |= UINT32_C(1) << id;
-	/* RFC 1870 section 3: without a number, or 0, there is no fixed limit. */
-	if (id == EXT_SIZE && span_to_u64(span_trim(line), &size) == 0)
-		c->peer_size = size;
+	return line;
 }
 
 static void learn_extensions(struct client *c, struct span text)
 {
-	(void)take_until(&text, '\n'); /* the peer's name */
+	(void)take_line(&text); /* the peer's name */
 	while (text.n != 0)
-		learn_extension(c, span_trim(take_until(&text, '\n')));
+		client_learn_extension(c, span_trim(take_line(&text)));
 }
 
 static bool knows_no_ehlo(const struct reply *r)
@@ -310,6 +297,8 @@ void client_on_reply(struct client *c, struct reply *r, int64_t now)
 		on_greeting(c, r, now);
 	else if (c->state == CLIENT_S_HELO)
 		on_hello(c, r, now);
+	else if (c->state == CLIENT_S_SAID)
+		client_on_answer(c, &v, now);
 	else if (c->state == CLIENT_S_ENVELOPE)
 		on_envelope(c, r, now);
 	else if (c->state == CLIENT_S_EOM)

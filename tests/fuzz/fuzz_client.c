@@ -9,6 +9,7 @@
  *	- commands are well formed, use what was offered, and wait without PIPELINING;
  *	- a dot that was asked for leaves only after the answer;
  *	- the content that left, without its stuffing, is the content that was given;
+ *	- what is said between transactions has one answer, and TLS begins only in silence;
  *	- the output has its ceiling, time moves on, input is taken.
  */
 #include "smtp/client.h"
@@ -25,7 +26,7 @@ enum {
 
 #define check(cond) ((cond) ? (void)0 : __builtin_trap())
 
-enum command { C_HELLO, C_MAIL, C_RCPT, C_DATA, C_RSET, C_QUIT, C_DOT };
+enum command { C_HELLO, C_MAIL, C_RCPT, C_DATA, C_RSET, C_QUIT, C_SAY, C_DOT };
 
 struct pending {
 	enum command command;
@@ -39,6 +40,7 @@ struct world {
 	struct client_config config;
 	int64_t now;
 	bool closed, ready, want_body, broken, asked, granted;
+	bool saying, answered; /* between transactions; its answer came whole */
 
 	/* The transaction. */
 	struct client_txn txn;
@@ -120,6 +122,8 @@ static void saw_line(struct world *w)
 		push(w, C_RSET, 0);
 	else if (span_eq(line, SPAN("QUIT")))
 		push(w, C_QUIT, 0);
+	else if (span_eq(line, SPAN("AUTH PLAIN AGEAYg==")))
+		check(w->saying), push(w, C_SAY, 0);
 	else if (span_eq(line, w->config.lmtp ? SPAN("LHLO me.example") : SPAN("EHLO me.example")))
 		push(w, C_HELLO, 0);
 	else
@@ -202,6 +206,8 @@ static void model_reply(struct world *w, unsigned class)
 	}
 	p = w->pending[0];
 	memmove(w->pending, w->pending + 1, --w->pending_n * sizeof(p));
+	if (p.command == C_SAY)
+		w->answered = true;
 	if (p.command == C_RCPT)
 		w->taken[p.rcpt] = class == 2;
 	if (p.command == C_DATA && class == 3) {
@@ -278,6 +284,9 @@ static bool events(struct world *w)
 			on_done(w);
 		else if (ev.type == CLIENT_READY)
 			check(!w->open && !w->ready), w->ready = true;
+		else if (ev.type == CLIENT_ANSWER)
+			check(w->saying && w->answered), w->saying = w->answered = false,
+							 w->ready = true;
 		else if (ev.type == CLIENT_WANT_BODY)
 			check(w->open && !w->want_body), w->want_body = true;
 		else if (ev.type == CLIENT_BEFORE_DOT)
@@ -349,6 +358,10 @@ static const char *const words[] = {
     "250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n",
     "503 5.5.1 no\r\n",
     "250 ok\r\n550 no\r\n550 no\r\n354 go\r\n",
+    "250-mx\r\n250-AUTH LOGIN  PLAIN X\r\n250 STARTTLS\r\n",
+    "220 go\r\n250 AUTH PLAIN\r\n",
+    "235 2.7.0 in\r\n",
+    "334 AA==\r\n",
 };
 
 static const char *const addrs[] = {"a@x.example", "b@x.example", "c@x.example", "postmaster",
@@ -420,6 +433,25 @@ static void answer_dot(struct world *w, bool send)
 	client_answer(w->client, send, w->now);
 }
 
+static void say(struct world *w)
+{
+	if (!w->ready)
+		return;
+	w->ready = false;
+	w->saying = true;
+	client_say(w->client, SPAN("AUTH PLAIN AGEAYg=="), w->now);
+}
+
+static void start_over(struct world *w)
+{
+	if (!w->ready || !client_quiet(w->client))
+		return;
+	check(client_output(w->client).n == 0 && w->pending_n == 0 && w->reply_n == 0);
+	w->ready = false;
+	client_start_over(w->client, w->now);
+	check(client_extensions(w->client) == 0 && client_mechanisms(w->client) == 0);
+}
+
 static void body(struct world *w)
 {
 	size_t n = take(w);
@@ -462,6 +494,8 @@ static void seldom(struct world *w)
 	case 5: client_tick(w->client, w->now); break;
 	case 6: answer_dot(w, true); break;
 	case 7: answer_dot(w, false); break;
+	case 8: say(w); break;
+	case 9: start_over(w); break;
 	default: break;
 	}
 }

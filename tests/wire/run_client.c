@@ -21,12 +21,17 @@
  *	                     they are not there
  *	E: closed 421 4.3.2  the connection ends, with the same words behind it
  *	E: ready             the engine is free for the next message
+ *	say: AUTH PLAIN AA== one line between messages; E: answer 235 2.7.0 is its reply
+ *	quiet, not quiet     may TLS begin now, had that been STARTTLS?
+ *	offers PLAIN LOGIN   the mechanisms of the peer that we know, in our order
+ *	we start over        TLS is on: EHLO again
  *	E: before-dot        the content is whole, the dot waits (a message sent with "ask")
  *	E: none              nothing was told yet
  *	T: +300              seconds pass
  *	peer closes, we quit, we abort, we end, we go, we stay (answers to before-dot)
  */
 #include "smtp/client.h"
+#include "smtp/sasl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -270,8 +275,10 @@ static void on_event(struct run *r, struct span s)
 		(void)expect(r, CLIENT_BEFORE_DOT);
 		return;
 	}
-	ev = expect(r, is(what, "ready") ? CLIENT_READY : CLIENT_CLOSED);
-	if (ev != NULL && ev->type == CLIENT_CLOSED)
+	ev = expect(r, is(what, "ready")    ? CLIENT_READY
+		       : is(what, "answer") ? CLIENT_ANSWER
+					    : CLIENT_CLOSED);
+	if (ev != NULL && ev->type != CLIENT_READY)
 		match_words(r, ev, s);
 }
 
@@ -335,6 +342,26 @@ static void on_send(struct run *r, struct span s)
 	client_send(r->client, &r->txn, r->now);
 }
 
+static void on_offers(struct run *r, struct span want)
+{
+	uint32_t have = client_mechanisms(r->client), named = 0;
+
+	for (struct span w = word(&want); w.n != 0; w = word(&want)) {
+		if (sasl_find(w) < 0)
+			wrong(r, "not a mechanism", w);
+		else
+			named |= UINT32_C(1) << sasl_find(w);
+	}
+	if (have != named)
+		wrong(r, "these are not the mechanisms", SPAN_NONE);
+}
+
+static void on_quiet(struct run *r, struct span s)
+{
+	if (client_quiet(r->client) != is(s, "quiet"))
+		wrong(r, "it is not", s);
+}
+
 static void on_time(struct run *r, struct span s)
 {
 	r->now += strtoll((const char *)s.p + 1, NULL, 10) * 1000000;
@@ -364,6 +391,10 @@ static bool on_phrase(struct run *r, struct span s)
 		client_body_end(r->client, r->now);
 	else if (is(s, "we go"))
 		client_answer(r->client, true, r->now);
+	else if (is(s, "we start over"))
+		client_start_over(r->client, r->now);
+	else if (is(s, "quiet") || is(s, "not quiet"))
+		on_quiet(r, s);
 	else if (is(s, "we stay"))
 		client_answer(r->client, false, r->now);
 	else
@@ -399,6 +430,10 @@ static void on_line(struct run *r, struct span line)
 		on_time(r, text);
 	else if (is(head, "send:"))
 		on_send(r, text);
+	else if (is(head, "say:"))
+		client_say(r->client, text, r->now);
+	else if (is(head, "offers"))
+		on_offers(r, text);
 	else if (!on_phrase(r, span_of(head.p, head.n + line.n)))
 		wrong(r, "not understood", head);
 	drain(r);
