@@ -6,19 +6,33 @@
  *
  * recipients file, one a line, '#' starts a comment:
  *
- *	alice                                 taken
- *	sales-*                               a pattern: '*' any octets, '?' one; exact goes first,
- *then the pattern that stands first bob      reject "550 5.1.6 moved to bob@example.net" trap drop
- *250, and nothing is delivered legal    hold                         taken and held until it is
- *released info     to alice@example.com bob     these get it instead
+ *	alice                           taken
+ *	"john doe"                      the same; in quotes nothing is a pattern
+ *	sales-*                         a pattern: '*' any octets, '?' one; the first that fits
+ *	bob     reject "550 5.1.6 moved to bob@example.net"
+ *	trap    drop                    250, and nothing is delivered
+ *	legal   hold                    taken, and held until it is released
+ *	info    to alice@example.com bob        these get it instead
  *
  * aliases file: aliases(5): NAME: ADDRESS, ADDRESS ... with continuation lines. Programs, files and
  * :include: are refused: this is a table of addresses.
+ *
+ * A name that is among its own targets gets its copy itself. Names that lead back to themselves
+ * through others, stand for more than RECIPIENTS_EXPAND_MAX addresses or are more than
+ * RECIPIENTS_DEPTH_MAX deep are mistakes, too. What leads through other domains is seen at RCPT
+ * only (flow/accept.h).
  */
 #ifndef GW_CONFIG_RECIPIENTS_H
 #define GW_CONFIG_RECIPIENTS_H
 
 #include "config/config.h"
+
+enum {
+	RECIPIENTS_TEXT_MAX = 64 << 20, /* octets of one file */
+	RECIPIENTS_PATTERN_MAX = 1000,  /* patterns of one table: each unknown name tries all */
+	RECIPIENTS_EXPAND_MAX = 1000,   /* addresses behind one name */
+	RECIPIENTS_DEPTH_MAX = 10       /* names behind names */
+};
 
 enum recipient_action {
 	RECIPIENT_TAKE,
@@ -30,16 +44,16 @@ enum recipient_action {
 
 struct recipient_rule {
 	enum recipient_action action;
-	const char *pattern;
+	const char *pattern;   /* or the name, in lower case and without quotes */
 	const char *reply;     /* "550 5.1.1 text" */
-	const char *const *to; /* local@domain, or a local part of the same domain */
+	const char *const *to; /* canonical local@domain, or a local part of the same domain */
 	size_t n_to;
 	struct place place;
 };
 
 struct recipients;
 struct recipients_error {
-	unsigned line;
+	unsigned line, column;
 	char text[200];
 };
 
@@ -47,7 +61,14 @@ struct recipients_error {
 struct recipients *recipients_parse(struct span table, const char *table_name, struct span aliases,
     const char *aliases_name, struct recipients_error *e, const char **which) gw_checked;
 void recipients_free(struct recipients **r);
-/* local: without quotes; compared without regard to case. NULL: not known. */
+/* How many names the recipients file has, and how many the aliases. */
+size_t recipients_count(const struct recipients *r);
+size_t recipients_alias_count(const struct recipients *r);
+
+/* local: without quotes; compared without regard to case. NULL: not there. The recipients file
+ * goes before the aliases. */
 const struct recipient_rule *recipients_find(const struct recipients *r, struct span local);
+/* The first pattern that fits. */
+const struct recipient_rule *recipients_match(const struct recipients *r, struct span local);
 
 #endif

@@ -288,6 +288,11 @@ static bool reply_formed(const char *s)
 	return take_digits(&s) && s[0] == ' ' && s[1] > ' ';
 }
 
+bool reply_text_good(const char *s)
+{
+	return reply_formed(s) && s[0] == s[4];
+}
+
 const char *value_reply(struct values *v, const struct word *w)
 {
 	char code[4], enhanced[16];

@@ -36,6 +36,9 @@ const char *value_maildir(struct values *v, const struct word *w) gw_checked;
 /* "550 5.1.1 text". */
 const char *value_reply(struct values *v, const struct word *w) gw_checked;
 
+/* Is this "550 5.1.1 text", with two codes of one class? */
+bool reply_text_good(const char *s);
+
 enum endpoint_use { ENDPOINT_LISTEN, ENDPOINT_RELAY, ENDPOINT_LMTP };
 bool value_endpoint(
     struct values *v, const struct word *w, enum endpoint_use use, struct endpoint *out) gw_checked;
