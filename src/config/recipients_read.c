@@ -66,14 +66,6 @@ static void take_plain(struct span *rest, const char *stops, size_t n, struct to
 	*rest = span_skip(*rest, n);
 }
 
-static void take_plain(struct span *rest, const char *stops, size_t n, struct token *w)
-{
-	while (n < rest->n && !is_blank(rest->p[n]) && strchr(stops, rest->p[n]) == NULL)
-		n++;
-	w->text = span_first(*rest, n);
-	*rest = span_skip(*rest, n);
-}
-
 /* "..." without escapes; the closing quote ends the word, but in "john doe"@example.com. */
 static bool take_quoted(
     struct table_reader *t, struct span *rest, const char *stops, struct token *w)
