@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SINK = 16 << 10, EXPORTED = 32, BINDING_MAX = 64 };
+enum { SINK = 16 << 10, EXPORTED = 32 };
 
 void stream_init(struct stream *s, int fd)
 {
@@ -294,7 +294,7 @@ static size_t exporter(const struct stream *s, uint8_t *to)
 		   : 0;
 }
 
-size_t stream_tls_binding(const struct stream *s, bool exported, uint8_t to[64])
+size_t stream_tls_binding(const struct stream *s, bool exported, uint8_t to[STREAM_BINDING_MAX])
 {
 	if (!stands(s))
 		return 0;
@@ -304,5 +304,5 @@ size_t stream_tls_binding(const struct stream *s, bool exported, uint8_t to[64])
 	 * that one has no binding here (RFC 7627 section 1 says why). */
 	if (SSL_version(s->ssl) != TLS1_2_VERSION || SSL_session_reused(s->ssl) == 1)
 		return 0;
-	return SSL_get_peer_finished(s->ssl, to, BINDING_MAX);
+	return SSL_get_peer_finished(s->ssl, to, STREAM_BINDING_MAX);
 }

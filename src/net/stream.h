@@ -11,6 +11,8 @@
 struct tls_server;
 struct ssl_st;
 
+enum { STREAM_BINDING_MAX = 64 };
+
 struct stream {
 	int fd;
 	struct ssl_st *ssl; /* NULL: no TLS */
@@ -56,8 +58,8 @@ const char *stream_tls_cipher(const struct stream *s);
 const char *stream_tls_name(const struct stream *s);
 /* Without a new signature, by a ticket. */
 bool stream_tls_resumed(const struct stream *s);
-/* RFC 9266 (TLS 1.3) and RFC 5929 (TLS 1.2 without resumption): octets written to `to`, which has
- * 64; 0 if there is none. exporter: tls-exporter, else tls-unique. */
-size_t stream_tls_binding(const struct stream *s, bool exporter, uint8_t to[64]);
+/* RFC 9266 (TLS 1.3) and RFC 5929 (TLS 1.2 without resumption): octets written to `to`; 0 if
+ * there is none. exporter: tls-exporter, else tls-unique. */
+size_t stream_tls_binding(const struct stream *s, bool exporter, uint8_t to[STREAM_BINDING_MAX]);
 
 #endif

@@ -2,7 +2,7 @@
  * The receiver: takes mail from clients, judges it, hands it to the queue. It
  * opens no file and sees no queued mail.
  */
-#include "role/smtpd.h"
+#include "role/smtpd_tls.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -86,13 +86,15 @@ static void take_committed(struct smtpd *s, struct span in)
 		txn_committed(t, (enum commit_status)status);
 }
 
-/* Without a queue or a free descriptor nobody is greeted: who connects waits in the backlog. */
-static void set_listeners(struct smtpd *s)
+/* Without a queue, a free descriptor or the first certificate nobody is greeted: who connects waits
+ * in the backlog. */
+void smtpd_set_listeners(struct smtpd *s)
 {
 	bool greet = s->has_queue && !s->resting;
 
 	for (size_t i = 0; i < s->n_listener && !s->stopping; i++)
-		watch_want(&s->listener[i].watch, greet, false);
+		watch_want(
+		    &s->listener[i].watch, greet && smtpd_tls_can_greet(&s->listener[i]), false);
 }
 
 /* The first word of a queue that has read its log. */
@@ -100,7 +102,7 @@ static void take_intake(struct smtpd *s, bool open)
 {
 	s->intake = open;
 	s->has_queue = true;
-	set_listeners(s);
+	smtpd_set_listeners(s);
 }
 
 static int from_queue(void *arg, const struct ipc_frame *f)
@@ -132,7 +134,7 @@ static void queue_gone(void *arg)
 	struct smtpd *s = arg;
 
 	s->intake = s->has_queue = false;
-	set_listeners(s);
+	smtpd_set_listeners(s);
 	each_txn(s, txn_queue_gone);
 }
 
@@ -152,7 +154,16 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	struct smtpd *s = arg;
 
 	(void)index;
-	queue_link_peer(&s->queue, role, fd);
+	if (role == ROLE_VAULT)
+		smtpd_vault_peer(s, fd);
+	else
+		queue_link_peer(&s->queue, role, fd);
+}
+
+static void new_signer(void *arg, unsigned index, int fd)
+{
+	(void)index;
+	smtpd_tls_signer(arg, fd);
 }
 
 static void take_deny(void *arg, struct span payload)
@@ -171,7 +182,7 @@ static void rest(struct smtpd *s)
 	if (!s->starved)
 		log_error("smtpd: no connection can be taken: %s", strerror(errno));
 	s->starved = s->resting = true;
-	set_listeners(s);
+	smtpd_set_listeners(s);
 	timer_set(&s->rested, loop_now(s->loop) + REST);
 }
 
@@ -180,7 +191,7 @@ static void rested(void *arg)
 	struct smtpd *s = arg;
 
 	s->resting = false;
-	set_listeners(s);
+	smtpd_set_listeners(s);
 }
 
 /* Errors of the connection that was to be taken are no reason to rest. */
@@ -210,6 +221,20 @@ static void on_accept(void *arg, bool readable, bool writable)
 	}
 }
 
+static void set_engine(struct listener *l, const struct config *c)
+{
+	l->engine = (struct server_config){.hostname = span_str(c->hostname),
+	    .banner = span_str(l->conf->banner),
+	    .extensions = EXT_ALL,
+	    .message_size = c->limits.message_size,
+	    .recipients = c->limits.recipients,
+	    .transactions = c->limits.transactions,
+	    .bad_commands = c->limits.bad_commands,
+	    .command_timeout = c->limits.command_timeout,
+	    .data_timeout = c->limits.data_timeout,
+	    .data_rate = DATA_RATE};
+}
+
 static void open_listeners(struct smtpd *s)
 {
 	for (size_t i = 0; i < s->boot->n_listen; i++) {
@@ -217,6 +242,7 @@ static void open_listeners(struct smtpd *s)
 
 		l->smtpd = s;
 		l->conf = s->boot->listen[i].conf;
+		set_engine(l, s->config);
 		watch_start(&l->watch, s->loop, s->boot->listen[i].fd, on_accept, l);
 	}
 }
@@ -230,6 +256,7 @@ static void stop(void *arg)
 
 	s->stopping = true;
 	timer_stop(&s->rested);
+	timer_stop(&s->tls_wait);
 	for (size_t i = 0; i < s->n_listener; i++)
 		watch_stop(&s->listener[i].watch);
 	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
@@ -243,22 +270,6 @@ void smtpd_check_stop(struct smtpd *s)
 {
 	if (s->stopping && s->n_sessions == 0)
 		master_link_done(&s->master);
-}
-
-static void set_engine(struct smtpd *s)
-{
-	const struct config *c = s->config;
-
-	s->engine = (struct server_config){.hostname = span_str(c->hostname),
-	    .banner = SPAN("ESMTP"),
-	    .extensions = EXT_ALL,
-	    .message_size = c->limits.message_size,
-	    .recipients = c->limits.recipients,
-	    .transactions = c->limits.transactions,
-	    .bad_commands = c->limits.bad_commands,
-	    .command_timeout = c->limits.command_timeout,
-	    .data_timeout = c->limits.data_timeout,
-	    .data_rate = DATA_RATE};
 }
 
 static void enter_jail(struct smtpd *s)
@@ -289,13 +300,18 @@ int role_smtpd(struct loop *l, struct boot *b)
 	map_init(&s->clients, seed);
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
-	set_engine(s);
+	smtpd_tls_prepare(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
 	open_listeners(s);
+	smtpd_tls_start(s);
 	queue_link_start(&s->queue, l, b, &owner);
-	s->master =
-	    (struct master_link){.peer = new_peer, .stop = stop, .deny = take_deny, .arg = s};
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role == ROLE_VAULT)
+			smtpd_vault_peer(s, b->peer[i].fd);
+	}
+	s->master = (struct master_link){
+	    .peer = new_peer, .stop = stop, .deny = take_deny, .signer = new_signer, .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;
 }

@@ -3,7 +3,8 @@
  * to the queue; smtpd_client.c: clients come and go; smtpd_session.c: the bytes
  * of a client and its engine; smtpd_txn.c: one message on its way to the queue;
  * smtpd_content.c: its header and body; smtpd_submit.c: what is mended in its header;
- * smtpd_received.c: its trace field.
+ * smtpd_received.c: its trace field; smtpd_tls.c: handshakes; smtpd_vault.c: the channel to the
+ * vault.
  */
 #ifndef GW_ROLE_SMTPD_H
 #define GW_ROLE_SMTPD_H
@@ -12,6 +13,8 @@
 #include "base/map.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "net/stream.h"
+#include "net/tls.h"
 #include "role/deny.h"
 #include "role/proto.h"
 #include "role/queue_link.h"
@@ -65,6 +68,7 @@ struct listener {
 	struct smtpd *smtpd;
 	struct watch watch;
 	const struct listen *conf;
+	struct server_config engine; /* of all its sessions */
 };
 
 struct client_count { /* connections of one address */
@@ -76,13 +80,17 @@ struct smtpd {
 	struct loop *loop;
 	struct boot *boot;
 	struct config *config;
-	struct server_config engine;
 	struct listener listener[BOOT_LISTEN_MAX];
 	size_t n_listener;
 	struct queue_link queue;
 	bool intake, has_queue, stopping;
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
+	struct ipc *vault;      /* NULL: none now */
+	struct tls_server *tls; /* NULL: no listener speaks TLS */
+	bool tls_trusted;       /* there is a certificate that clients can check */
+	bool tls_waited;        /* long enough for the first certificate */
+	struct timer tls_wait;
 	struct map txns, clients;
 	struct deny_table deny;
 	uint64_t next_session;
@@ -99,8 +107,9 @@ struct session {
 	uint32_t magic;
 	TAILQ_ENTRY(session) link;
 	struct smtpd *smtpd;
+	struct listener *listener;
 	const struct listen *conf;
-	int fd;
+	struct stream io;
 	struct watch watch;
 	struct timer timer;
 	struct server engine;
@@ -114,6 +123,8 @@ struct session {
 	struct transaction *txn;
 	struct buf helo;
 	bool eof, held, in_process, lingering;
+	bool reads_by_write;   /* TLS must write before it can read on */
+	int64_t shake_until;   /* a handshake is under way; 0: none */
 	size_t forgotten;      /* octets read while lingering */
 	int64_t delayed_until; /* a verdict given later (fault addresses) */
 	struct reply delayed;  /* its text is a literal or the configuration's */
@@ -127,6 +138,12 @@ struct msgid smtpd_new_id(struct smtpd *s);
 /* The queue is there and takes mail: NULL, or the reply that says why not. */
 const struct reply *smtpd_refusal(const struct smtpd *s);
 
+/* smtpd_vault.c */
+/* A channel to the vault; the old one is void. */
+void smtpd_vault_peer(struct smtpd *d, int fd);
+
+/* Greets on the listeners that can be served. */
+void smtpd_set_listeners(struct smtpd *s);
 /* The last session went: the end, if it was asked for. */
 void smtpd_check_stop(struct smtpd *s);
 

@@ -94,7 +94,9 @@ static void turn_away(struct session *s, const struct refusal *why)
 
 	session_log_reject(s, "connect", &r, why->reason, (struct place){0}, SPAN_NONE);
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
-	if (send(s->fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	/* Who waits for a handshake cannot read it. */
+	if (s->conf->tls != LISTEN_TLS_IMPLICIT &&
+	    stream_write(&s->io, span_of(text, (size_t)n)) < 0)
 		log_flush();
 	session_free(s);
 }
@@ -108,8 +110,9 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 
 	s->magic = SESSION_MAGIC;
 	s->smtpd = d;
+	s->listener = l;
 	s->conf = l->conf;
-	s->fd = fd;
+	stream_init(&s->io, fd);
 	s->addr = *addr;
 	s->from = blotter_addr_of(addr);
 	s->number = ++d->next_session;
@@ -124,7 +127,7 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	metric_add(METRIC_CONNECTIONS, 1);
 	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	server_init(&s->engine, &d->engine, loop_now(d->loop));
+	server_init(&s->engine, &l->engine, loop_now(d->loop));
 	limit = over_limit(s);
 	if (limit != NULL)
 		turn_away(s, limit);
@@ -140,7 +143,7 @@ void session_free(struct session *s)
 	txn_free(&s->txn);
 	watch_stop(&s->watch);
 	timer_stop(&s->timer);
-	close(s->fd);
+	stream_close(&s->io);
 	server_fini(&s->engine);
 	buf_fini(&s->in);
 	buf_fini(&s->helo);

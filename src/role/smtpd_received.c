@@ -11,6 +11,9 @@ void txn_put_received(const struct transaction *t, struct buf *out)
 	    .ip = span_str(s->ip),
 	    .hostname = span_str(s->smtpd->config->hostname),
 	    .esmtp = s->engine.esmtp,
+	    .authenticated = server_is_authenticated(&s->engine),
+	    .tls_version = span_str(stream_tls_version(&s->io)),
+	    .tls_cipher = span_str(stream_tls_cipher(&s->io)),
 	    .id = t->id,
 	    .wall = clock_wall()};
 

@@ -1,5 +1,5 @@
 /* One client: its bytes, its engine, and the verdicts. */
-#include "role/smtpd.h"
+#include "role/smtpd_tls.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -64,13 +64,14 @@ static void answer(struct session *s, const struct reply *r)
 static void on_connect(struct session *s)
 {
 	struct reply ready = REPLY(220, 0, 0, 0, "");
-	char byte;
 
+	if (session_needs_handshake(s))
+		return; /* process() makes it, and asks again */
 	if (s->smtpd->stopping) {
 		answer(s, &REPLY(421, 4, 3, 2, "This server is going down"));
 		return;
 	}
-	if (recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+	if (!s->io.tls && stream_peek(&s->io)) {
 		server_early(&s->engine, loop_now(s->smtpd->loop));
 		return;
 	}
@@ -151,12 +152,22 @@ static void on_end_of_data(struct session *s, const struct server_event *ev)
 	answer(s, &r);
 }
 
+/* What is there already was said in the clear, by whomever: it is no part of what follows. */
+static void on_starttls(struct session *s, size_t unread)
+{
+	if (unread > 0 || stream_peek(&s->io))
+		server_early(&s->engine, loop_now(s->smtpd->loop));
+	else
+		answer(s, &REPLY(220, 2, 0, 0, "Go ahead with TLS"));
+}
+
 static void on_event(struct session *s, const struct server_event *ev, size_t unread)
 {
 	switch (ev->type) {
 	case SERVER_CONNECT: on_connect(s); break;
 	case SERVER_HELO: on_helo(s, ev); break;
 	case SERVER_MAIL: on_mail(s, ev); break;
+	case SERVER_TLS: on_starttls(s, unread); break;
 	case SERVER_RCPT: on_rcpt(s, ev); break;
 	case SERVER_DATA: on_data(s, unread); break;
 	case SERVER_BODY: txn_body(s->txn, ev->data); break;
@@ -178,12 +189,10 @@ static bool write_output(struct session *s)
 	struct span out;
 
 	while ((out = server_output(&s->engine)).n > 0) {
-		ssize_t n = send(s->fd, out.p, out.n, MSG_NOSIGNAL);
+		ptrdiff_t n = stream_write(&s->io, out);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return errno == EAGAIN || errno == EWOULDBLOCK;
+			return n == GW_EBUSY;
 		server_sent(&s->engine, (size_t)n);
 	}
 	return true;
@@ -224,6 +233,8 @@ static void set_timer(struct session *s)
 		at = s->delayed_until;
 	if (t != NULL && t->committed && t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC < at)
 		at = t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC;
+	if (session_is_shaking(s))
+		at = s->shake_until;
 	timer_set(&s->timer, at);
 }
 
@@ -249,19 +260,17 @@ static void linger(struct session *s)
 	s->smtpd->n_lingering++;
 	session_uncount(s); /* it takes nobody's place any more */
 	buf_fini(&s->in);
-	shutdown(s->fd, SHUT_WR);
+	stream_shut(&s->io);
 	watch_want(&s->watch, true, false);
 	timer_set(&s->timer, loop_now(s->smtpd->loop) + LINGER);
 }
 
 static void read_and_forget(struct session *s)
 {
-	uint8_t sink[READ_STEP];
-	ssize_t n = recv(s->fd, sink, sizeof(sink), 0);
+	ptrdiff_t n = stream_forget(&s->io);
 
 	s->forgotten += n > 0 ? (size_t)n : 0;
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR && errno != EWOULDBLOCK) ||
-	    s->forgotten > LINGER_MAX)
+	if (n == 0 || (n < 0 && n != GW_EBUSY) || s->forgotten > LINGER_MAX)
 		session_free(s);
 }
 
@@ -271,21 +280,123 @@ static void note_client(const struct session *s, const char *stage)
 	blotter_client(&s->from, s->number, stage);
 }
 
-/* False: the session is gone, or lingers. */
-static bool go_on(struct session *s)
+/* Commands and replies until nothing more can be done. False: the connection is broken. */
+static bool converse(struct session *s)
 {
 	s->in_process = true;
 	feed_all(s);
 	s->in_process = false;
-	if (!write_output(s)) {
-		session_free(s);
+	return write_output(s);
+}
+
+/* It is time for a handshake: the client connected to speak TLS, or 220 to its STARTTLS is written.
+ */
+static bool is_handshake_due(struct session *s)
+{
+	if (session_is_shaking(s) || is_over(s))
 		return false;
+	return session_needs_handshake(s) ||
+	       (server_tls_due(&s->engine) && server_output(&s->engine).n == 0);
+}
+
+static int begin_handshake(struct session *s)
+{
+	/* Came behind STARTTLS while 220 could not be written. */
+	if (buf_len(&s->in) > 0) {
+		server_early(&s->engine, loop_now(s->smtpd->loop));
+		return 1;
 	}
-	if (is_over(s)) {
+	buf_clear(&s->helo);
+	return session_begin_tls(s);
+}
+
+enum shake { SHAKE_NONE, SHAKE_WAIT, SHAKE_DONE, SHAKE_FAILED };
+
+static enum shake handshake(struct session *s)
+{
+	int status = is_handshake_due(s) ? begin_handshake(s) : 0;
+
+	if (status == 0 && !session_is_shaking(s))
+		return SHAKE_NONE;
+	if (status == 0) {
+		note_client(s, "handshake");
+		status = session_shake(s);
+		/* Implicit TLS: what stood still at on_connect() goes on. */
+		if (status == 1 && s->engine.verdict_due)
+			on_connect(s);
+	}
+	if (status < 0)
+		return SHAKE_FAILED;
+	return status == 0 ? SHAKE_WAIT : SHAKE_DONE;
+}
+
+/* False: the session is gone, or lingers. */
+static bool go_on(struct session *s)
+{
+	enum shake shake;
+
+	do {
+		if (!session_is_shaking(s) && !converse(s)) {
+			session_free(s);
+			return false;
+		}
+		shake = handshake(s);
+	} while (shake == SHAKE_DONE);
+	if (shake == SHAKE_FAILED || is_over(s)) {
 		linger(s);
 		return false;
 	}
 	return true;
+}
+
+/* Between 220 and the handshake nothing is read in the clear. */
+static bool can_read(const struct session *s)
+{
+	return !s->eof && !session_is_shaking(s) && !server_tls_due(&s->engine) &&
+	       buf_space(&s->in) >= READ_STEP;
+}
+
+/* False at the end of the connection. */
+static bool read_input(struct session *s)
+{
+	uint8_t *to = buf_room(&s->in, READ_STEP);
+	ptrdiff_t n;
+
+	if (to == NULL)
+		return true;
+	n = stream_read(&s->io, to, READ_STEP);
+	s->reads_by_write = n == GW_EBUSY && s->io.wants_write;
+	if (n > 0)
+		buf_commit(&s->in, (size_t)n);
+	else if (n == 0)
+		s->eof = true;
+	return n >= 0 || n == GW_EBUSY;
+}
+
+/* TLS may hold input that no event announces. False: the session is gone, or lingers. */
+static bool go_on_all(struct session *s)
+{
+	while (go_on(s)) {
+		if (!can_read(s) || !stream_has_input(&s->io))
+			return true;
+		if (!read_input(s)) {
+			session_free(s);
+			return false;
+		}
+	}
+	return false;
+}
+
+static void wait_for_client(struct session *s)
+{
+	bool writes = s->io.wants_write;
+
+	if (session_is_shaking(s))
+		watch_want(&s->watch, !writes, writes);
+	else
+		watch_want(
+		    &s->watch, can_read(s), server_output(&s->engine).n > 0 || s->reads_by_write);
+	set_timer(s);
 }
 
 static void process(struct session *s)
@@ -293,31 +404,11 @@ static void process(struct session *s)
 	if (s->in_process)
 		return; /* called back from within: go_on() goes on */
 	note_client(s, s->txn != NULL ? "message" : "commands");
-	if (!go_on(s)) {
-		blotter_clear();
-		return;
+	if (go_on_all(s)) {
+		buf_trim(&s->in);
+		wait_for_client(s);
 	}
-	buf_trim(&s->in);
-	watch_want(
-	    &s->watch, !s->eof && buf_space(&s->in) >= READ_STEP, server_output(&s->engine).n > 0);
-	set_timer(s);
 	blotter_clear();
-}
-
-/* False at the end of the connection. */
-static bool read_input(struct session *s)
-{
-	uint8_t *to = buf_room(&s->in, READ_STEP);
-	ssize_t n;
-
-	if (to == NULL)
-		return true;
-	n = recv(s->fd, to, READ_STEP, 0);
-	if (n > 0)
-		buf_commit(&s->in, (size_t)n);
-	else if (n == 0)
-		s->eof = true;
-	return n >= 0 || errno == EAGAIN || errno == EINTR || errno == EWOULDBLOCK;
 }
 
 static void on_io(void *arg, bool readable, bool writable)
@@ -331,7 +422,7 @@ static void on_io(void *arg, bool readable, bool writable)
 		read_and_forget(s);
 		return;
 	}
-	if (readable && !s->eof && buf_space(&s->in) >= READ_STEP && !read_input(s)) {
+	if ((readable || s->reads_by_write) && can_read(s) && !read_input(s)) {
 		session_free(s);
 		return;
 	}
@@ -349,6 +440,11 @@ static void on_time(void *arg)
 		session_free(s);
 		return;
 	}
+	if (session_is_shaking(s) && now >= s->shake_until) {
+		session_shake_late(s);
+		linger(s);
+		return;
+	}
 	if (t != NULL && t->committed &&
 	    now >= t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC) {
 		session_abandon(s);
@@ -358,7 +454,7 @@ static void on_time(void *arg)
 		s->delayed_until = 0;
 		answer(s, &s->delayed);
 	}
-	if (now >= server_deadline(&s->engine)) {
+	if (!session_is_shaking(s) && now >= server_deadline(&s->engine)) {
 		server_tick(&s->engine, now);
 		take_events(s, 0);
 	}
@@ -389,6 +485,10 @@ void session_abandon(struct session *s)
 
 void session_shutdown(struct session *s)
 {
+	if (session_is_shaking(s)) {
+		session_free(s); /* nothing was said yet that could be lost */
+		return;
+	}
 	server_shutdown(&s->engine, loop_now(s->smtpd->loop));
 	take_events(s, 0);
 	process(s);
@@ -408,7 +508,7 @@ void session_begin(struct session *s)
 {
 	struct loop *l = s->smtpd->loop;
 
-	watch_start(&s->watch, l, s->fd, on_io, s);
+	watch_start(&s->watch, l, s->io.fd, on_io, s);
 	timer_start(&s->timer, l, on_time, s);
 	process(s);
 }

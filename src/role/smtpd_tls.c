@@ -1,0 +1,222 @@
+#include "role/smtpd_tls.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	SHAKE_MOST = 30, /* seconds for a handshake, if commands may take longer */
+	/* Seconds in which the first certificate is waited for where TLS is only offered. */
+	FIRST_WAIT = 3,
+};
+
+/* ---- what the vault gives ---------------------------------------------------------------------
+ */
+
+static bool speaks_tls(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listen; i++) {
+		if (c->listen[i].tls != LISTEN_TLS_OFF)
+			return true;
+	}
+	return false;
+}
+
+void smtpd_tls_prepare(struct smtpd *d)
+{
+	if (speaks_tls(d->config))
+		d->tls = tls_server_new();
+}
+
+/* The vault has not said a word yet: better without TLS than not at all. */
+static void waited(void *arg)
+{
+	struct smtpd *d = arg;
+
+	d->tls_waited = true;
+	smtpd_set_listeners(d);
+}
+
+void smtpd_tls_start(struct smtpd *d)
+{
+	timer_start(&d->tls_wait, d->loop, waited, d);
+	if (d->tls != NULL)
+		timer_set(&d->tls_wait, loop_now(d->loop) + FIRST_WAIT * USEC_PER_SEC);
+	for (size_t i = 0; i < d->boot->n_signer; i++)
+		smtpd_tls_signer(d, d->boot->signer[i].fd);
+	smtpd_tls_offer(d);
+}
+
+static bool has_certificate(const struct smtpd *d)
+{
+	return d->tls != NULL && tls_server_ready(d->tls);
+}
+
+bool smtpd_tls_can_greet(const struct listener *l)
+{
+	const struct smtpd *d = l->smtpd;
+
+	if (l->conf->tls == LISTEN_TLS_OFF || has_certificate(d))
+		return true;
+	return l->conf->tls == LISTEN_TLS_OFFER && d->tls_waited;
+}
+
+void smtpd_tls_offer(struct smtpd *d)
+{
+	bool can = has_certificate(d);
+
+	d->tls_trusted = can && tls_server_trusted(d->tls);
+	for (size_t i = 0; i < d->n_listener; i++) {
+		struct listener *l = &d->listener[i];
+
+		l->engine.need_tls = l->conf->tls == LISTEN_TLS_REQUIRE;
+		l->engine.starttls =
+		    can && (l->conf->tls == LISTEN_TLS_OFFER || l->conf->tls == LISTEN_TLS_REQUIRE);
+	}
+	smtpd_set_listeners(d);
+}
+
+void smtpd_tls_signer(struct smtpd *d, int fd)
+{
+	if (d->tls != NULL)
+		tls_server_signer(d->tls, fd);
+	else
+		close(fd);
+}
+
+int smtpd_tls_certificate(struct smtpd *d, struct span payload)
+{
+	struct proto_certificate c;
+
+	if (proto_get_certificate(payload, &c) < 0)
+		return GW_EFORMAT;
+	if (d->tls == NULL)
+		return 0;
+	if (tls_server_certificate(
+		d->tls, c.index, c.key, c.chain, c.n_chain, c.index == PROTO_SELF_SIGNED) < 0)
+		log_error("smtpd: a certificate of the vault cannot be used (tls %u)", c.index);
+	smtpd_tls_offer(d);
+	return 0;
+}
+
+int smtpd_tls_ticket_keys(struct smtpd *d, struct span payload)
+{
+	struct proto_ticket_keys in;
+	struct tls_ticket_key key[TLS_TICKET_KEYS_MAX];
+
+	_Static_assert(
+	    TICKET_KEYS_MAX <= (int)TLS_TICKET_KEYS_MAX && sizeof(key[0]) == sizeof(in.key[0]),
+	    "the same keys");
+	if (proto_get_ticket_keys(payload, &in) < 0)
+		return GW_EFORMAT;
+	memcpy(key, in.key, in.n * sizeof(key[0]));
+	if (d->tls != NULL)
+		tls_server_tickets(d->tls, key, in.n);
+	explicit_bzero(key, sizeof(key));
+	explicit_bzero(&in, sizeof(in));
+	return 0;
+}
+
+/* ---- handshakes -------------------------------------------------------------------------------
+ */
+
+static void begin_line(struct session *s, struct logline *l, enum log_event event)
+{
+	char sid[MSGID_TEXT + 1];
+
+	msgid_format(&s->sid, sid);
+	log_begin(l, event);
+	log_str(l, "sid", sid);
+	log_str(l, "listener", s->conf->name);
+	log_str(l, "ip", s->ip);
+}
+
+static void log_failure(struct session *s, const char *why)
+{
+	const char *name = stream_tls_name(&s->io);
+	struct logline l;
+
+	metric_add(METRIC_TLS_FAILURES, 1);
+	begin_line(s, &l, EV_TLS_FAILED);
+	log_str(&l, "reason", why);
+	if (name[0] != '\0')
+		log_str(&l, "name", name);
+	log_end(&l);
+}
+
+static void log_success(struct session *s)
+{
+	const char *name = stream_tls_name(&s->io);
+	bool resumed = stream_tls_resumed(&s->io);
+	struct logline l;
+
+	metric_add(METRIC_TLS_SESSIONS, 1);
+	metric_add(METRIC_TLS_RESUMED, resumed);
+	begin_line(s, &l, EV_TLS);
+	log_str(&l, "ver", stream_tls_version(&s->io));
+	log_str(&l, "cipher", stream_tls_cipher(&s->io));
+	log_str(&l, "resumed", resumed ? "yes" : "no");
+	if (name[0] != '\0')
+		log_str(&l, "name", name);
+	log_end(&l);
+}
+
+bool session_needs_handshake(const struct session *s)
+{
+	return s->conf->tls == LISTEN_TLS_IMPLICIT && !s->io.tls;
+}
+
+bool session_is_shaking(const struct session *s)
+{
+	return s->shake_until > 0;
+}
+
+int session_begin_tls(struct session *s)
+{
+	int64_t most = s->smtpd->config->limits.command_timeout;
+	const char *why = NULL;
+
+	if (most > SHAKE_MOST * USEC_PER_SEC)
+		most = SHAKE_MOST * USEC_PER_SEC;
+	if (!has_certificate(s->smtpd))
+		why = "no_certificate";
+	else if (stream_start_tls(&s->io, s->smtpd->tls) < 0)
+		why = "no_memory";
+	if (why != NULL) {
+		s->io.over = true; /* not a word in the clear */
+		log_failure(s, why);
+		return GW_EIO;
+	}
+	s->shake_until = loop_now(s->smtpd->loop) + most;
+	return 0;
+}
+
+int session_shake(struct session *s)
+{
+	uint8_t binding[STREAM_BINDING_MAX];
+	const char *why;
+	int status = stream_handshake(&s->io, &why);
+
+	if (status == 0)
+		return 0;
+	s->shake_until = 0;
+	if (status < 0) {
+		log_failure(s, why);
+		return GW_EIO;
+	}
+	log_success(s);
+	server_tls_started(&s->engine,
+	    stream_tls_binding(&s->io, true, binding) > 0 ||
+		stream_tls_binding(&s->io, false, binding) > 0,
+	    loop_now(s->smtpd->loop));
+	explicit_bzero(binding, sizeof(binding));
+	return 1;
+}
+
+void session_shake_late(struct session *s)
+{
+	s->shake_until = 0;
+	log_failure(s, "timeout");
+}
