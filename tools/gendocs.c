@@ -12,6 +12,7 @@
 #include "config/schema.h"
 #include "net/ipc.h"
 #include "smtp/ehlo.h"
+#include "smtp/sasl.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -61,6 +62,16 @@ static void extensions(void)
 	for (size_t i = 0; i < EXT_COUNT; i++)
 		printf(
 		    "| %s | %u | %s |\n", ehlo_rows[i].keyword, ehlo_rows[i].rfc, ehlo_rows[i].doc);
+	puts("\n## Mechanisms of AUTH\n\nFrom src/smtp/sasl.def, the strongest first.\n\n"
+	     "| Mechanism | RFC | Meaning |\n|---|---|---|");
+	for (size_t i = 0; i < SASL_COUNT; i++) {
+		const struct sasl_row *row = &sasl_rows[i];
+
+		if (row->rfc)
+			printf("| %s | %u | %s |\n", row->name, row->rfc, row->doc);
+		else
+			printf("| %s | none | %s |\n", row->name, row->doc);
+	}
 }
 
 static void role_set(unsigned bits)
