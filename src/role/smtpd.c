@@ -210,6 +210,20 @@ static void on_accept(void *arg, bool readable, bool writable)
 	}
 }
 
+static void set_engine(struct listener *l, const struct config *c)
+{
+	l->engine = (struct server_config){.hostname = span_str(c->hostname),
+	    .banner = span_str(l->conf->banner),
+	    .extensions = EXT_ALL,
+	    .message_size = c->limits.message_size,
+	    .recipients = c->limits.recipients,
+	    .transactions = c->limits.transactions,
+	    .bad_commands = c->limits.bad_commands,
+	    .command_timeout = c->limits.command_timeout,
+	    .data_timeout = c->limits.data_timeout,
+	    .data_rate = DATA_RATE};
+}
+
 static void open_listeners(struct smtpd *s)
 {
 	for (size_t i = 0; i < s->boot->n_listen; i++) {
@@ -217,6 +231,7 @@ static void open_listeners(struct smtpd *s)
 
 		l->smtpd = s;
 		l->conf = s->boot->listen[i].conf;
+		set_engine(l, s->config);
 		watch_start(&l->watch, s->loop, s->boot->listen[i].fd, on_accept, l);
 	}
 }
@@ -243,22 +258,6 @@ void smtpd_check_stop(struct smtpd *s)
 {
 	if (s->stopping && s->n_sessions == 0)
 		master_link_done(&s->master);
-}
-
-static void set_engine(struct smtpd *s)
-{
-	const struct config *c = s->config;
-
-	s->engine = (struct server_config){.hostname = span_str(c->hostname),
-	    .banner = SPAN("ESMTP"),
-	    .extensions = EXT_ALL,
-	    .message_size = c->limits.message_size,
-	    .recipients = c->limits.recipients,
-	    .transactions = c->limits.transactions,
-	    .bad_commands = c->limits.bad_commands,
-	    .command_timeout = c->limits.command_timeout,
-	    .data_timeout = c->limits.data_timeout,
-	    .data_rate = DATA_RATE};
 }
 
 static void enter_jail(struct smtpd *s)
@@ -289,7 +288,6 @@ int role_smtpd(struct loop *l, struct boot *b)
 	map_init(&s->clients, seed);
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
-	set_engine(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
 	open_listeners(s);

@@ -8,6 +8,7 @@
 #define GW_ROLE_SMTPD_H
 
 #include "base/map.h"
+#include "flow/accept.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
 #include "role/deny.h"
@@ -61,6 +62,7 @@ struct listener {
 	struct smtpd *smtpd;
 	struct watch watch;
 	const struct listen *conf;
+	struct server_config engine; /* of all its sessions */
 };
 
 struct client_count { /* connections of one address */
@@ -72,7 +74,6 @@ struct smtpd {
 	struct loop *loop;
 	struct boot *boot;
 	struct config *config;
-	struct server_config engine;
 	struct listener listener[BOOT_LISTEN_MAX];
 	size_t n_listener;
 	struct queue_link queue;
@@ -95,6 +96,7 @@ struct session {
 	uint32_t magic;
 	TAILQ_ENTRY(session) link;
 	struct smtpd *smtpd;
+	struct listener *listener;
 	const struct listen *conf;
 	int fd;
 	struct watch watch;
@@ -131,6 +133,9 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 void session_free(struct session *s);
 /* It counts no longer towards the limits on connections. */
 void session_uncount(struct session *s);
+
+/* Who that is, for a decision that is made at once. */
+void session_client(const struct session *s, struct accept_client *out);
 
 /* smtpd_session.c */
 /* Greets the client, and lives from there on by its events. */

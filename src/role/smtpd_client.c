@@ -108,6 +108,7 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 
 	s->magic = SESSION_MAGIC;
 	s->smtpd = d;
+	s->listener = l;
 	s->conf = l->conf;
 	s->fd = fd;
 	s->addr = *addr;
@@ -124,12 +125,17 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	metric_add(METRIC_CONNECTIONS, 1);
 	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	server_init(&s->engine, &d->engine, loop_now(d->loop));
+	server_init(&s->engine, &l->engine, loop_now(d->loop));
 	limit = over_limit(s);
 	if (limit != NULL)
 		turn_away(s, limit);
 	else
 		session_begin(s);
+}
+
+void session_client(const struct session *s, struct accept_client *out)
+{
+	*out = (struct accept_client){.listen = s->conf, .trust = s->trust};
 }
 
 void session_free(struct session *s)

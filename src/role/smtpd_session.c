@@ -107,9 +107,11 @@ static void answer_later(struct session *s, const struct verdict *v)
 
 static void on_rcpt(struct session *s, const struct server_event *ev)
 {
+	struct accept_client client;
 	struct verdict v;
 
-	accept_rcpt(s->smtpd->config, s->trust, &ev->address, &v);
+	session_client(s, &client);
+	accept_rcpt(s->smtpd->config, &client, &ev->address, &v);
 	if (v.ok && !txn_add_rcpt(s->txn, &ev->address)) {
 		v.ok = false;
 		v.reply = REPLY(452, 4, 5, 3, "Too many recipients");

@@ -101,9 +101,11 @@ static void put_received(struct transaction *t, struct buf *out)
 
 static int check_class(struct transaction *t, struct reply *r, const char **reason)
 {
+	struct accept_client client;
 	struct verdict v;
 
-	if (accept_class(t->session->trust, buf_view(&t->head), &t->at_most_once, &v) == 0)
+	session_client(t->session, &client);
+	if (accept_class(&client, buf_view(&t->head), &t->at_most_once, &v) == 0)
 		return 0;
 	*r = v.reply;
 	*reason = v.reason;
