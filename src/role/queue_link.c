@@ -62,8 +62,10 @@ void queue_link_start(struct queue_link *q, struct loop *l, const struct boot *b
 {
 	*q = (struct queue_link){.loop = l, .self = b->role, .owner = *owner};
 	timer_start(&q->orphaned, l, orphaned, q);
-	for (size_t i = 0; i < b->n_peer; i++)
-		queue_link_peer(q, b->peer[i].role, b->peer[i].fd);
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role == ROLE_QUEUE) /* others are the role's own business */
+			connect_queue(q, b->peer[i].fd);
+	}
 }
 
 void queue_link_peer(struct queue_link *q, enum role role, int fd)

@@ -2,7 +2,7 @@
  * The receiver: takes mail from clients, judges it, hands it to the queue. It
  * opens no file and sees no queued mail.
  */
-#include "role/smtpd.h"
+#include "role/smtpd_auth.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -152,7 +152,10 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	struct smtpd *s = arg;
 
 	(void)index;
-	queue_link_peer(&s->queue, role, fd);
+	if (role == ROLE_VAULT)
+		smtpd_vault_peer(s, fd);
+	else
+		queue_link_peer(&s->queue, role, fd);
 }
 
 static void take_deny(void *arg, struct span payload)
@@ -286,12 +289,18 @@ int role_smtpd(struct loop *l, struct boot *b)
 		die("smtpd: no random bytes");
 	map_init(&s->txns, seed);
 	map_init(&s->clients, seed);
+	map_init(&s->checks, seed);
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
 	open_listeners(s);
+	auth_offer(s);
 	queue_link_start(&s->queue, l, b, &owner);
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role == ROLE_VAULT)
+			smtpd_vault_peer(s, b->peer[i].fd);
+	}
 	s->master =
 	    (struct master_link){.peer = new_peer, .stop = stop, .deny = take_deny, .arg = s};
 	master_link_start(&s->master, l, b);

@@ -32,6 +32,8 @@ enum {
 };
 
 struct session;
+struct auth;
+struct login;
 
 /* One message, from MAIL to the reply to its end. */
 struct transaction {
@@ -80,7 +82,11 @@ struct smtpd {
 	bool intake, has_queue, stopping;
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
-	struct map txns, clients;
+	struct ipc *vault;         /* NULL: none now */
+	struct accounts *accounts; /* as the vault told them last; NULL: not yet */
+	bool tls_trusted;          /* there is a certificate that clients can check */
+	struct map txns, clients, checks;
+	uint64_t next_check;
 	struct deny_table deny;
 	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
@@ -110,6 +116,9 @@ struct session {
 	const struct cidr *trust;
 	struct client_count *count;
 	struct transaction *txn;
+	struct auth *auth;   /* a login that is on (smtpd_auth.c) */
+	struct login *login; /* who it is; NULL: nobody said */
+	unsigned auth_failures;
 	struct buf helo;
 	bool eof, held, in_process, lingering;
 	size_t forgotten;      /* octets read while lingering */
@@ -124,6 +133,10 @@ enum { SESSION_MAGIC = GW_MAGIC(0x73, 0x65, 0x73, 0x31) };
 struct msgid smtpd_new_id(struct smtpd *s);
 /* The queue is there and takes mail: NULL, or the reply that says why not. */
 const struct reply *smtpd_refusal(const struct smtpd *s);
+
+/* smtpd_vault.c */
+/* A channel to the vault; the old one is void. */
+void smtpd_vault_peer(struct smtpd *d, int fd);
 
 /* The last session went: the end, if it was asked for. */
 void smtpd_check_stop(struct smtpd *s);

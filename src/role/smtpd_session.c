@@ -1,5 +1,5 @@
 /* One client: its bytes, its engine, and the verdicts. */
-#include "role/smtpd.h"
+#include "role/smtpd_auth.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -84,10 +84,27 @@ static void on_helo(struct session *s, const struct server_event *ev)
 	answer(s, &REPLY(250, 0, 0, 0, "Ok"));
 }
 
+/* Is it somebody who may send here, and as this sender? */
+static bool may_send(struct session *s, const struct server_event *ev)
+{
+	struct accept_client client;
+	struct verdict v;
+
+	session_client(s, &client);
+	accept_mail(s->smtpd->config, &client, &ev->address, &v);
+	if (v.ok)
+		return true;
+	session_log_reject(s, "mail", &v.reply, v.reason, v.place, SPAN_NONE);
+	answer(s, &v.reply);
+	return false;
+}
+
 static void on_mail(struct session *s, const struct server_event *ev)
 {
 	const struct reply *refusal = smtpd_refusal(s->smtpd);
 
+	if (!may_send(s, ev))
+		return;
 	if (refusal != NULL) {
 		session_log_reject(
 		    s, "mail", refusal, "not_accepting", (struct place){0}, SPAN_NONE);
@@ -149,8 +166,8 @@ static void on_end_of_data(struct session *s, const struct server_event *ev)
 	if (txn_end(s->txn, ev->facts, &r, &reason))
 		return; /* the queue will say */
 	session_log_reject(s, "eom", &r, reason, (struct place){0}, SPAN_NONE);
+	answer(s, &r); /* its text may be the transaction's */
 	txn_free(&s->txn);
-	answer(s, &r);
 }
 
 static void on_event(struct session *s, const struct server_event *ev, size_t unread)
@@ -159,6 +176,9 @@ static void on_event(struct session *s, const struct server_event *ev, size_t un
 	case SERVER_CONNECT: on_connect(s); break;
 	case SERVER_HELO: on_helo(s, ev); break;
 	case SERVER_MAIL: on_mail(s, ev); break;
+	case SERVER_AUTH:
+	case SERVER_AUTH_LINE:
+	case SERVER_AUTH_GONE: auth_event(s, ev); break;
 	case SERVER_RCPT: on_rcpt(s, ev); break;
 	case SERVER_DATA: on_data(s, unread); break;
 	case SERVER_BODY: txn_body(s->txn, ev->data); break;
@@ -226,6 +246,8 @@ static void set_timer(struct session *s)
 		at = s->delayed_until;
 	if (t != NULL && t->committed && t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC < at)
 		at = t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC;
+	if (auth_deadline(s) < at)
+		at = auth_deadline(s);
 	timer_set(&s->timer, at);
 }
 
@@ -360,6 +382,7 @@ static void on_time(void *arg)
 		s->delayed_until = 0;
 		answer(s, &s->delayed);
 	}
+	auth_time(s, now);
 	if (now >= server_deadline(&s->engine)) {
 		server_tick(&s->engine, now);
 		take_events(s, 0);
