@@ -69,7 +69,8 @@ static bool fault_verdict(const struct config *c, const struct address *rcpt, st
 static void relay_denied(const struct address *rcpt, struct verdict *v)
 {
 	int n = snprintf(v->text, sizeof(v->text),
-	    "Relay denied: %.*s is not a domain of this server, and this client is not trusted",
+	    "Relay denied: %.*s is not a domain of this server, and this client has not logged in "
+	    "and is not trusted",
 	    (int)(rcpt->domain.n < 255 ? rcpt->domain.n : 255), (const char *)rcpt->domain.p);
 
 	refuse(v, (struct reply){550, {5, 7, 1}, span_of(v->text, (size_t)n)}, "relay_denied");
@@ -87,11 +88,11 @@ static void judge_local(const struct domain *d, struct verdict *v)
 }
 
 static void judge_foreign(
-    const struct config *c, const struct cidr *trust, struct span name, struct verdict *v)
+    const struct config *c, const struct accept_client *client, struct span name, struct verdict *v)
 {
 	const struct route *r = config_route(c, name);
 
-	v->place = trust->place;
+	v->place = client->trust != NULL ? client->trust->place : c->users_place;
 	if (r == NULL) {
 		refuse(v,
 		    REPLY(550, 5, 4, 4, "No route to this domain: no route statement matches it"),
@@ -103,7 +104,7 @@ static void judge_foreign(
 		refuse(v, route_reply(r->target.reply), "route_rejects");
 		return;
 	}
-	permit(v, "trusted");
+	permit(v, client->trust != NULL ? "trusted" : "logged_in");
 }
 
 static struct span lower_domain(struct span domain, char *to)
@@ -115,8 +116,8 @@ static struct span lower_domain(struct span domain, char *to)
 	return span_of(to, n);
 }
 
-void accept_rcpt(
-    const struct config *c, const struct cidr *trust, const struct address *rcpt, struct verdict *v)
+void accept_rcpt(const struct config *c, const struct accept_client *client,
+    const struct address *rcpt, struct verdict *v)
 {
 	char lower[NAME_MAX_OCTETS];
 	struct span name =
@@ -132,25 +133,26 @@ void accept_rcpt(
 	}
 	/* RFC 5321 section 4.5.1: postmaster without a domain is always taken; where no local
 	   domain has our host name it goes where the routes of trusted mail go. */
-	if (trust == NULL && rcpt->kind == ADDRESS_BARE) {
+	if (!accept_may_relay(client) && rcpt->kind == ADDRESS_BARE) {
 		permit(v, "postmaster");
 		return;
 	}
-	if (trust == NULL) {
+	if (!accept_may_relay(client)) {
 		relay_denied(rcpt, v);
 		return;
 	}
-	judge_foreign(c, trust, name, v);
+	judge_foreign(c, client, name, v);
 }
 
-int accept_class(const struct cidr *trust, struct span head, bool *at_most_once, struct verdict *v)
+int accept_class(
+    const struct accept_client *client, struct span head, bool *at_most_once, struct verdict *v)
 {
 	const struct span name = SPAN("X-Godwit-Class");
 	struct span value = header_get(head, name);
 
 	memset(v, 0, sizeof(*v));
 	*at_most_once = false;
-	if (trust == NULL || value.p == NULL)
+	if (!accept_may_relay(client) || value.p == NULL)
 		return 0;
 	*at_most_once = span_eq_case(value, SPAN("at-most-once"));
 	if (header_count(head, name) > 1)

@@ -1,12 +1,14 @@
 /*
- * May this recipient be taken from this client? The fixed rule: the recipient's
- * domain is ours, or the client is in "trust"; otherwise 550 5.7.1. Nothing in
- * the configuration can widen it except "trust". The verdict names its reason
- * and the statement it rests on.
+ * May this client send, as whom, and to whom? The fixed rule: the recipient's domain is ours, or
+ * the client is in "trust", or it logged in; otherwise 550 5.7.1. Nothing in the configuration can
+ * widen it except "trust" and the accounts. Who logged in uses the senders of the account alone;
+ * who is trusted and did not log in uses any. The verdict names its reason and the statement it
+ * rests on.
  */
 #ifndef GW_FLOW_ACCEPT_H
 #define GW_FLOW_ACCEPT_H
 
+#include "auth/accounts.h"
 #include "config/config.h"
 #include "mail/address.h"
 #include "smtp/reply.h"
@@ -14,23 +16,44 @@
 struct verdict {
 	bool ok;
 	struct reply reply; /* for the client */
-	const char *reason; /* slug: "relay_denied", "local", "trusted", "fault_address" ... */
+	const char *reason; /* slug: "relay_denied", "local", "trusted", "logged_in" ... */
 	struct place place; /* of the statement; file NULL: built in */
 	int64_t delay;      /* microseconds to wait before the reply (fault addresses) */
 	char text[512];     /* holds reply.text when it is not a literal */
 };
 
-/* trust: config_trusts() of the client, or NULL. */
-void accept_rcpt(const struct config *c, const struct cidr *trust, const struct address *rcpt,
+/* Who is there. Made anew for each decision: accounts come and go while a session is on. */
+struct accept_client {
+	const struct listen *listen;   /* where it came in */
+	const struct cidr *trust;      /* config_trusts() of it, or NULL */
+	struct span login;             /* the account it logged in with; n == 0: it did not */
+	const struct account *account; /* the same in the table now in force; NULL: not there */
+};
+
+/* May it send to any domain? Its statement: "trust" or "users". */
+static inline bool accept_may_relay(const struct accept_client *client)
+{
+	return client->trust != NULL || client->login.n > 0;
+}
+
+/* MAIL: is it somebody who may send here, and as this sender? (accept_sender.c) */
+void accept_mail(const struct config *c, const struct accept_client *client,
+    const struct address *from, struct verdict *v);
+/* The end of data: is each mailbox of each From field permitted to who logged in? head: the header
+ * block, as it will be stored. */
+void accept_from(const struct config *c, const struct accept_client *client, struct span head,
     struct verdict *v);
 
+void accept_rcpt(const struct config *c, const struct accept_client *client,
+    const struct address *rcpt, struct verdict *v);
+
 /*
- * The class a trusted client asks for in the header field X-Godwit-Class: "normal" or
+ * The class a client that may relay asks for in the header field X-Godwit-Class: "normal" or
  * "at-most-once". 0, or GW_EFORMAT with the refusal in *v (another word, more than one field).
  * From others the field means nothing. head: the header block.
  */
-int accept_class(
-    const struct cidr *trust, struct span head, bool *at_most_once, struct verdict *v) gw_checked;
+int accept_class(const struct accept_client *client, struct span head, bool *at_most_once,
+    struct verdict *v) gw_checked;
 
 /* Is the domain that of fault addresses, and what does the local part ask for? */
 enum fault { FAULT_NONE, FAULT_451, FAULT_550, FAULT_SLOW, FAULT_BOUNCE, FAULT_DEFER };

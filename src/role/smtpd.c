@@ -2,6 +2,7 @@
  * The receiver: takes mail from clients, judges it, hands it to the queue. It
  * opens no file and sees no queued mail.
  */
+#include "role/smtpd_auth.h"
 #include "role/smtpd_tls.h"
 
 #include "base/clock.h"
@@ -298,6 +299,7 @@ int role_smtpd(struct loop *l, struct boot *b)
 		die("smtpd: no random bytes");
 	map_init(&s->txns, seed);
 	map_init(&s->clients, seed);
+	map_init(&s->checks, seed);
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
 	smtpd_tls_prepare(s);

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/map.h"
+#include "flow/accept.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
 #include "net/stream.h"
@@ -37,6 +38,8 @@ enum {
 };
 
 struct session;
+struct auth;
+struct login;
 
 /* One message, from MAIL to the reply to its end. */
 struct transaction {
@@ -86,12 +89,14 @@ struct smtpd {
 	bool intake, has_queue, stopping;
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
-	struct ipc *vault;      /* NULL: none now */
-	struct tls_server *tls; /* NULL: no listener speaks TLS */
-	bool tls_trusted;       /* there is a certificate that clients can check */
-	bool tls_waited;        /* long enough for the first certificate */
+	struct ipc *vault;         /* NULL: none now */
+	struct accounts *accounts; /* as the vault told them last; NULL: not yet */
+	struct tls_server *tls;    /* NULL: no listener speaks TLS */
+	bool tls_trusted;          /* there is a certificate that clients can check */
+	bool tls_waited;           /* long enough for the first certificate */
 	struct timer tls_wait;
-	struct map txns, clients;
+	struct map txns, clients, checks;
+	uint64_t next_check;
 	struct deny_table deny;
 	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
@@ -121,6 +126,9 @@ struct session {
 	const struct cidr *trust;
 	struct client_count *count;
 	struct transaction *txn;
+	struct auth *auth;   /* a login that is on (smtpd_auth.c) */
+	struct login *login; /* who it is; NULL: nobody said */
+	unsigned auth_failures;
 	struct buf helo;
 	bool eof, held, in_process, lingering;
 	bool reads_by_write;   /* TLS must write before it can read on */
@@ -152,6 +160,9 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 void session_free(struct session *s);
 /* It counts no longer towards the limits on connections. */
 void session_uncount(struct session *s);
+
+/* Who that is, for a decision that is made at once. */
+void session_client(const struct session *s, struct accept_client *out);
 
 /* smtpd_session.c */
 /* Greets the client, and lives from there on by its events. */

@@ -1,5 +1,5 @@
 /* Clients come and go: counted against the limits, turned away, freed. */
-#include "role/smtpd.h"
+#include "role/smtpd_auth.h"
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -135,12 +135,23 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 		session_begin(s);
 }
 
+void session_client(const struct session *s, struct accept_client *out)
+{
+	*out = (struct accept_client){.listen = s->conf, .trust = s->trust};
+	/* What was said before TLS counts no more: the engine knows. */
+	if (s->login == NULL || !server_is_authenticated(&s->engine))
+		return;
+	out->login = s->login->account;
+	out->account = accounts_find(s->smtpd->accounts, out->login);
+}
+
 void session_free(struct session *s)
 {
 	struct smtpd *d = s->smtpd;
 
 	gw_check_magic(s, SESSION_MAGIC);
 	txn_free(&s->txn);
+	auth_forget(s);
 	watch_stop(&s->watch);
 	timer_stop(&s->timer);
 	stream_close(&s->io);

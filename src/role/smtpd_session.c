@@ -1,4 +1,5 @@
 /* One client: its bytes, its engine, and the verdicts. */
+#include "role/smtpd_auth.h"
 #include "role/smtpd_tls.h"
 
 #include "base/clock.h"
@@ -85,10 +86,27 @@ static void on_helo(struct session *s, const struct server_event *ev)
 	answer(s, &REPLY(250, 0, 0, 0, "Ok"));
 }
 
+/* Is it somebody who may send here, and as this sender? */
+static bool may_send(struct session *s, const struct server_event *ev)
+{
+	struct accept_client client;
+	struct verdict v;
+
+	session_client(s, &client);
+	accept_mail(s->smtpd->config, &client, &ev->address, &v);
+	if (v.ok)
+		return true;
+	session_log_reject(s, "mail", &v.reply, v.reason, v.place, SPAN_NONE);
+	answer(s, &v.reply);
+	return false;
+}
+
 static void on_mail(struct session *s, const struct server_event *ev)
 {
 	const struct reply *refusal = smtpd_refusal(s->smtpd);
 
+	if (!may_send(s, ev))
+		return;
 	if (refusal != NULL) {
 		session_log_reject(
 		    s, "mail", refusal, "not_accepting", (struct place){0}, SPAN_NONE);
@@ -108,9 +126,11 @@ static void answer_later(struct session *s, const struct verdict *v)
 
 static void on_rcpt(struct session *s, const struct server_event *ev)
 {
+	struct accept_client client;
 	struct verdict v;
 
-	accept_rcpt(s->smtpd->config, s->trust, &ev->address, &v);
+	session_client(s, &client);
+	accept_rcpt(s->smtpd->config, &client, &ev->address, &v);
 	if (v.ok && !txn_add_rcpt(s->txn, &ev->address)) {
 		v.ok = false;
 		v.reply = REPLY(452, 4, 5, 3, "Too many recipients");
@@ -148,8 +168,8 @@ static void on_end_of_data(struct session *s, const struct server_event *ev)
 	if (txn_end(s->txn, ev->facts, &r, &reason))
 		return; /* the queue will say */
 	session_log_reject(s, "eom", &r, reason, (struct place){0}, SPAN_NONE);
+	answer(s, &r); /* its text may be the transaction's */
 	txn_free(&s->txn);
-	answer(s, &r);
 }
 
 /* What is there already was said in the clear, by whomever: it is no part of what follows. */
@@ -168,6 +188,9 @@ static void on_event(struct session *s, const struct server_event *ev, size_t un
 	case SERVER_HELO: on_helo(s, ev); break;
 	case SERVER_MAIL: on_mail(s, ev); break;
 	case SERVER_TLS: on_starttls(s, unread); break;
+	case SERVER_AUTH:
+	case SERVER_AUTH_LINE:
+	case SERVER_AUTH_GONE: auth_event(s, ev); break;
 	case SERVER_RCPT: on_rcpt(s, ev); break;
 	case SERVER_DATA: on_data(s, unread); break;
 	case SERVER_BODY: txn_body(s->txn, ev->data); break;
@@ -235,6 +258,8 @@ static void set_timer(struct session *s)
 		at = t->committed_at + SMTPD_VERDICT_MAX * USEC_PER_SEC;
 	if (session_is_shaking(s))
 		at = s->shake_until;
+	if (auth_deadline(s) < at)
+		at = auth_deadline(s);
 	timer_set(&s->timer, at);
 }
 
@@ -454,6 +479,7 @@ static void on_time(void *arg)
 		s->delayed_until = 0;
 		answer(s, &s->delayed);
 	}
+	auth_time(s, now);
 	if (!session_is_shaking(s) && now >= server_deadline(&s->engine)) {
 		server_tick(&s->engine, now);
 		take_events(s, 0);

@@ -1,4 +1,5 @@
 #include "role/smtpd_tls.h"
+#include "role/smtpd_auth.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -75,6 +76,7 @@ void smtpd_tls_offer(struct smtpd *d)
 		l->engine.starttls =
 		    can && (l->conf->tls == LISTEN_TLS_OFFER || l->conf->tls == LISTEN_TLS_REQUIRE);
 	}
+	auth_offer(d);
 	smtpd_set_listeners(d);
 }
 

@@ -1,5 +1,5 @@
 /* One message on its way to the queue: addresses, header, content, COMMIT. */
-#include "role/smtpd.h"
+#include "role/smtpd_auth.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -83,13 +83,31 @@ bool txn_add_rcpt(struct transaction *t, const struct address *a)
 
 static int check_class(struct transaction *t, struct reply *r, const char **reason)
 {
+	struct accept_client client;
 	struct verdict v;
 
-	if (accept_class(t->session->trust, buf_view(&t->head), &t->at_most_once, &v) == 0)
+	session_client(t->session, &client);
+	if (accept_class(&client, buf_view(&t->head), &t->at_most_once, &v) == 0)
 		return 0;
 	*r = v.reply;
 	*reason = v.reason;
 	return GW_EFORMAT;
+}
+
+/* The text of a refusal is the transaction's. */
+static int check_from(struct transaction *t, struct reply *r, const char **reason)
+{
+	struct accept_client client;
+	struct verdict v;
+
+	session_client(t->session, &client);
+	accept_from(t->session->smtpd->config, &client, buf_view(&t->head), &v);
+	if (v.ok)
+		return 0;
+	*r = v.reply;
+	r->text = arena_dup(&t->arena, v.reply.text);
+	*reason = v.reason;
+	return GW_EPERM;
 }
 
 static int check_content(struct transaction *t, struct reply *r, const char **reason)
@@ -114,6 +132,8 @@ static int check_content(struct transaction *t, struct reply *r, const char **re
 		*reason = "mail_loop";
 		return GW_EFORMAT;
 	}
+	if (check_from(t, r, reason) < 0)
+		return GW_EPERM;
 	if (check_class(t, r, reason) < 0)
 		return GW_EFORMAT;
 	return txn_mend(t, r, reason);
@@ -123,6 +143,7 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
     size_t head_length, struct buf *out)
 {
 	const struct session *s = t->session;
+	const struct login *who = s->login;
 	struct envelope e = {.id = t->id,
 	    .nonce = t->id,
 	    .accepted = clock_now(),
@@ -132,6 +153,8 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 	    .body_type = t->body_type,
 	    .at_most_once = t->at_most_once,
 	    .facts = *facts,
+	    .account = who != NULL ? who->account : SPAN_NONE,
+	    .ticket = who != NULL ? who->ticket : SPAN_NONE,
 	    .origin = ORIGIN_SMTP,
 	    .client_ip = span_str(s->ip),
 	    .client_helo = buf_view(&s->helo),
@@ -270,6 +293,8 @@ static void log_accepted(const struct transaction *t)
 	log_number(&l, "rcpts", (int64_t)t->n_rcpt);
 	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
 	txn_log_fixes(t, &l);
+	if (s->login != NULL)
+		log_text(&l, "login", s->login->account);
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
 	if (t->session->smtpd->config->log_subject)

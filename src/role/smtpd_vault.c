@@ -1,13 +1,24 @@
-/* The channel to the vault: certificates, keys of tickets. */
+/* The channel to the vault: answers to logins, accounts, certificates, keys of tickets. */
+#include "role/accounts_frame.h"
+#include "role/smtpd_auth.h"
 #include "role/smtpd_tls.h"
+
+/* A file of accounts that makes no sense is the vault's fault, and the old ones stay. */
+static void take_accounts(struct smtpd *d, const struct ipc_frame *f)
+{
+	if (accounts_frame_take(f, &d->accounts) == 0)
+		auth_offer(d);
+}
 
 static int take(struct smtpd *d, const struct ipc_frame *f)
 {
-	if (f->type == IPC_CERTIFICATE)
-		return smtpd_tls_certificate(d, f->payload);
-	if (f->type == IPC_TICKET_KEYS)
-		return smtpd_tls_ticket_keys(d, f->payload);
-	return 0;
+	switch (f->type) {
+	case IPC_CERTIFICATE: return smtpd_tls_certificate(d, f->payload);
+	case IPC_TICKET_KEYS: return smtpd_tls_ticket_keys(d, f->payload);
+	case IPC_CHECKED: return auth_checked(d, f->payload);
+	case IPC_ACCOUNTS: take_accounts(d, f); return 0;
+	default: return 0;
+	}
 }
 
 static void on_frame(void *arg, struct ipc *c, struct ipc_frame *f)
@@ -16,7 +27,7 @@ static void on_frame(void *arg, struct ipc *c, struct ipc_frame *f)
 		ipc_end(c, "bad_payload");
 }
 
-/* What it said stays in force. */
+/* What it said stays in force; who waits for an answer gets none. */
 static void on_closed(void *arg, struct ipc *c, const char *why)
 {
 	struct smtpd *d = arg;
@@ -24,6 +35,7 @@ static void on_closed(void *arg, struct ipc *c, const char *why)
 	(void)c;
 	(void)why;
 	ipc_free(&d->vault);
+	auth_vault_gone(d);
 }
 
 void smtpd_vault_peer(struct smtpd *d, int fd)

@@ -13,7 +13,8 @@ static const char text[] =
     "route to domain closed.test via reject \"554 5.7.1 not there\"\n"
     "route to domain there.test via relay 10.0.0.1:25\n"
     "route to domain *.there.test via relay 10.0.0.1:25\n"
-    "faults fail.test\n";
+    "faults fail.test\n"
+    "users file /etc/godwit/users\n";
 
 /* There are warnings, and they are right. */
 static struct config *parse_warned(const char *config)
@@ -28,7 +29,17 @@ static struct config *parse_warned(const char *config)
 	return c;
 }
 
-enum who { STRANGER, TRUSTED };
+enum who { STRANGER, TRUSTED, LOGGED_IN };
+
+static const struct listen mx = {.kind = LISTEN_MX};
+static const struct accept_client stranger = {.listen = &mx};
+
+static struct accept_client client_of(enum who who, const struct cidr *trust)
+{
+	return (struct accept_client){.listen = &mx,
+	    .trust = who == TRUSTED ? trust : NULL,
+	    .login = who == LOGGED_IN ? SPAN("alice") : SPAN_NONE};
+}
 
 struct row {
 	enum who who;
@@ -69,6 +80,10 @@ static const struct row rows[] = {
     {STRANGER, "PostMaster", true, 250, "2.1.5", "postmaster", 0},
     {STRANGER, "postmaster@else.test", false, 550, "5.7.1", "relay_denied", 0},
     {TRUSTED, "postmaster", false, 550, "5.4.4", "no_route", 3},
+    {LOGGED_IN, "bob@our.test", true, 250, "2.1.5", "local", 4},
+    {LOGGED_IN, "bob@there.test", true, 250, "2.1.5", "logged_in", 12},
+    {LOGGED_IN, "bob@closed.test", false, 554, "5.7.1", "route_rejects", 8},
+    {LOGGED_IN, "bob@else.test", false, 550, "5.4.4", "no_route", 12},
     {STRANGER, "451@fail.test", false, 451, "4.3.0", "fault_address", 0},
     {STRANGER, "550@fail.test", false, 550, "5.1.1", "fault_address", 0},
     {STRANGER, "bounce@FAIL.test", true, 250, "2.1.5", "fault_address", 0},
@@ -78,19 +93,20 @@ static const struct row rows[] = {
 
 static void check_row(const struct config *c, const struct cidr *trust, const struct row *row)
 {
+	struct accept_client client = client_of(row->who, trust);
 	struct verdict v;
 	struct address a;
 	char esc[20];
 
 	if (address_parse(span_str(row->addr), &a) != 0)
 		fail_msg("%s: no address", row->addr);
-	accept_rcpt(c, row->who == TRUSTED ? trust : NULL, &a, &v);
+	accept_rcpt(c, &client, &a, &v);
 	snprintf(esc, sizeof(esc), "%u.%u.%u", v.reply.esc[0], v.reply.esc[1], v.reply.esc[2]);
 	if (v.ok != row->ok || v.reply.code != row->code || strcmp(esc, row->esc) != 0 ||
 	    strcmp(v.reason, row->reason) != 0 || v.place.line != row->line)
 		fail_msg("%s from %s: %s %u %s %s line %u", row->addr,
-		    row->who == TRUSTED ? "trusted" : "stranger", v.ok ? "taken" : "refused",
-		    v.reply.code, esc, v.reason, v.place.line);
+		    (const char *[]){"stranger", "trusted", "logged in"}[row->who],
+		    v.ok ? "taken" : "refused", v.reply.code, esc, v.reason, v.place.line);
 	assert_true(v.reply.text.n > 0);
 	assert_int_equal(v.delay, 0);
 }
@@ -115,13 +131,13 @@ static void test_words(void **state)
 
 	(void)state;
 	assert_int_equal(address_parse(SPAN("x@send.wild.test"), &a), 0);
-	accept_rcpt(c, NULL, &a, &v);
+	accept_rcpt(c, &stranger, &a, &v);
 	assert_true(span_eq(v.reply.text, SPAN("send-only domain")));
 	for (int i = 0; i < 20; i++)
 		strcat(longest, "abcdefghij.");
 	strcat(longest, "test");
 	assert_int_equal(address_parse(span_str(longest), &a), 0);
-	accept_rcpt(c, NULL, &a, &v);
+	accept_rcpt(c, &stranger, &a, &v);
 	assert_false(v.ok);
 	assert_true(v.reply.text.p == (const uint8_t *)v.text);
 	assert_true(v.reply.text.n == strlen(v.text));
@@ -140,13 +156,13 @@ static void test_faults(void **state)
 	assert_int_equal(accept_fault(c, SPAN("slower"), SPAN("fail.test")), FAULT_NONE);
 	assert_int_equal(accept_fault(c, SPAN_NONE, SPAN_NONE), FAULT_NONE);
 	assert_int_equal(address_parse(SPAN("slow@fail.test"), &a), 0);
-	accept_rcpt(c, NULL, &a, &v);
+	accept_rcpt(c, &stranger, &a, &v);
 	assert_true(v.ok && v.delay == 5000000);
 	config_free(&c);
 	/* Without the statement these are addresses like all others. */
 	plain = parse_good("hostname mx.test\nlisten mx 127.0.0.1:25\n"
 			   "domain our.test { deliver maildir /var/mail/%u }\n");
-	accept_rcpt(plain, NULL, &a, &v);
+	accept_rcpt(plain, &stranger, &a, &v);
 	assert_false(v.ok);
 	assert_string_equal(v.reason, "relay_denied");
 	config_free(&plain);
@@ -162,7 +178,7 @@ static void test_postmaster_local(void **state)
 
 	(void)state;
 	assert_int_equal(address_parse(SPAN("postmaster"), &a), 0);
-	accept_rcpt(c, NULL, &a, &v);
+	accept_rcpt(c, &stranger, &a, &v);
 	assert_true(v.ok);
 	assert_string_equal(v.reason, "local");
 	config_free(&c);
@@ -189,6 +205,7 @@ static void test_class(void **state)
 		"class_unknown"},
 	    {TRUSTED, "X-Godwit-Class: normal\r\nX-Godwit-Class: at-most-once\r\n\r\n", GW_EFORMAT,
 		false, "class_twice"},
+	    {LOGGED_IN, "X-Godwit-Class: at-most-once\r\n\r\n", 0, true, NULL},
 	    {STRANGER, "X-Godwit-Class: at-most-once\r\n\r\n", 0, false, NULL},
 	    {STRANGER, "X-Godwit-Class: nonsense\r\n\r\n", 0, false, NULL},
 	};
@@ -196,12 +213,12 @@ static void test_class(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < GW_ARRAY_LEN(classes); i++) {
+		struct accept_client client = client_of(classes[i].who, &trust);
 		struct verdict v;
 		bool once = !classes[i].once;
 
-		assert_int_equal(accept_class(classes[i].who == TRUSTED ? &trust : NULL,
-				     span_str(classes[i].head), &once, &v),
-		    classes[i].err);
+		assert_int_equal(
+		    accept_class(&client, span_str(classes[i].head), &once, &v), classes[i].err);
 		if (classes[i].err != 0) {
 			assert_string_equal(v.reason, classes[i].reason);
 			assert_true(v.reply.code == 550 && v.reply.esc[1] == 6);

@@ -1,0 +1,42 @@
+#include "role/accounts_frame.h"
+
+#include "base/log.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The text is parsed from a mapping: the memory file is sealed, and all who have it share one
+ * position in it. */
+static struct accounts *read_table(int fd, struct accounts_error *e)
+{
+	struct accounts *a;
+	struct stat st;
+	void *at;
+
+	if (fstat(fd, &st) < 0 || st.st_size < 0 || st.st_size > ACCOUNTS_TEXT_MAX)
+		return NULL;
+	if (st.st_size == 0)
+		return accounts_parse(SPAN_NONE, e);
+	at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		return NULL;
+	a = accounts_parse(span_of(at, (size_t)st.st_size), e);
+	munmap(at, (size_t)st.st_size);
+	return a;
+}
+
+int accounts_frame_take(const struct ipc_frame *f, struct accounts **table)
+{
+	struct accounts_error e = {.text = "it cannot be read"};
+	struct accounts *a = read_table(f->fd, &e);
+
+	close(f->fd);
+	if (a == NULL) {
+		log_error("the accounts from the vault: line %u: %s", e.line, e.text);
+		return GW_EFORMAT;
+	}
+	accounts_free(table);
+	*table = a;
+	return 0;
+}
