@@ -43,8 +43,6 @@ static void known_answers(void **state)
 	for (size_t i = 0; i < GW_ARRAY_LEN(known); i++) {
 		char wrong[64];
 
-		if (!passhash_known(span_str(known[i].hash)))
-			print_error("not known: %s\n", known[i].hash);
 		assert_true(passhash_known(span_str(known[i].hash)));
 		assert_true(right(known[i].hash, known[i].password));
 		snprintf(wrong, sizeof(wrong), "%s ", known[i].password);
