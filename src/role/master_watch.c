@@ -155,9 +155,9 @@ static enum look look_at(struct watched_file *f)
 		lose(f, why);
 		return LOOK_SAME;
 	}
+	f->lost = false;
 	now = state_of(&st);
 	if (same(&now, &f->told)) {
-		f->lost = false;
 		f->seen = f->told;
 		return LOOK_SAME;
 	}
@@ -199,7 +199,6 @@ static bool take_group(struct file_watch *w, size_t i, size_t end)
 		f->fd = fd[k - i];
 		f->told = f->seen;
 		f->stamp = w->last_stamp;
-		f->lost = false;
 	}
 	return true;
 }

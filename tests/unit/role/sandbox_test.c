@@ -10,7 +10,7 @@ enum { OPEN_DOOR = 77, REFUSED = 10, BROKEN = 99, NOBODY = 65534 };
 /* ---- who may do which --------------------------------------------------------------------------
  */
 
-enum { SENDER = 1 << ROLE_SENDER, MDA = 1 << ROLE_MDA };
+enum { SENDER = 1 << ROLE_SENDER, MDA = 1 << ROLE_MDA, VAULT = 1 << ROLE_VAULT };
 
 static const struct door {
 	const char *name;
@@ -49,7 +49,7 @@ static const struct door {
     {"change a limit", try_raise_limit, MDA},
     {"memory to run", try_run_memory, 0},
     {"make memory runnable", try_make_runnable, 0},
-    {"memory file", try_memfd, 0},
+    {"memory file", try_memfd, VAULT},
     {"io_uring", try_io_uring, 0},
     {"bpf", try_bpf, 0},
     {"keys", try_keys, 0},
@@ -62,6 +62,9 @@ static const struct door {
 
 /* As master makes them. */
 static struct sandbox_filters *filters;
+/* Likewise: what the library reads from files was read. */
+static struct vault_keys *vault_keys;
+static struct span pair_pem;
 
 static struct sandbox jail_of(enum role role)
 {
@@ -287,12 +290,50 @@ static bool delivers(void)
 	       waitpid(pid, &status, 0) == pid && status == 0;
 }
 
+/* A handshake's signature, a password, and the accounts for others. */
+static bool signs(void)
+{
+	struct signer_request r = {
+	    .scheme = SIGNER_ECDSA, .digest = SIGNER_SHA256, .octets = 32, .value = {1}};
+	uint8_t out[SIGNER_SIGNATURE_MAX];
+	struct pair p;
+
+	pair_self_signed("mx.test", 1700000000, &p);
+	r.key = vault_keys_add(vault_keys, p.key);
+	p.key = NULL;
+	pair_free(&p);
+	return vault_keys_sign(vault_keys, &r, out) > 0;
+}
+
+static bool loads_a_pair(void)
+{
+	char reason[PAIR_REASON];
+	struct pair p;
+
+	return pair_load(pair_pem, pair_pem, &p, reason) == 0;
+}
+
+static bool keeps_secrets(void)
+{
+	static const char sha512[] = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFN"
+				     "jnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+	int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char made[PASSHASH_MAX];
+
+	return loop_works() && signs() && loads_a_pair() && fd >= 0 && write(fd, "x", 1) == 1 &&
+	       fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE) == 0 &&
+	       passhash_make(SPAN("a"), made) == 0 &&
+	       passhash_verify(span_str(made), SPAN("a")) &&
+	       passhash_verify(span_str(sha512), SPAN("Hello world!"));
+}
+
 static bool (*const needs[ROLE_COUNT])(void) = {
     [ROLE_SMTPD] = takes_connections,
     [ROLE_QUEUE] = keeps_a_log,
     [ROLE_SENDER] = sends,
     [ROLE_MDA] = delivers,
     [ROLE_CONTROL] = takes_connections,
+    [ROLE_VAULT] = keeps_secrets,
 };
 
 /* Those who came through doors of earlier tests are gone. */
@@ -404,7 +445,8 @@ static bool can_only_change_uid(void)
 
 static void root_is_lost(void **state)
 {
-	static const enum role roles[] = {ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL};
+	static const enum role roles[] = {ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL,
+	    ROLE_VAULT};
 
 	(void)state;
 	if (geteuid() != 0 || !sandbox_possible())
