@@ -8,7 +8,13 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 1 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
+enum {
+	ARENA_MAX = 1 << 20,
+	ENVELOPE_MAX = 4 << 20,
+	RCPT_FIRST = 4,
+	TRACE_MAX = 8192,
+	SUBJECT_MAX = 1024
+};
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {
@@ -25,13 +31,15 @@ static struct span canonical(struct transaction *t, const struct address *a)
 struct transaction *txn_new(struct session *s, const struct server_event *mail)
 {
 	struct transaction *t = gw_calloc(1, sizeof(*t));
+	const struct config *c = s->smtpd->config;
 
 	t->session = s;
 	t->number = s->smtpd->next_txn++;
 	t->id = smtpd_new_id(s->smtpd);
 	arena_init(&t->arena, ARENA_MAX);
-	buf_init_soft(&t->head, SMTPD_HEADER_MAX + 4096);
-	buf_init_soft(&t->rest, SMTPD_WHOLE_MAX + SMTPD_HEADER_MAX + SMTPD_IN_MAX);
+	buf_init_soft(&t->head, c->limits.header_size + SMTPD_IN_MAX);
+	buf_init_soft(&t->rest, SMTPD_WHOLE_MAX + c->limits.header_size + SMTPD_IN_MAX);
+	mime_scan_init(&t->mime, c->limits.mime_depth, c->limits.mime_parts);
 	header_scan_init(&t->scan);
 	t->window = SMTPD_PART_WINDOW;
 	t->body_type = mail->body_type;
@@ -92,6 +100,26 @@ static int check_class(struct transaction *t, struct reply *r, const char **reas
 	return GW_EFORMAT;
 }
 
+/* What nobody's mail client makes. */
+static int check_structure(const struct transaction *t, struct reply *r, const char **reason)
+{
+	uint32_t hops = t->session->smtpd->config->limits.hops;
+
+	if (header_count(buf_view(&t->head), SPAN("Received")) >= hops) {
+		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
+		*reason = "mail_loop";
+	} else if (t->mime.verdict == MIME_TOO_DEEP) {
+		*r = REPLY(554, 5, 6, 0, "The MIME parts of this message nest too deep");
+		*reason = "mime_too_deep";
+	} else if (t->mime.verdict == MIME_TOO_MANY) {
+		*r = REPLY(554, 5, 6, 0, "This message has too many MIME parts");
+		*reason = "mime_too_many";
+	} else {
+		return 0;
+	}
+	return GW_EFORMAT;
+}
+
 static int check_content(struct transaction *t, struct reply *r, const char **reason)
 {
 	if (t->too_big_header) {
@@ -109,12 +137,7 @@ static int check_content(struct transaction *t, struct reply *r, const char **re
 		*reason = "not_stored";
 		return GW_EIO;
 	}
-	if (header_count(buf_view(&t->head), SPAN("Received")) >= SMTPD_HOPS_MAX) {
-		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
-		*reason = "mail_loop";
-		return GW_EFORMAT;
-	}
-	if (check_class(t, r, reason) < 0)
+	if (check_structure(t, r, reason) < 0 || check_class(t, r, reason) < 0)
 		return GW_EFORMAT;
 	return txn_mend(t, r, reason);
 }
@@ -169,7 +192,7 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	struct buf head;
 	bool sent;
 
-	buf_init_soft(&head, SMTPD_HEADER_MAX + SMTPD_ADDED_MAX + 8192);
+	buf_init_soft(&head, buf_len(&t->head) + TRACE_MAX);
 	txn_put_received(t, &head);
 	buf_add_span(&head, buf_view(&t->head));
 	if (t->headless)
@@ -184,8 +207,8 @@ static void keep_subject(struct transaction *t)
 	struct span value = header_get(buf_view(&t->head), SPAN("Subject"));
 	struct buf b;
 
-	buf_init(&b, SMTPD_HEADER_MAX);
-	header_unfold(span_first(value, 1024), &b);
+	buf_init(&b, SUBJECT_MAX);
+	header_unfold(span_first(value, SUBJECT_MAX), &b);
 	t->subject = arena_dup(&t->arena, buf_view(&b));
 	buf_fini(&b);
 }
