@@ -49,9 +49,9 @@ struct transaction {
 	struct header_scan scan;
 	struct mime_scan mime;
 	struct buf head, rest;
-	uint64_t in_parts;   /* octets sent ahead */
-	uint32_t window;     /* octets of parts that may still be sent */
-	struct span subject; /* when the log is to show it */
+	uint64_t in_parts;          /* octets sent ahead */
+	uint32_t window;            /* octets of parts that may still be sent */
+	struct span msgid, subject; /* for the log */
 	bool parts_failed, committed, too_big_header;
 	bool waiting;   /* whole, but the channel to the queue is full */
 	size_t counted; /* of smtpd.in_memory */

@@ -13,7 +13,7 @@ enum {
 	ENVELOPE_MAX = 4 << 20,
 	RCPT_FIRST = 4,
 	TRACE_MAX = 8192,
-	SUBJECT_MAX = 1024
+	LOGGED_MAX = 1024
 };
 
 static struct span canonical(struct transaction *t, const struct address *a)
@@ -202,15 +202,24 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	return sent;
 }
 
-static void keep_subject(struct transaction *t)
+static struct span keep_value(struct transaction *t, struct span name)
 {
-	struct span value = header_get(buf_view(&t->head), SPAN("Subject"));
+	struct span value = header_get(buf_view(&t->head), name), kept;
 	struct buf b;
 
-	buf_init(&b, SUBJECT_MAX);
-	header_unfold(span_first(value, SUBJECT_MAX), &b);
-	t->subject = arena_dup(&t->arena, buf_view(&b));
+	buf_init(&b, LOGGED_MAX);
+	header_unfold(span_first(value, LOGGED_MAX), &b);
+	kept = arena_dup(&t->arena, buf_view(&b));
 	buf_fini(&b);
+	return kept;
+}
+
+/* What the log is to show when the content is gone. */
+static void keep_for_log(struct transaction *t)
+{
+	t->msgid = keep_value(t, SPAN("Message-ID"));
+	if (t->session->smtpd->config->log_subject)
+		t->subject = keep_value(t, SPAN("Subject"));
 }
 
 static void commit_unavailable(struct reply *r, const char **reason)
@@ -224,8 +233,7 @@ static bool hand_over(struct transaction *t)
 {
 	if (t->session->smtpd->queue.ipc == NULL || !commit(t, &t->facts))
 		return false;
-	if (t->session->smtpd->config->log_subject)
-		keep_subject(t);
+	keep_for_log(t);
 	t->waiting = false;
 	t->committed = true;
 	t->committed_at = loop_now(t->session->smtpd->loop);
@@ -295,6 +303,7 @@ static void log_accepted(const struct transaction *t)
 	txn_log_fixes(t, &l);
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
+	log_text(&l, "msgid", t->msgid);
 	if (t->session->smtpd->config->log_subject)
 		log_text(&l, "subject", t->subject);
 	log_end(&l);
