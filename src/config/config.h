@@ -136,8 +136,9 @@ struct config {
 	bool allow_open_relay; /* said so: trust ranges may be as wide as they like */
 	const char *faults;    /* domain of the fault addresses, or NULL */
 	struct {
-		uint64_t message_size;
-		uint32_t recipients, connections, per_ip, transactions, bad_commands;
+		uint64_t message_size, header_size;
+		uint32_t recipients, connections, per_ip, transactions, bad_commands, hops,
+		    mime_depth, mime_parts;
 		int64_t command_timeout, data_timeout;
 	} limits;
 	struct {

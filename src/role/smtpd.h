@@ -14,6 +14,7 @@
 #include "flow/accept.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "mail/mime.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "role/deny.h"
@@ -25,15 +26,15 @@
 #include <sys/queue.h>
 
 enum {
-	SMTPD_IN_MAX = 64 << 10,      /* unread input of one client */
-	SMTPD_HEADER_MAX = 256 << 10, /* header block of a message */
-	SMTPD_ADDED_MAX = 64 << 10,   /* what it may grow by when it is mended */
-	SMTPD_WHOLE_MAX = 256 << 10,  /* content that waits here for COMMIT; beyond: parts */
+	SMTPD_IN_MAX = 64 << 10,     /* unread input of one client */
+	SMTPD_ADDED_MAX = 64 << 10,  /* what it may grow by when it is mended */
+	SMTPD_WHOLE_MAX = 256 << 10, /* content that waits here for COMMIT; beyond: parts */
 	SMTPD_PART = 64 << 10,
 	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
 	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
 	SMTPD_MEMORY_HIGH = 64 << 20, /* above it content goes ahead in parts early */
-	SMTPD_HOPS_MAX = 100,         /* Received fields; RFC 5321 section 6.3 */
+	SMTPD_MEMORY_MAX = 128 << 20, /* above it no large header is taken: 452 */
+	SMTPD_HEADER_SMALL = 32 << 10,
 	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
 };
 
@@ -52,10 +53,11 @@ struct transaction {
 	size_t n_rcpt, cap_rcpt;
 	enum body_type body_type;
 	struct header_scan scan;
+	struct mime_scan mime;
 	struct buf head, rest;
-	uint64_t in_parts;   /* octets sent ahead */
-	uint32_t window;     /* octets of parts that may still be sent */
-	struct span subject; /* when the log is to show it */
+	uint64_t in_parts;          /* octets sent ahead */
+	uint32_t window;            /* octets of parts that may still be sent */
+	struct span msgid, subject; /* for the log */
 	bool parts_failed, committed, too_big_header;
 	bool waiting;   /* whole, but the channel to the queue is full */
 	size_t counted; /* of smtpd.in_memory */

@@ -67,6 +67,7 @@ void txn_forget_content(struct transaction *t)
 {
 	buf_fini(&t->head);
 	buf_fini(&t->rest);
+	mime_scan_fini(&t->mime);
 	count_memory(t);
 }
 
@@ -99,25 +100,48 @@ static bool has_first_line(const struct transaction *t)
 	return span_find(buf_view(&t->head), '\n') >= 0 || buf_len(&t->head) >= FIRST_LINE_MAX;
 }
 
+static bool is_refused(const struct transaction *t)
+{
+	return t->parts_failed || t->too_big_header;
+}
+
+static void add_to_head(struct transaction *t, struct span piece)
+{
+	const struct smtpd *d = t->session->smtpd;
+	size_t n = buf_len(&t->head) + piece.n;
+
+	if (n > d->config->limits.header_size && t->judged)
+		t->too_big_header = true;
+	else if (n > SMTPD_HEADER_SMALL && d->in_memory > SMTPD_MEMORY_MAX)
+		parts_fail(t, GW_ENOSPC);
+	else if (buf_add_span(&t->head, piece) < 0)
+		parts_fail(t, GW_ENOMEM);
+	if (is_refused(t)) /* it is not kept, nor what still comes */
+		buf_fini(&t->head);
+}
+
 static void take_header(struct transaction *t, struct span *data)
 {
 	size_t n = header_scan_feed(&t->scan, *data);
 
-	if (buf_len(&t->head) + n > SMTPD_HEADER_MAX && t->judged)
-		t->too_big_header = true;
-	if (!t->too_big_header && buf_add(&t->head, data->p, n) < 0)
-		parts_fail(t, GW_ENOMEM);
+	if (!is_refused(t))
+		add_to_head(t, span_first(*data, n));
 	*data = span_skip(*data, n);
 	if (!t->judged && has_first_line(t))
 		judge_first_line(t);
+	if (t->scan.done && !t->headless)
+		mime_scan_start(&t->mime, buf_view(&t->head));
 }
 
 void txn_body(struct transaction *t, struct span data)
 {
 	if (!t->scan.done)
 		take_header(t, &data);
-	if (t->parts_failed || t->too_big_header)
+	if (is_refused(t)) {
+		count_memory(t);
 		return;
+	}
+	mime_scan_feed(&t->mime, data);
 	if (data.n > 0 && buf_add_span(&t->rest, data) < 0)
 		parts_fail(t, GW_EFULL);
 	if (buf_len(&t->rest) > whole_max(t))
@@ -128,7 +152,7 @@ void txn_body(struct transaction *t, struct span data)
 
 void txn_body_end(struct transaction *t)
 {
-	if (!t->judged && buf_len(&t->head) > 0 && !t->parts_failed)
+	if (!t->judged && buf_len(&t->head) > 0 && !is_refused(t))
 		judge_first_line(t);
 }
 

@@ -41,7 +41,7 @@ int txn_mend(struct transaction *t, struct reply *r, const char **reason)
 
 	if (t->session->conf->kind != LISTEN_SUBMISSION)
 		return 0;
-	buf_init_soft(&mended, SMTPD_HEADER_MAX + SMTPD_ADDED_MAX);
+	buf_init_soft(&mended, t->session->smtpd->config->limits.header_size + SMTPD_ADDED_MAX);
 	fixes = submit_mend(&c, buf_view(&t->head), &mended, &why);
 	if (fixes <= 0) {
 		buf_fini(&mended);

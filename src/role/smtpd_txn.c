@@ -8,7 +8,13 @@
 
 #include <stdlib.h>
 
-enum { ARENA_MAX = 1 << 20, ENVELOPE_MAX = 4 << 20, RCPT_FIRST = 4 };
+enum {
+	ARENA_MAX = 1 << 20,
+	ENVELOPE_MAX = 4 << 20,
+	RCPT_FIRST = 4,
+	TRACE_MAX = 8192,
+	LOGGED_MAX = 1024
+};
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {
@@ -25,13 +31,15 @@ static struct span canonical(struct transaction *t, const struct address *a)
 struct transaction *txn_new(struct session *s, const struct server_event *mail)
 {
 	struct transaction *t = gw_calloc(1, sizeof(*t));
+	const struct config *c = s->smtpd->config;
 
 	t->session = s;
 	t->number = s->smtpd->next_txn++;
 	t->id = smtpd_new_id(s->smtpd);
 	arena_init(&t->arena, ARENA_MAX);
-	buf_init_soft(&t->head, SMTPD_HEADER_MAX + 4096);
-	buf_init_soft(&t->rest, SMTPD_WHOLE_MAX + SMTPD_HEADER_MAX + SMTPD_IN_MAX);
+	buf_init_soft(&t->head, c->limits.header_size + SMTPD_IN_MAX);
+	buf_init_soft(&t->rest, SMTPD_WHOLE_MAX + c->limits.header_size + SMTPD_IN_MAX);
+	mime_scan_init(&t->mime, c->limits.mime_depth, c->limits.mime_parts);
 	header_scan_init(&t->scan);
 	t->window = SMTPD_PART_WINDOW;
 	t->body_type = mail->body_type;
@@ -110,6 +118,26 @@ static int check_from(struct transaction *t, struct reply *r, const char **reaso
 	return GW_EPERM;
 }
 
+/* What nobody's mail client makes. */
+static int check_structure(const struct transaction *t, struct reply *r, const char **reason)
+{
+	uint32_t hops = t->session->smtpd->config->limits.hops;
+
+	if (header_count(buf_view(&t->head), SPAN("Received")) >= hops) {
+		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
+		*reason = "mail_loop";
+	} else if (t->mime.verdict == MIME_TOO_DEEP) {
+		*r = REPLY(554, 5, 6, 0, "The MIME parts of this message nest too deep");
+		*reason = "mime_too_deep";
+	} else if (t->mime.verdict == MIME_TOO_MANY) {
+		*r = REPLY(554, 5, 6, 0, "This message has too many MIME parts");
+		*reason = "mime_too_many";
+	} else {
+		return 0;
+	}
+	return GW_EFORMAT;
+}
+
 static int check_content(struct transaction *t, struct reply *r, const char **reason)
 {
 	if (t->too_big_header) {
@@ -127,15 +155,10 @@ static int check_content(struct transaction *t, struct reply *r, const char **re
 		*reason = "not_stored";
 		return GW_EIO;
 	}
-	if (header_count(buf_view(&t->head), SPAN("Received")) >= SMTPD_HOPS_MAX) {
-		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
-		*reason = "mail_loop";
+	if (check_structure(t, r, reason) < 0 || check_class(t, r, reason) < 0)
 		return GW_EFORMAT;
-	}
 	if (check_from(t, r, reason) < 0)
 		return GW_EPERM;
-	if (check_class(t, r, reason) < 0)
-		return GW_EFORMAT;
 	return txn_mend(t, r, reason);
 }
 
@@ -192,7 +215,7 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	struct buf head;
 	bool sent;
 
-	buf_init_soft(&head, SMTPD_HEADER_MAX + SMTPD_ADDED_MAX + 8192);
+	buf_init_soft(&head, buf_len(&t->head) + TRACE_MAX);
 	txn_put_received(t, &head);
 	buf_add_span(&head, buf_view(&t->head));
 	if (t->headless)
@@ -202,15 +225,24 @@ static bool commit(struct transaction *t, const struct body_facts *facts)
 	return sent;
 }
 
-static void keep_subject(struct transaction *t)
+static struct span keep_value(struct transaction *t, struct span name)
 {
-	struct span value = header_get(buf_view(&t->head), SPAN("Subject"));
+	struct span value = header_get(buf_view(&t->head), name), kept;
 	struct buf b;
 
-	buf_init(&b, SMTPD_HEADER_MAX);
-	header_unfold(span_first(value, 1024), &b);
-	t->subject = arena_dup(&t->arena, buf_view(&b));
+	buf_init(&b, LOGGED_MAX);
+	header_unfold(span_first(value, LOGGED_MAX), &b);
+	kept = arena_dup(&t->arena, buf_view(&b));
 	buf_fini(&b);
+	return kept;
+}
+
+/* What the log is to show when the content is gone. */
+static void keep_for_log(struct transaction *t)
+{
+	t->msgid = keep_value(t, SPAN("Message-ID"));
+	if (t->session->smtpd->config->log_subject)
+		t->subject = keep_value(t, SPAN("Subject"));
 }
 
 static void commit_unavailable(struct reply *r, const char **reason)
@@ -224,8 +256,7 @@ static bool hand_over(struct transaction *t)
 {
 	if (t->session->smtpd->queue.ipc == NULL || !commit(t, &t->facts))
 		return false;
-	if (t->session->smtpd->config->log_subject)
-		keep_subject(t);
+	keep_for_log(t);
 	t->waiting = false;
 	t->committed = true;
 	t->committed_at = loop_now(t->session->smtpd->loop);
@@ -297,6 +328,7 @@ static void log_accepted(const struct transaction *t)
 		log_text(&l, "login", s->login->account);
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
+	log_text(&l, "msgid", t->msgid);
 	if (t->session->smtpd->config->log_subject)
 		log_text(&l, "subject", t->subject);
 	log_end(&l);

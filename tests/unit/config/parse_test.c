@@ -26,6 +26,10 @@ static void test_defaults(void **state)
 	assert_int_equal(c->limits.bad_commands, 20);
 	assert_int_equal(c->limits.command_timeout, 300 * SECOND);
 	assert_int_equal(c->limits.data_timeout, 600 * SECOND);
+	assert_int_equal(c->limits.header_size, 256 << 10);
+	assert_int_equal(c->limits.hops, 100);
+	assert_int_equal(c->limits.mime_depth, 100);
+	assert_int_equal(c->limits.mime_parts, 10000);
 	assert_int_equal(c->store.segment, 64 << 20);
 	assert_int_equal(c->store.reserve, 256 << 20);
 	assert_int_equal(c->store.spares, 2);
@@ -51,7 +55,8 @@ static void test_values(void **state)
 		       "log json file /var/log/godwit.log { subject on }\n"
 		       "trust 127.0.0.1 10.1.0.0/16 ::1\nfaults any.test\n"
 		       "limits { message-size 64K; recipients 100; connections 5 per-ip 3\n"
-		       "transactions 7; bad-commands 8; command-timeout 90s; data-timeout 2h }\n"
+		       "transactions 7; bad-commands 8; command-timeout 90s; data-timeout 2h\n"
+		       "header-size 1M; hops 25; mime-depth 10; mime-parts 100 }\n"
 		       "store { segment 1M; reserve 0B; spares 0 }\n"
 		       "domain Example.COM { deliver lmtp unix:/run/lmtp }\n"
 		       "domain *.example.com { deliver reject \"450 4.2.1 later\" }\n"
@@ -77,6 +82,10 @@ static void test_values(void **state)
 	assert_int_equal(c->limits.per_ip, 3);
 	assert_int_equal(c->limits.command_timeout, 90 * SECOND);
 	assert_int_equal(c->limits.data_timeout, 7200 * SECOND);
+	assert_int_equal(c->limits.header_size, 1 << 20);
+	assert_int_equal(c->limits.hops, 25);
+	assert_int_equal(c->limits.mime_depth, 10);
+	assert_int_equal(c->limits.mime_parts, 100);
 	assert_int_equal(c->store.reserve, 0);
 	assert_string_equal(c->domain[0].name, "example.com");
 	assert_int_equal(c->domain[0].deliver.kind, TARGET_LMTP);
