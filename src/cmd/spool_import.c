@@ -44,7 +44,7 @@ struct incoming {
 	struct envelope e;
 	uint8_t *content;
 	size_t n;
-	struct buf meta, change;
+	struct buf meta, change, held;
 };
 
 static void refuse(struct import *x, const char *name, const char *why)
@@ -238,10 +238,12 @@ static uint64_t number_of(const json_t *recipient, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static struct change_rcpt deferred(const json_t *recipient, size_t index, struct arena *a)
+/* Deferred or held, and why. */
+static struct change_rcpt put_off(
+    const json_t *recipient, enum outcome state, size_t index, struct arena *a)
 {
 	const char *enhanced = json_string_value(json_object_get(recipient, "enhanced"));
-	struct change_rcpt c = {.index = (uint32_t)index, .number = 1, .outcome = OUTCOME_DEFERRED};
+	struct change_rcpt c = {.index = (uint32_t)index, .number = 1, .outcome = state};
 	unsigned esc[3];
 
 	c.attempts = (uint32_t)number_of(recipient, "attempts");
@@ -264,24 +266,31 @@ static bool keep_open(struct import *x, struct incoming *in)
 {
 	const json_t *list = json_object_get(in->json, "recipients");
 	struct rcpt *rcpt = arena_alloc(&x->arena, in->e.n_rcpt * sizeof(*rcpt));
-	struct change c = {.id = in->e.id, .when = in->e.accepted};
+	struct change c = {.id = in->e.id, .when = in->e.accepted}, held = c;
 	size_t n = 0;
 
 	c.rcpt = arena_alloc(&x->arena, in->e.n_rcpt * sizeof(*c.rcpt));
-	for (size_t i = 0; rcpt != NULL && c.rcpt != NULL && i < in->e.n_rcpt; i++) {
+	held.rcpt = arena_alloc(&x->arena, in->e.n_rcpt * sizeof(*held.rcpt));
+	for (size_t i = 0; rcpt != NULL && c.rcpt != NULL && held.rcpt != NULL && i < in->e.n_rcpt;
+	     i++) {
 		const json_t *object = json_array_get(list, i);
 		enum outcome state = state_of(object);
 
 		if (outcome_final(state))
 			continue;
 		if (state == OUTCOME_DEFERRED)
-			c.rcpt[c.n_rcpt++] = deferred(object, n, &x->arena);
+			c.rcpt[c.n_rcpt++] = put_off(object, state, n, &x->arena);
+		if (state == OUTCOME_HELD)
+			held.rcpt[held.n_rcpt++] = put_off(object, state, n, &x->arena);
 		rcpt[n++] = in->e.rcpt[i];
 	}
 	in->e.rcpt = rcpt;
 	in->e.n_rcpt = n;
 	if (c.n_rcpt > 0)
 		change_encode(&c, &in->change);
+	if (held.n_rcpt > 0)
+		change_encode(&held, &in->held);
+	in->e.held = buf_view(&in->held);
 	return n > 0;
 }
 
@@ -330,7 +339,7 @@ static int store_message(struct import *x, struct incoming *in)
 	if (err != 0)
 		return err;
 	envelope_encode(&in->e, &in->meta);
-	if (buf_failed(&in->meta) || buf_failed(&in->change))
+	if (buf_failed(&in->meta) || buf_failed(&in->change) || buf_failed(&in->held))
 		return GW_EFORMAT;
 	r[0].meta = buf_view(&in->meta);
 	r[0].body = &body;
@@ -366,6 +375,7 @@ static void import_one(struct import *x, const char *name)
 	arena_reset(&x->arena);
 	buf_init(&in.meta, ARENA);
 	buf_init(&in.change, ARENA);
+	buf_init(&in.held, ARENA);
 	const char *why = read_incoming(x, name, &in);
 	if (why != NULL)
 		refuse(x, name, why);
@@ -373,6 +383,7 @@ static void import_one(struct import *x, const char *name)
 		take(x, name, &in);
 	buf_fini(&in.meta);
 	buf_fini(&in.change);
+	buf_fini(&in.held);
 	json_decref(in.json);
 	free(in.content);
 }

@@ -187,6 +187,7 @@ struct append {
 	struct asked *asked; /* CHANGE: an operator waits, or NULL */
 	struct copy *copy;   /* COPY, COPY_PART */
 	size_t index;        /* COPY_PART: which */
+	bool held;           /* ACCEPT: some of its recipients are held from the start */
 };
 
 /* An operator is answered when all records of the command are durable. */
@@ -344,6 +345,13 @@ static inline bool queued_fileable(const struct queued_rcpt *r)
 {
 	return r->outcome == OUTCOME_NONE || r->outcome == OUTCOME_DEFERRED;
 }
+
+/* broker_held.c: recipients that a rule holds from the start. Is what the envelope says of them
+ * what a receiver may say? */
+bool held_allowed(struct broker *b, const struct envelope *e) gw_checked;
+/* The message is durable: they are held from now on. */
+void held_from_start(
+    struct broker *b, struct append *a, const struct record_place *at, int64_t now);
 
 /* broker_segment.c: what the living need of the log. */
 void segment_hold(struct broker *b, uint64_t segment, uint64_t octets);

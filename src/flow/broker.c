@@ -195,6 +195,8 @@ static void message_durable(struct broker *b, struct append *a, const struct rec
 
 	m->octets = buf_len(&a->meta) + m->size;
 	queued_landed(b, m, at, body);
+	if (a->held)
+		held_from_start(b, a, at, now);
 	m->appends--;
 	queued_file(b, m, now);
 	if (b->memory > b->memory_max) /* what is not sent yet is read from the log */

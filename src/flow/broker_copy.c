@@ -143,6 +143,7 @@ static void encode_copy(struct broker *b, const struct copy *c, struct span stat
 	e.part = c->made;
 	e.state = state;
 	e.ends = SPAN_NONE; /* done long since, and told by the state of the other message */
+	e.held = SPAN_NONE; /* in the state */
 	envelope_encode(&e, out);
 }
 

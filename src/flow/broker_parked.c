@@ -263,7 +263,8 @@ void queued_view_free(struct broker *b, struct queued **pm)
 	*pm = NULL;
 }
 
-/* A record that changes recipients: the change itself, or the state of a copy. */
+/* A record that changes recipients: the change itself, the state of a copy, or a message that holds
+ * some of its own. */
 static int read_change(struct broker *b, const struct record_place *at, struct change *c)
 {
 	enum broker_record type;
@@ -275,7 +276,7 @@ static int read_change(struct broker *b, const struct record_place *at, struct c
 	arena_clear(&b->reading);
 	if (err == 0 && type == BROKER_MESSAGE) {
 		err = envelope_decode(&e, meta, &b->reading);
-		meta = e.state.n > 0 ? e.state : e.ends;
+		meta = e.state.n > 0 ? e.state : e.held.n > 0 ? e.held : e.ends;
 	}
 	return err == 0 ? change_decode(c, meta, &b->reading) : err;
 }

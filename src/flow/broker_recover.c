@@ -170,6 +170,8 @@ static int recover_message(
 		set_place(p, &e, meta, at, body);
 		find_sites(b, p, &e);
 	}
+	if (e.held.n > 0 && apply_change(b, e.held, at, true) < 0)
+		return GW_EFORMAT;
 	if (e.state.n > 0 && apply_change(b, e.state, at, false) < 0)
 		return GW_EFORMAT;
 	return e.ends.n > 0 ? apply_change(b, e.ends, at, true) : 0;

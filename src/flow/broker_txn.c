@@ -177,10 +177,10 @@ static void refuse_commit(struct broker *b, unsigned receiver, uint64_t number, 
 }
 
 /* What a receiver may not claim: pieces of the log, other messages' ends, an id twice. */
-static bool commit_allowed(const struct broker *b, const struct envelope *e, struct span head)
+static bool commit_allowed(struct broker *b, const struct envelope *e, struct span head)
 {
 	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->state.n > 0 ||
-	    e->head_length != head.n || head.n == 0)
+	    e->head_length != head.n || head.n == 0 || !held_allowed(b, e))
 		return false;
 	return !message_known(b, &e->id);
 }
@@ -194,6 +194,7 @@ static struct append *new_accept(struct broker *b, unsigned receiver, uint64_t n
 	a->receiver = (int)receiver;
 	a->number = number;
 	a->msg = m;
+	a->held = e->held.n > 0;
 	a->blob = blob_new(b, head.n + rest.n);
 	memcpy(a->blob->bytes, head.p, head.n);
 	if (rest.n)

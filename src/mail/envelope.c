@@ -34,6 +34,7 @@ enum tag {
 	TAG_PART = 26, /* repeated */
 	TAG_ENDS = 27,
 	TAG_STATE = 28,
+	TAG_HELD = 29,
 	TAG_END = 64, /* the seen ones fit a 64-bit set */
 };
 
@@ -82,6 +83,7 @@ static const struct row rows[TAG_END] = {
     [TAG_HEAD_LENGTH] = {KIND_U32, AT(head_length), 0},
     [TAG_ENDS] = {KIND_SPAN, AT(ends), 0},
     [TAG_STATE] = {KIND_SPAN, AT(state), 0},
+    [TAG_HELD] = {KIND_SPAN, AT(held), 0},
 };
 #undef AT
 

@@ -72,6 +72,8 @@ struct envelope {
 			      this one */
 	struct span state; /* of a copy: an encoded struct change, what became of every recipient so
 			      far. Marks the record as a copy (docs/spool.md, copying forward) */
+	struct span held; /* an encoded struct change: recipients of this message that are held from
+			     the start, and why */
 };
 
 /* Appends the stored form; a value that may not be, or the buffer's ceiling: buf_failed(). */

@@ -109,19 +109,35 @@ static struct ledger_message *message_new(const struct envelope *e, const struct
 	return m;
 }
 
+/* Where a change lies that is part of an envelope. */
+static struct extent within(const struct store_record *r, struct span change)
+{
+	struct extent at = r->meta_at;
+
+	at.offset += (uint64_t)(change.p - r->meta.p);
+	at.length = (uint32_t)change.n;
+	return at;
+}
+
+/* Held from the start: the first that is said of these recipients. */
+static void hold(struct ledger *l, const struct envelope *e, const struct store_record *r)
+{
+	struct ledger_entry held = {.ends_at = within(r, e->held)};
+
+	(void)!apply_change(l, e->held, &held);
+}
+
 /* The newer copy counts: the older one may be gone from one moment to the next. */
 static void move_message(struct ledger *l, struct ledger_message *m, const struct envelope *e,
     const struct store_record *r)
 {
-	struct ledger_entry state = {.ends_at = r->meta_at};
+	struct ledger_entry state = {.ends_at = within(r, e->state)};
 
 	m->copied = true;
 	m->meta_at = r->meta_at;
 	m->body_at = r->body_at;
 	if (m->rcpt)
 		keep_parts(m, e);
-	state.ends_at.offset += (uint64_t)(e->state.p - r->meta.p);
-	state.ends_at.length = (uint32_t)e->state.n;
 	(void)!apply_change(l, e->state, &state);
 }
 
@@ -138,14 +154,14 @@ static void add_message(struct ledger *l, const struct store_record *r, struct l
 		out->message = message_new(&e, r);
 		keep_message(l, out->message);
 	}
+	if (e.held.n > 0)
+		hold(l, &e, r);
 	if (e.state.n > 0)
 		move_message(l, out->message, &e, r);
 	if (e.ends.n == 0)
 		return;
 	out->change = e.ends;
-	out->ends_at.segment = r->meta_at.segment;
-	out->ends_at.offset = r->meta_at.offset + (uint64_t)(e.ends.p - r->meta.p);
-	out->ends_at.length = (uint32_t)e.ends.n;
+	out->ends_at = within(r, e.ends);
 	out->ends = apply_change(l, e.ends, out);
 	/* The queue counts this message, and sets aside what it says of the other one. */
 }

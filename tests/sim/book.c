@@ -127,7 +127,48 @@ struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 	    m->from, m->index);
 	m->salt = (size_t)sim_below(rng, POOL - MAIL_BODY_MAX);
 	m->size = m->head_n + make_size(l->small, rng);
+	for (size_t i = 0; sim_once_in(rng, 8) && i < m->n_rcpt; i++)
+		m->rcpt[i].held = !sim_once_in(rng, 3);
 	return m;
+}
+
+static struct change held_of(const struct mail *m, struct change_rcpt *list)
+{
+	struct change c = {.id = m->id, .rcpt = list};
+
+	for (uint32_t i = 0; i < m->n_rcpt; i++) {
+		if (m->rcpt[i].held)
+			list[c.n_rcpt++] = (struct change_rcpt){.index = i,
+			    .number = 1,
+			    .outcome = OUTCOME_HELD,
+			    .reply = SPAN("held by a rule")};
+	}
+	return c;
+}
+
+bool book_held(const struct mail *m, struct buf *out)
+{
+	struct change_rcpt list[MAIL_RCPTS];
+	struct change c = held_of(m, list);
+
+	if (c.n_rcpt > 0)
+		change_encode(&c, out);
+	return c.n_rcpt > 0;
+}
+
+void book_release(struct book *l, struct mail *m)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct mail *each = l->mail[i];
+
+		if (m != NULL && each != m)
+			continue;
+		for (size_t k = 0; k < each->n_rcpt; k++) {
+			if (each->rcpt[k].held && each->durable)
+				fault_count(FAULT_RELEASED);
+			each->rcpt[k].held = each->rcpt[k].held && !each->durable;
+		}
+	}
 }
 
 struct span mail_content(const struct mail *m, uint64_t from, size_t n)
@@ -346,6 +387,12 @@ static void durable_message(
 		return;
 	}
 	m->durable = true;
+	if (e.held.n > 0 && change_decode(&c, e.held, &l->scratch) != 0)
+		sim_fail("mail %d: who is held cannot be read", m->index);
+	if (e.held.n > 0)
+		ended(l, NULL, &c, recovered);
+	if (e.held.n > 0 && !recovered)
+		fault_count(FAULT_HELD);
 	if (!m->is_report)
 		return;
 	if (e.ends.n == 0 || change_decode(&c, e.ends, &l->scratch) != 0)
@@ -405,6 +452,8 @@ void book_handed(struct mail *m, uint32_t index, unsigned life)
 	if (r->final != OUTCOME_NONE)
 		sim_fail("mail %d recipient %u has ended (%d) and is handed out again", m->index,
 		    index, r->final);
+	if (r->held)
+		sim_fail("mail %d recipient %u is held and handed out", m->index, index);
 	if (r->life == life)
 		sim_fail("mail %d recipient %u is handed out by a queue that knows its end",
 		    m->index, index);

@@ -9,6 +9,7 @@
  *     worker that lives, is not handed out again; it ends once in the log;
  *   - the dot of at-most-once mail is not sent before its PAST_DOT is durable, and the other side
  *     takes it once at most, whatever is lost;
+ *   - what is held from the start is not handed out before somebody releases it;
  *   - content is handed out octet for octet;
  *   - a failure is one record with the report of it, and the report names exactly
  *     the recipients it ends;
@@ -39,6 +40,7 @@ struct mail_rcpt {
 	int report;                /* the message that says so, or NO_REPORT */
 	unsigned delivered;        /* times the other side took it */
 	unsigned doubts;           /* times it took it and nobody was told */
+	bool held;                 /* from the start, and nobody released it yet */
 	bool noted;                /* PAST_DOT is durable, since it was handed out last */
 	unsigned excuses;          /* results that were lost with all who knew them */
 	unsigned life;             /* of the queue that took a final result, 0: none */
@@ -98,6 +100,11 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
     bool recovered);
 /* Is the end of every recipient that this RESULT ends durable? */
 bool book_ended(const struct mail *m, const struct change *c) gw_checked;
+
+/* The change in the envelope that holds some recipients from the start. False: none is held. */
+bool book_held(const struct mail *m, struct buf *out) gw_checked;
+/* An operator releases what is held: of this message, or of all (NULL). */
+void book_release(struct book *l, struct mail *m);
 
 /* The client was told. */
 void book_answered(struct book *l, struct mail *m, bool ok);

@@ -150,6 +150,8 @@ static void keep_message(struct judge *j, struct known *k, const struct store_re
 		keep_change(j, k, e.ends);
 	if (e.state.n > 0)
 		keep_change(j, k, e.state);
+	if (e.held.n > 0)
+		keep_change(j, k, e.held);
 }
 
 static const struct known *known_record(struct judge *j, const struct store_record *r)
@@ -394,7 +396,11 @@ static void check_rcpt(struct judge *j, const struct mail *m, uint32_t index)
 	if (never_again(r, m, index) && r->handed > 0)
 		sim_fail("mail %d recipient %u: its dot may have been sent, and it is handed out",
 		    m->index, index);
-	if (!ended && r->handed == 0 && book_has_host(m, index) && !never_again(r, m, index))
+	if (r->outcome == OUTCOME_HELD && r->handed > 0)
+		sim_fail(
+		    "mail %d recipient %u is held in the image, and handed out", m->index, index);
+	if (!ended && r->outcome != OUTCOME_HELD && r->handed == 0 && book_has_host(m, index) &&
+	    !never_again(r, m, index))
 		sim_fail("mail %d recipient %u is open and not handed out", m->index, index);
 }
 

@@ -108,14 +108,38 @@ static void drop(struct world *w, const struct msgid *id, struct buf *out)
 		sim_fail("drop says %d", status);
 }
 
+/* m NULL: all. */
+static void release(struct world *w, struct mail *m, struct buf *out)
+{
+	uint64_t unread = w->unread;
+	int status;
+
+	book_release(&w->book, m);
+	status = broker_release(w->broker, m ? &m->id : NULL, 99, 1, out, w->now);
+	if (status != 0 && status != 200 && status != 404 && status != 409 && status != 503 &&
+	    !(status == 500 && (w->unread != unread || !world_alive(w))))
+		sim_fail("release says %d", status);
+}
+
+/* What rules hold would stay for ever. */
+static void release_all(struct world *w)
+{
+	struct buf out;
+
+	buf_init(&out, JSON);
+	release(w, NULL, &out);
+	buf_fini(&out);
+	world_run(w);
+}
+
 static void operate(struct world *w)
 {
-	const struct mail *m = w->book.mail[sim_below(&w->rng, w->book.n)];
+	struct mail *m = w->book.mail[sim_below(&w->rng, w->book.n)];
 	static const struct msgid none;
 	struct buf out;
 
 	buf_init(&out, JSON);
-	switch (sim_below(&w->rng, 8)) {
+	switch (sim_below(&w->rng, 9)) {
 	case 0:
 		sim_note("an operator drops mail %d", m->index);
 		drop(w, &m->id, &out);
@@ -132,6 +156,10 @@ static void operate(struct world *w)
 			drop(w, NULL, &out);
 		}
 		break;
+	case 5:
+		sim_note("an operator releases mail %d", m->index);
+		release(w, m, &out);
+		break;
 	default: (void)!broker_retry(w->broker, &m->id, &out, w->now); break;
 	}
 	if (buf_failed(&out))
@@ -146,6 +174,8 @@ void peers_step(struct world *w, bool new_mail)
 
 	if (dice < 2 && !w->peers->calm && w->book.n > 0 && world_may(w, MAY_OPERATE))
 		operate(w);
+	else if (dice == 0 && w->peers->calm)
+		release_all(w);
 	else if (dice < 40)
 		receiver_step(w, &w->peers->receiver[dice % RECEIVERS], new_mail);
 	else

@@ -181,6 +181,7 @@ static void send_part(struct world *w, struct receiver *r, struct txn *t)
 static void encode(const struct world *w, const struct mail *m, uint64_t dice, struct buf *out)
 {
 	struct rcpt rcpt[MAIL_RCPTS];
+	struct buf held;
 	struct envelope e = {.id = m->id,
 	    .nonce = m->nonce,
 	    .accepted = w->now + (dice % 16 == 0 ? 3600 * INT64_C(1000000) : 0),
@@ -193,7 +194,11 @@ static void encode(const struct world *w, const struct mail *m, uint64_t dice, s
 	for (size_t i = 0; i < m->n_rcpt; i++)
 		rcpt[i] =
 		    (struct rcpt){.addr = span_str(m->rcpt[i].addr), .notify = m->rcpt[i].notify};
+	buf_init(&held, STORED_MAX);
+	if (book_held(m, &held))
+		e.held = buf_view(&held);
 	envelope_encode(&e, out);
+	buf_fini(&held);
 }
 
 static void commit(struct world *w, struct receiver *r, struct txn *t)

@@ -93,7 +93,7 @@ static void test_aliases(void **state)
 	assert_int_equal(x->n_to, 5);
 	assert_string_equal(x->to[0], "alice");
 	assert_string_equal(x->to[1], "bob@example.net");
-	assert_string_equal(x->to[2], "a@b");
+	assert_string_equal(x->to[2], "carol");
 	assert_string_equal(x->to[3], "\"d e\"@example.org");
 	assert_string_equal(x->to[4], "\"f g\"");
 	assert_int_equal(x->place.line, 3);

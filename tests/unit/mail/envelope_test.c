@@ -79,6 +79,7 @@ static struct envelope full(void)
 	    .part = parts,
 	    .n_part = GW_ARRAY_LEN(parts),
 	    .ends = SPAN("\1\2\3"),
+	    .held = SPAN("\4\5"),
 	};
 	return e;
 }
@@ -147,6 +148,7 @@ static void assert_same(const struct envelope *a, const struct envelope *b)
 	assert_span(a->listener, b->listener);
 	assert_int_equal(a->head_length, b->head_length);
 	assert_span(a->ends, b->ends);
+	assert_span(a->held, b->held);
 	assert_arrays(a, b);
 }
 

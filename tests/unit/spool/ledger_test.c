@@ -100,6 +100,24 @@ static void test_finished(void **state)
 	assert_true(ledger_finished(m) && m->copied);
 }
 
+/* Held from the start is the first word, found in the envelope; a release is a later one. */
+static void test_held(void **state)
+{
+	struct ledger *l = *state;
+	struct buf held = mail_change(1, 1, 1, OUTCOME_HELD);
+	struct mail_extra x = {.held = buf_view(&held)};
+	struct ledger_message *m = add(l, REC_MESSAGE, 2, mail_message(1, 2, &x));
+
+	assert_true(m->n_open == 2 && m->rcpt[0].outcome == OUTCOME_NONE);
+	assert_int_equal(m->rcpt[1].outcome, OUTCOME_HELD);
+	assert_int_equal(m->rcpt[1].said.length, buf_len(&held));
+	assert_int_equal(m->rcpt[1].said.segment, 2);
+	add(l, REC_RELEASED, 3, mail_change(1, 1, 2, OUTCOME_NONE));
+	add(l, REC_MESSAGE, 4, mail_message(1, 2, &x));
+	assert_int_equal(m->rcpt[1].outcome, OUTCOME_NONE);
+	buf_fini(&held);
+}
+
 #define LEDGER_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -108,6 +126,7 @@ int main(void)
 	    LEDGER_TEST(test_moved),
 	    LEDGER_TEST(test_said),
 	    LEDGER_TEST(test_finished),
+	    LEDGER_TEST(test_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ static inline struct buf mail_change(uint32_t about, uint32_t rcpt, uint32_t num
 }
 
 struct mail_extra {
-	struct span ends, state;
+	struct span ends, state, held;
 	const struct part *part;
 	size_t n_part;
 	int64_t accepted;
@@ -49,6 +49,7 @@ static inline struct buf mail_message(uint32_t i, size_t n_rcpt, const struct ma
 	if (x) {
 		e.ends = x->ends;
 		e.state = x->state;
+		e.held = x->held;
 		e.part = x->part;
 		e.n_part = x->n_part;
 		e.accepted = x->accepted;
