@@ -16,7 +16,6 @@
 
 enum {
 	ACCEPT_TURN = 64, /* connections taken from one listener in one turn */
-	DATA_RATE = 100,  /* octets a second, on average, behind data_timeout */
 	REST = 100000,    /* microseconds without accepting when there is no descriptor */
 };
 
@@ -230,6 +229,7 @@ static void stop(void *arg)
 
 	s->stopping = true;
 	timer_stop(&s->rested);
+	timer_stop(&s->sweep);
 	for (size_t i = 0; i < s->n_listener; i++)
 		watch_stop(&s->listener[i].watch);
 	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
@@ -258,7 +258,7 @@ static void set_engine(struct smtpd *s)
 	    .bad_commands = c->limits.bad_commands,
 	    .command_timeout = c->limits.command_timeout,
 	    .data_timeout = c->limits.data_timeout,
-	    .data_rate = DATA_RATE};
+	    .data_rate = (uint32_t)c->limits.data_rate};
 }
 
 static void enter_jail(struct smtpd *s)
@@ -286,12 +286,13 @@ int role_smtpd(struct loop *l, struct boot *b)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		die("smtpd: no random bytes");
 	map_init(&s->txns, seed);
-	map_init(&s->clients, seed);
+	s->tally = &b->tally;
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
 	set_engine(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
+	timer_start(&s->sweep, l, clients_sweep, s);
 	open_listeners(s);
 	queue_link_start(&s->queue, l, b, &owner);
 	s->master =

@@ -30,6 +30,8 @@ enum {
 	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
 	SMTPD_MEMORY_HIGH = 64 << 20, /* above it content goes ahead in parts early */
 	SMTPD_HOPS_MAX = 100,         /* Received fields; RFC 5321 section 6.3 */
+	SMTPD_MEMORY_MAX = 128 << 20, /* above it what has more than its share is refused */
+	SMTPD_MEMORY_SHARE = 64 << 10,
 	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
 };
 
@@ -67,11 +69,6 @@ struct listener {
 	const struct listen *conf;
 };
 
-struct client_count { /* connections of one address */
-	uint8_t key[16];
-	unsigned n;
-};
-
 struct smtpd {
 	struct loop *loop;
 	struct boot *boot;
@@ -83,7 +80,9 @@ struct smtpd {
 	bool intake, has_queue, stopping;
 	bool resting, starved; /* no descriptor was free: not accepting; since when it was said */
 	struct timer rested;
-	struct map txns, clients;
+	struct map txns;
+	struct tally *tally;
+	struct timer sweep; /* under pressure: the idle go */
 	struct deny_table deny;
 	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
@@ -110,7 +109,8 @@ struct session {
 	struct blotter_addr from; /* the same, for the blotter */
 	uint64_t number;          /* of this session in this process */
 	const struct cidr *trust;
-	struct client_count *count;
+	struct tally_entry counted;
+	int64_t useful_at; /* when it came, began a message or finished one */
 	struct transaction *txn;
 	struct buf helo;
 	bool eof, held, in_process, lingering;
@@ -133,8 +133,14 @@ void smtpd_check_stop(struct smtpd *s);
 /* smtpd_client.c */
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr);
 void session_free(struct session *s);
+/* The timer of pressure. */
+void clients_sweep(void *smtpd);
 /* It counts no longer towards the limits on connections. */
 void session_uncount(struct session *s);
+/* It was of some use: others that were not have to go before it. */
+void session_useful(struct session *s);
+/* It showed who it is: how often it connects does not matter. */
+void session_forgive(struct session *s);
 
 /* smtpd_session.c */
 /* Greets the client, and lives from there on by its events. */
@@ -143,6 +149,8 @@ void session_begin(struct session *s);
 void session_answer(struct session *s, const struct reply *r);
 /* Ends without a word: the fate of the message is unknown. */
 void session_abandon(struct session *s);
+/* 421 at once: its place is needed. */
+void session_evict(struct session *s);
 /* 421 at the next command boundary. */
 void session_shutdown(struct session *s);
 /* Stop and start taking content from this client. */
