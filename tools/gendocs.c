@@ -253,12 +253,16 @@ static void man_usage(const char *usage)
 
 static void man_command(const char *name, bool hidden, const char *purpose, const char *usage)
 {
+	char sentence[256];
+
 	if (hidden)
 		return;
 	fputs(".It Ic", stdout);
 	man_argument(name);
-	printf("\n%c", toupper((unsigned char)purpose[0]));
-	man_text(purpose + 1);
+	snprintf(sentence, sizeof(sentence), "%s", purpose);
+	sentence[0] = (char)toupper((unsigned char)sentence[0]);
+	putchar('\n');
+	man_text(sentence);
 	man_usage(usage);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "cmd/send_login.h"
 #include "cmd/send_message.h"
 #include "cmd/send_session.h"
 #include "cmd/terminal.h"
@@ -34,6 +35,7 @@ struct send {
 	const char *to[RCPT_MAX];
 	size_t n_rcpt;
 	struct buf content;
+	struct send_login login;
 	struct send_session session;
 	bool connected;
 	uint64_t accepted;
@@ -186,6 +188,8 @@ static int prepare(struct send *s, int argc, char **argv)
 		code = take_from(s);
 	if (code == CMD_OK)
 		code = take_recipients(s, argc, argv);
+	if (code == CMD_OK)
+		code = send_login_prepare(&s->login);
 	buf_init(&s->content, MESSAGE_MAX);
 	if (code == CMD_OK && s->file != NULL)
 		code = read_file(s);
@@ -201,13 +205,14 @@ static int not_reached(const char *host, unsigned port, int err)
 	return CMD_AWAY;
 }
 
-static int connect_default(void)
+static int connect_default(uint16_t *port)
 {
 	static const uint16_t ports[] = {2525, 1025, 25};
 
 	for (size_t i = 0; i < GW_ARRAY_LEN(ports); i++) {
 		int fd = send_connect("127.0.0.1", ports[i], CONNECT_TIMEOUT);
 
+		*port = ports[i];
 		if (fd >= 0)
 			return fd;
 	}
@@ -217,33 +222,36 @@ static int connect_default(void)
 	return GW_ECLOSED;
 }
 
-static int connect_server(struct send *s, int *fd)
+static int connect_server(struct send *s, char host[NAME_MAX_BYTES], uint16_t *port, int *fd)
 {
-	char host[NAME_MAX_BYTES];
-	uint16_t port;
-
 	if (s->server == NULL) {
-		*fd = connect_default();
+		snprintf(host, NAME_MAX_BYTES, "127.0.0.1");
+		*fd = connect_default(port);
 		return *fd < 0 ? CMD_AWAY : CMD_OK;
 	}
-	if (send_server_parse(s->server, host, sizeof(host), &port) < 0)
+	if (send_server_parse(s->server, host, NAME_MAX_BYTES, port) < 0)
 		return flags_usage("send", "--server '%s' is not HOST or HOST:PORT", s->server);
-	port = port ? port : 25;
-	*fd = send_connect(host, port, s->g.timeout ? s->g.timeout : CONNECT_TIMEOUT);
-	return *fd < 0 ? not_reached(host, port, *fd) : CMD_OK;
+	*port = *port ? *port : send_login_port(&s->login);
+	*fd = send_connect(host, *port, s->g.timeout ? s->g.timeout : CONNECT_TIMEOUT);
+	return *fd < 0 ? not_reached(host, *port, *fd) : CMD_OK;
 }
 
 static int connect_and_greet(struct send *s)
 {
 	FILE *show = s->show == NULL ? NULL : s->g.json ? stderr : stdout;
-	int fd = -1, code = connect_server(s, &fd);
+	int64_t timeout = s->g.timeout ? s->g.timeout : REPLY_TIMEOUT;
+	char host[NAME_MAX_BYTES];
+	uint16_t port = 0;
+	int fd = -1, code = connect_server(s, host, &port, &fd);
 
 	if (code != CMD_OK)
 		return code;
-	send_session_start(
-	    &s->session, fd, s->name, s->g.timeout ? s->g.timeout : REPLY_TIMEOUT, show);
-	s->connected = send_session_greet(&s->session);
-	return CMD_OK;
+	send_session_start(&s->session, fd, s->name, timeout, show);
+	code = send_login_greet(&s->login, &s->session, host, port, timeout);
+	s->connected = code == CMD_OK && !s->session.closed;
+	if (code != CMD_OK)
+		send_session_end(&s->session);
+	return code;
 }
 
 /* ---- results -----------------------------------------------------------------------------------
@@ -443,6 +451,13 @@ int cmd_send(const struct cmd_globals *g, int argc, char **argv)
 	    {"--ehlo", FLAG_TEXT, &s.ehlo},
 	    {"--count", FLAG_NUMBER, &s.count},
 	    {"--show", FLAG_TEXT, &s.show},
+	    {"--tls", FLAG_TEXT, &s.login.tls},
+	    {"--tls-verify", FLAG_ON, &s.login.verify},
+	    {"--tls-insecure", FLAG_ON, &s.login.insecure},
+	    {"--tls-ca", FLAG_TEXT, &s.login.ca_file},
+	    {"--auth", FLAG_TEXT, &s.login.user},
+	    {"--auth-mech", FLAG_TEXT, &s.login.mech},
+	    {"--password-file", FLAG_TEXT, &s.login.password_file},
 	};
 	struct flags f = {"send", rows, GW_ARRAY_LEN(rows), &s.g, false};
 	int code;
@@ -454,6 +469,7 @@ int cmd_send(const struct cmd_globals *g, int argc, char **argv)
 	code = prepare(&s, argc, argv);
 	if (code == CMD_OK)
 		code = run(&s);
+	send_login_fini(&s.login);
 	buf_fini(&s.content);
 	return code;
 }

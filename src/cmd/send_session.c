@@ -128,7 +128,7 @@ static void show_content(struct send_session *s)
 
 static void show(struct send_session *s, int who, struct span text)
 {
-	if (s->show == NULL)
+	if (s->show == NULL || (who == OURS && s->hidden))
 		return;
 	if (who == OURS && s->in_content) {
 		s->content += text.n;
@@ -158,6 +158,15 @@ static void keep(struct send_verdict *v, const struct reply *r)
 		*c = *c == '\n' ? ' ' : *c;
 }
 
+static void take_answer(struct send_session *s, const struct reply *r)
+{
+	buf_clear(&s->answer);
+	buf_add_span(&s->answer, span_first(r->text, SEND_ANSWER_MAX));
+	s->answer_code = r->code;
+	s->answered = true;
+	keep(&s->why, r);
+}
+
 static void take_event(struct send_session *s, const struct client_event *e)
 {
 	switch (e->type) {
@@ -169,6 +178,7 @@ static void take_event(struct send_session *s, const struct client_event *e)
 			keep(&s->verdict[e->rcpt], &e->reply);
 		break;
 	case CLIENT_DONE: s->done = true; break;
+	case CLIENT_ANSWER: take_answer(s, &e->reply); break;
 	case CLIENT_CLOSED:
 		s->closed = true;
 		keep(&s->why, &e->reply);
@@ -208,7 +218,7 @@ static bool write_some(struct send_session *s)
 
 	if (out.n == 0)
 		return false;
-	n = send(s->fd, out.p, out.n, MSG_NOSIGNAL);
+	n = s->tls != NULL ? send_tls_write(s->tls, out) : send(s->fd, out.p, out.n, MSG_NOSIGNAL);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n < 0) {
@@ -239,7 +249,8 @@ static void feed(struct send_session *s, struct span in)
 static void read_some(struct send_session *s)
 {
 	uint8_t in[READ_STEP];
-	ssize_t n = recv(s->fd, in, sizeof(in), 0);
+	ssize_t n =
+	    s->tls != NULL ? send_tls_read(s->tls, in, sizeof(in)) : recv(s->fd, in, sizeof(in), 0);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -270,7 +281,10 @@ static void turn(struct send_session *s)
 		return;
 	if (client_output(s->engine).n > 0)
 		p.events |= POLLOUT;
-	poll(&p, 1, patience(s));
+	if (s->tls != NULL && send_tls_pending(s->tls))
+		p.revents = POLLIN;
+	else
+		poll(&p, 1, patience(s));
 	if (p.revents & (POLLIN | POLLHUP | POLLERR))
 		read_some(s);
 	if (!s->closed) {
@@ -293,6 +307,7 @@ void send_session_start(struct send_session *s, int fd, const char *name, int64_
 	*s = (struct send_session){.fd = fd, .show = to, .started = clock_now()};
 	buf_init(&s->line[OURS], LINE_MAX_BYTES);
 	buf_init(&s->line[THEIRS], LINE_MAX_BYTES);
+	buf_init(&s->answer, SEND_ANSWER_MAX);
 	client_config_defaults(&s->config);
 	s->config.hostname = span_str(name);
 	set_times(&s->config, timeout);
@@ -304,6 +319,57 @@ bool send_session_greet(struct send_session *s)
 	while (!s->ready && !s->closed)
 		turn(s);
 	return s->ready;
+}
+
+bool send_session_tls(struct send_session *s, const struct send_tls_wish *wish)
+{
+	char why[SEND_TLS_WHY];
+
+	s->tls = send_tls_new(s->fd, wish, why);
+	if (s->tls == NULL) {
+		s->closed = true;
+		s->ready = false;
+		snprintf(s->why.text, sizeof(s->why.text), "%s", why);
+		s->why.code = 0;
+	} else if (s->show != NULL) {
+		show_time(s, "--");
+		fprintf(s->show, "%s\n", send_tls_about(s->tls));
+	}
+	return s->tls != NULL;
+}
+
+bool send_session_starttls(struct send_session *s, const struct send_tls_wish *wish)
+{
+	unsigned code = send_session_say(s, SPAN("STARTTLS"), NULL);
+
+	if (code / 100 != 2)
+		return !s->closed;
+	/* What came behind the 220 was put there by whoever sits on the line. */
+	while (!s->closed && !client_quiet(s->engine))
+		turn(s);
+	if (s->closed || !send_session_tls(s, wish))
+		return false;
+	s->ready = false;
+	client_start_over(s->engine, clock_now());
+	return send_session_greet(s);
+}
+
+unsigned send_session_say(struct send_session *s, struct span line, const char *shown)
+{
+	if (s->closed)
+		return 0;
+	s->answered = false;
+	s->hidden = shown != NULL;
+	if (s->show != NULL && shown != NULL) {
+		show_time(s, "->");
+		fprintf(s->show, "%s\n", shown);
+	}
+	client_say(s->engine, line, clock_now());
+	drain(s);
+	while (!s->answered && !s->closed)
+		turn(s);
+	s->hidden = false;
+	return s->answered ? s->answer_code : 0;
 }
 
 bool send_session_message(
@@ -331,7 +397,9 @@ void send_session_end(struct send_session *s)
 	while (!s->closed)
 		turn(s);
 	client_free(&s->engine);
+	send_tls_free(&s->tls);
 	close(s->fd);
+	buf_fini(&s->answer);
 	buf_fini(&s->line[OURS]);
 	buf_fini(&s->line[THEIRS]);
 }

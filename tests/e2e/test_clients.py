@@ -1,10 +1,19 @@
 """Programs that people send mail with, against the listeners: each with TLS both ways and with every
-mechanism it knows."""
+mechanism it knows. The message arrives as it was sent, and Received says how it came."""
+
+import re
+import smtplib
+import ssl
 
 import pytest
 
-from conftest import assert_same_content, needs_root
+from conftest import assert_same_content, end_of_godwit, needs_root, split_trace
+from peers import certs, clients, ports, scram, users
+from peers import godwit as godwit_peer
 from peers.clients import CLIENTS, Mail, Server
+
+ALICE, SECRET = "alice@example.com", "wide open secret"
+BOB, PENCIL = "bob@example.com", "pencil"
 
 # Dots, 8-bit octets, blanks at the ends of lines, folded fields, long lines, empty lines at the end.
 CONTENT = (
@@ -21,10 +30,78 @@ CONTENT = (
     ".\r\n..\r\n.dot\r\nGrüße \t \r\n" + "x" * 990 + "\r\n.\r\n\r\nend\r\n\r\n"
 ).encode()
 
+LISTENERS = {
+    "submission": "submission {tls require}",
+    "submissions": "submission {tls implicit}",
+    "relay": "relay {tls require}",
+    "relays": "relay {tls implicit}",
+}
+# Where each listener's TLS begins.
+TLS = {"submission": "starttls", "submissions": "implicit", "relay": "starttls",
+       "relays": "implicit"}
 
-def mail(sender="alice@example.com", to="bob@example.net"):
+
+@pytest.fixture(scope="module")
+def ca():
+    folder = ports.scratch()
+    authority = certs.Authority(folder)
+    authority.pairs = [authority.issue("mx.test", "127.0.0.1", kind=kind) for kind in ("ec", "rsa")]
+    yield authority
+    ports.discard(folder)
+
+
+@pytest.fixture(scope="module")
+def server(program, ca):
+    """One Godwit for all that go well: alice was made by godwit user, bob came from elsewhere."""
+    g = godwit_peer.Godwit(trust="", listeners=LISTENERS, tls=ca.pairs, users={ALICE: SECRET},
+                           domains=("example.net", "elsewhere.test"),
+                           limits="limits { connections 1000 per-ip 500 }")
+    g.expected_alarms = set()
+    with g.users_path.open("a") as file:
+        file.write(users.line(BOB, PENCIL))
+    problems = []
+    try:
+        g.start()
+        yield g
+        problems = end_of_godwit(g)
+    finally:
+        g.close()
+    assert not problems, problems
+
+
+def door(g, ca, listener, user=ALICE, password=SECRET, **more):
+    return Server(g.ports[listener], TLS[listener], ca.cert, user, password, **more)
+
+
+def mail(to="bob@example.net", sender=ALICE):
     return Mail(sender, [to], CONTENT)
 
+
+_numbers = iter(range(1, 10000))
+
+
+def fresh():
+    """A recipient of its own for each message: its Maildir has that message alone."""
+    return f"r{next(_numbers)}@example.net"
+
+
+def delivered(g, to):
+    local, domain = to.split("@")
+    path = ports.wait_for(
+        lambda: godwit_peer.finished_mail(g.maildir / domain / local), 10, what=f"mail to {to}")
+    return path[0].read_bytes()
+
+
+def received(data):
+    """The topmost Received field, ours, on one line."""
+    field = re.search(rb"^Received: .*\n(?:[ \t].*\n)*", data, re.M)[0]
+    return re.sub(r"\s+", " ", field.decode())
+
+
+PAIRS = [(name, mechanism) for name, client in CLIENTS.items() for mechanism in client.mechanisms]
+
+
+# ---- what must work ------------------------------------------------------------------------------
 
 @needs_root
 @pytest.mark.parametrize("name", CLIENTS)
@@ -33,3 +110,186 @@ def test_trusted_in_the_clear(make_godwit, peers, name):
     sent = CLIENTS[name].submit(Server(g.port), mail())
     assert sent.ok, sent.said
     assert_same_content(g.wait_mail()[0].read_bytes(), CONTENT)
+
+
+@needs_root
+@pytest.mark.parametrize("listener", LISTENERS)
+@pytest.mark.parametrize("name, mechanism", PAIRS)
+def test_matrix(server, ca, peers, name, mechanism, listener):
+    to = fresh()
+    sent = CLIENTS[name].submit(door(server, ca, listener), mail(to), mechanism)
+    assert sent.ok, sent.said
+    data = delivered(server, to)
+    assert_same_content(data, CONTENT)
+    assert " with ESMTPSA " in received(data), received(data)
+    assert ALICE not in received(data)
+
+
+@needs_root
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "scram"])
+def test_mechanism_of_its_own_choice(server, ca, peers, name):
+    """As people set it up: name and password, nothing else."""
+    to = fresh()
+    sent = CLIENTS[name].submit(door(server, ca, "submission"), mail(to))
+    assert sent.ok, sent.said
+    assert_same_content(delivered(server, to), CONTENT)
+
+
+@needs_root
+@pytest.mark.parametrize("name, mechanism", [p for p in PAIRS if p[1] != "SCRAM-SHA-256-PLUS"])
+def test_account_from_elsewhere(server, ca, peers, name, mechanism):
+    """A crypt(3) hash and a verifier that other software made."""
+    to = fresh()
+    who = door(server, ca, "submissions", BOB, PENCIL)
+    sent = CLIENTS[name].submit(who, mail(to, sender=BOB)._replace(
+        content=CONTENT.replace(b"alice@", b"bob@")), mechanism)
+    assert sent.ok, sent.said
+    assert " with ESMTPSA " in received(delivered(server, to))
+
+
+@pytest.mark.parametrize("source", ["127.0.0.9", "127.0.1.9"])
+@pytest.mark.parametrize("name", ["msmtp", "smtplib", "nodemailer", "curl", "swaks"])
+def test_same_settings_on_every_network(server, ca, name, source):
+    """Requirement D6: nothing that the user set up depends on where he is."""
+    to = fresh()
+    sent = CLIENTS[name].submit(door(server, ca, "submission", source=source), mail(to))
+    assert sent.ok, sent.said
+    assert f"[{source}]" in received(delivered(server, to))
+
+
+# ---- what must not -------------------------------------------------------------------------------
+
+# The words in which each says that name or password are wrong.
+REFUSALS = {
+    "swaks": r"<\*\* 535 5\.7\.8", "msmtp": "authentication failed", "curl": "535 5.7.8|Login denied",
+    "smtplib": "SMTPAuthenticationError: \\(535", "scram": "535 ", "nodemailer": "EAUTH: .*535",
+    "exim": "535", "postfix": "535 5.7.8",
+}
+
+
+@needs_root
+@pytest.mark.parametrize("name, mechanism", PAIRS)
+def test_wrong_password(make_godwit, ca, peers, name, mechanism):
+    g = make_godwit(trust="", listeners=LISTENERS, tls=ca.pairs, users={ALICE: SECRET})
+    sent = CLIENTS[name].submit(
+        door(g, ca, "submission", password="wrong"), mail(), mechanism)
+    assert not sent.ok
+    assert re.search(REFUSALS[name], sent.said), sent.said
+    assert not g.mail() and g.queued() == 0
+
+
+@pytest.mark.parametrize("listener", LISTENERS)
+def test_unknown_mechanism(server, ca, listener):
+    with clients.smtplib_session(door(server, ca, listener)) as session:
+        code, text = session.docmd("AUTH", "CRAM-MD5")
+    assert (code, text[:5]) == (504, b"5.5.4")
+
+
+def test_mechanisms_offered(server, ca):
+    """-PLUS only where the client can bind to something, nothing before TLS."""
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as session:
+        session.ehlo()
+        assert "starttls" in session.esmtp_features and "auth" not in session.esmtp_features
+    with clients.smtplib_session(door(server, ca, "submission")) as session:
+        assert session.esmtp_features["auth"].split() == [
+            "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"]
+        assert "starttls" not in session.esmtp_features
+
+
+def test_login_without_tls(server):
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as session:
+        session.ehlo()
+        code, text = session.docmd("AUTH", "PLAIN AGEAYg==")
+        assert (code, text[:4]) in ((538, b"5.7."), (530, b"5.7."))
+        code, text = session.docmd("MAIL", f"FROM:<{ALICE}>")
+        assert (code, text[:5]) == (530, b"5.7.0")
+
+
+@needs_root
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "scram"])
+def test_clients_that_were_told_no_tls(server, ca, peers, name):
+    """None of them gives its password away in the clear, and none gets mail in without."""
+    who = Server(server.ports["submission"], None, ca.cert, ALICE, SECRET)
+    sent = CLIENTS[name].submit(who, mail())
+    assert not sent.ok, sent.said
+
+
+def test_login_where_none_is_possible(server):
+    """The listener for other servers offers none (requirement B1)."""
+    with smtplib.SMTP("127.0.0.1", server.port) as session:
+        session.ehlo()
+        assert "auth" not in session.esmtp_features
+        assert session.docmd("AUTH", "PLAIN AGEAYg==")[0] in (502, 503)
+
+
+@needs_root
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "scram"])
+def test_stranger_under_tls(server, ca, peers, name):
+    """TLS alone is no leave to send."""
+    who = door(server, ca, "submission", user=None, password=None)
+    sent = CLIENTS[name].submit(who, mail("someone@example.org"))
+    assert not sent.ok
+    assert re.search(r"530|authentication required|5\.7\.", sent.said), sent.said
+
+
+# ---- the binding of SCRAM to its connection ------------------------------------------------------
+
+def bound_session(server, ca):
+    """TLS 1.2, whose binding Python can tell."""
+    session = clients.smtplib_session(door(server, ca, "submission"), ssl.TLSVersion.TLSv1_2)
+    return session, session.sock.get_channel_binding("tls-unique")
+
+
+def test_binding_of_another_connection(server, ca):
+    """Who sits in the middle passes on a login that was bound to the client's connection to him."""
+    one, _ = bound_session(server, ca)
+    other, octets = bound_session(server, ca)
+    with one, other, pytest.raises(scram.Refused) as refused:
+        scram.login(one.docmd, ALICE, SECRET, ("tls-unique", octets))
+    assert refused.value.code == 535
+
+
+def test_offer_of_binding_taken_away(server, ca):
+    """"y": the client could bind, and saw no offer; the server knows that it made one."""
+    session, _ = bound_session(server, ca)
+    with session, pytest.raises(scram.Refused) as refused:
+        exchange = scram.Exchange(ALICE, SECRET, gs2="y,,")
+        scram.login(session.docmd, ALICE, SECRET, exchange=exchange)
+    assert refused.value.code == 535
+
+
+@pytest.mark.parametrize("initial", [True, False])
+def test_scram_with_and_without_initial_response(server, ca, initial):
+    with clients.smtplib_session(door(server, ca, "submissions")) as session:
+        scram.login(session.docmd, ALICE, SECRET, initial=initial)
+
+
+# ---- who is served where -------------------------------------------------------------------------
+
+def test_listener_for_some_networks(make_godwit, ca):
+    """Requirement D5: from 127.0.0.2 allowed, from 127.0.0.3 refused."""
+    g = make_godwit(trust="", tls=ca.pairs, users={ALICE: SECRET}, listeners={
+        "submission": "submission {from 127.0.0.2/32}"})
+    sent = clients.python(door(g, ca, "submission", source="127.0.0.2"), mail())
+    assert sent.ok, sent.said
+    refused = clients.python(door(g, ca, "submission", source="127.0.0.3"), mail())
+    assert not refused.ok and "554" in refused.said, refused.said
+
+
+def test_account_for_some_networks(make_godwit, ca):
+    text = users.line(ALICE, SECRET, lists={"from": ["127.0.0.2/32"]})
+    g = make_godwit(trust="", tls=ca.pairs, users=text, listeners={"submission": "submission"})
+    sent = clients.python(door(g, ca, "submission", source="127.0.0.2"), mail())
+    assert sent.ok, sent.said
+    refused = clients.python(door(g, ca, "submission", source="127.0.0.3"), mail())
+    assert not refused.ok and "535" in refused.said, refused.said
+
+
+def test_trusted_under_tls(make_godwit, ca):
+    """ESMTPS: TLS and no login."""
+    g = make_godwit(tls=ca.pairs, users={ALICE: SECRET}, listeners=LISTENERS)
+    sent = clients.python(door(g, ca, "relay", user=None), mail())
+    assert sent.ok, sent.said
+    data = g.wait_mail()[0].read_bytes()
+    assert " with ESMTPS " in received(data)
+    assert split_trace(data)[0].count("received") == 1
