@@ -309,9 +309,21 @@ static void feed(struct session *s, struct span data)
 	buf_wipe(&plain);
 }
 
+/* What the exchange can be bound to; octets has room for both kinds. */
+static struct sasl_binding bind_to(const struct session *s, uint8_t octets[2][STREAM_BINDING_MAX])
+{
+	uint32_t offers = s->engine.config->mechanisms;
+
+	return (struct sasl_binding){
+	    .exporter = span_of(octets[0], stream_tls_binding(&s->io, true, octets[0])),
+	    .unique = span_of(octets[1], stream_tls_binding(&s->io, false, octets[1])),
+	    .offered = s->engine.binds && offers & SASL_BIT(SCRAM_SHA_256_PLUS)};
+}
+
 static void begin(struct session *s, const struct server_event *ev)
 {
-	struct sasl_binding binding = {.offered = false};
+	uint8_t octets[2][STREAM_BINDING_MAX];
+	struct sasl_binding binding = bind_to(s, octets);
 	uint8_t random[SASL_NONCE / 4 * 3];
 	struct buf nonce;
 
