@@ -149,7 +149,7 @@ $(SIM_COMMON): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIM_MAINS),$(SIM_SRCS)
 	$(Q)$(AR) rcs $@ $^
 # Where planted bugs stand before functions of the program (tests/sim/bugs.c).
 SIM_WRAPS = record_decode segment_reader_take truncate_decode change_wins store_retire index_fits \
-	index_reader_start broker_recover
+	index_reader_start broker_recover account_holds
 $(BUILD)/tests/sim/%_sim: $(BUILD)/tests/sim/%_sim.o $(SIM_COMMON) $(SIM_LIBS)
 	$(call say,TEST,$@)
 	$(Q)$(CC) $(CFLAGS) -pthread $(SIM_WRAPS:%=-Wl,--wrap=%) -o $@ $< \

@@ -178,7 +178,7 @@ static bool is_open(const json_t *rcpt)
 
 	return span_eq(state, SPAN("ready")) || span_eq(state, SPAN("active")) ||
 	       span_eq(state, SPAN("deferred")) || span_eq(state, SPAN("held")) ||
-	       span_eq(state, SPAN("maybe"));
+	       span_eq(state, SPAN("suspended")) || span_eq(state, SPAN("maybe"));
 }
 
 size_t queue_open_recipients(const json_t *message)

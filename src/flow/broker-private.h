@@ -56,18 +56,20 @@ struct queued_rcpt {
 	/* Of a view of a parked message: where it rests, and whether for want of room. */
 	const struct site *site;
 	bool crowded;
+	bool by_account; /* kept back */
 };
 
 struct queued {
 	uint32_t magic;
 	TAILQ_ENTRY(queued) link; /* order of acceptance */
 	struct msgid id;
-	struct span from, envid;
+	struct span from, envid, account;
 	int64_t accepted;
 	uint64_t size;
 	uint32_t head_length;
 	enum body_type body_type;
 	bool eight_bit, at_most_once, durable;
+	bool by_account;        /* kept back: its account is not active (broker_account.c) */
 	struct record_place at; /* its record */
 	uint64_t first;         /* the oldest segment it needs */
 	uint64_t octets;        /* it takes in the log */
@@ -298,6 +300,7 @@ struct broker {
 	int read_error;         /* of the last message that could not be read back */
 	unsigned read_failures; /* in a row */
 	struct blame blame;
+	const struct accounts *accounts; /* NULL: not told yet */
 	void (*hand)(const struct msgid *id);
 };
 
@@ -325,6 +328,17 @@ void effect_forget_all(struct broker *b);
 void nonces_forget(struct broker *b);
 /* broker_recover.c: was a COMMIT with this nonce in the log? */
 bool nonce_known(struct broker *b, const struct msgid *nonce);
+
+/* broker_account.c */
+/* True: the account of its message keeps it back, and it was seen to: it waits, or is over. */
+bool account_holds(struct broker *b, struct task *t, int64_t now);
+/* Marks what is kept back in a view of a message at rest. */
+void account_view(const struct parked *p, struct queued *m);
+
+/* broker_action.c */
+/* Due now, what waits of it; how many recipients. */
+size_t retry_queued(struct broker *b, struct queued *m, int64_t now);
+size_t retry_parked(struct broker *b, struct parked *p, int64_t now);
 
 /* broker_message.c */
 /* A message from an envelope that decoded; its memory is its own. Not yet in the map. */

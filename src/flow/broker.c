@@ -310,6 +310,7 @@ static void file_again(struct broker *b, struct task *t, int64_t now)
 	s->n_waiting++; /* the site keeps its failures and its last words meanwhile */
 	task_free(b, t);
 	queued_file(b, m, now);
+	queued_settle(b, m);
 	s->n_waiting--;
 	site_release(b, s);
 }

@@ -20,6 +20,7 @@
 #ifndef GW_FLOW_BROKER_H
 #define GW_FLOW_BROKER_H
 
+#include "auth/accounts.h"
 #include "config/config.h"
 #include "mail/change.h"
 #include "mail/envelope.h"
@@ -159,6 +160,15 @@ int broker_body_credit(struct broker *b, unsigned worker, uint64_t job, uint32_t
 void broker_head(struct broker *b, void *token, struct span head, int64_t now);
 /* The stored content of a job could not be read or does not match its checksum. */
 void broker_body_broken(struct broker *b, uint64_t job);
+
+/* ---- accounts ------------------------------------------------------------------------- */
+
+/*
+ * The accounts now in force; borrowed until the next call, which compares them with the new ones.
+ * Mail of one that is suspended or closed is not tried until it is active again, or until its time
+ * is over. Before the first call, where the configuration has accounts, none of their mail is.
+ */
+void broker_accounts(struct broker *b, const struct accounts *table, int64_t now);
 
 /* ---- operators ------------------------------------------------------------------------ */
 

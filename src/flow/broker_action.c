@@ -25,7 +25,7 @@ static bool is_there(const struct broker *b, const struct msgid *id)
 
 /* ---- retry ------------------------------------------------------------------------------ */
 
-static size_t retry_message(struct broker *b, struct queued *m, int64_t now)
+size_t retry_queued(struct broker *b, struct queued *m, int64_t now)
 {
 	struct task *t;
 	size_t n = 0;
@@ -44,7 +44,7 @@ static size_t retry_message(struct broker *b, struct queued *m, int64_t now)
 	return n;
 }
 
-static size_t retry_parked(struct broker *b, struct parked *p, int64_t now)
+size_t retry_parked(struct broker *b, struct parked *p, int64_t now)
 {
 	struct resting *r = parked_rest(p);
 	size_t n = 0;
@@ -68,7 +68,7 @@ static size_t retry_all(struct broker *b, int64_t now)
 	size_t n = 0;
 
 	TAILQ_FOREACH(m, &b->messages, link)
-	n += retry_message(b, m, now);
+	n += retry_queued(b, m, now);
 	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
 		n += retry_parked(b, p, now);
 	return n;
@@ -99,7 +99,7 @@ int broker_retry(struct broker *b, const struct msgid *id, struct buf *out, int6
 	else if (p != NULL)
 		n = retry_parked(b, p, now);
 	else
-		n = retry_message(b, map_get(&b->ids, msgid_span(id)), now);
+		n = retry_queued(b, map_get(&b->ids, msgid_span(id)), now);
 	wake_resting(b, now);
 	broker_tick(b, now);
 	return say_count(out, "retried", n);

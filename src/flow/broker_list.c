@@ -102,7 +102,8 @@ static bool may_match(struct parked *p, const struct filter *f, int64_t now)
 	for (uint32_t i = 0; i < p->n_open; i++) {
 		struct queued_rcpt q = {.outcome = (enum outcome)r[i].outcome,
 		    .site = r[i].site,
-		    .crowded = r[i].due <= now};
+		    .crowded = r[i].due <= now,
+		    .by_account = p->by_account && r[i].outcome <= OUTCOME_DEFERRED};
 		struct filter known = {.group = f->group, .state = f->state};
 
 		if (rcpt_matches(&q, &known))
@@ -246,7 +247,7 @@ static int bad_query(struct buf *out, struct span filter, struct span bad)
 	snprintf(detail, sizeof(detail), "column %zu: \"%.*s\" is not understood",
 	    (size_t)(bad.p - filter.p) + 1, SPAN_ARG(span_first(bad, 64)));
 	return query_problem(out, 400, "Bad query", detail,
-	    "words: to: from: domain: group: state:(ready|active|deferred|held|maybe)");
+	    "words: to: from: domain: group: state:(ready|active|deferred|suspended|held|maybe)");
 }
 
 int broker_list(struct broker *b, struct span filter, const struct msgid *after, uint32_t limit,

@@ -5,7 +5,7 @@
 
 static size_t memory_for(const struct envelope *e)
 {
-	size_t n = e->from.n + e->envid.n;
+	size_t n = e->from.n + e->envid.n + e->account.n;
 
 	for (size_t i = 0; i < e->n_rcpt; i++)
 		n += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n;
@@ -56,6 +56,7 @@ struct queued *queued_new(const struct envelope *e)
 	m->at_most_once = e->at_most_once;
 	m->from = keep(&to, e->from);
 	m->envid = keep(&to, e->envid);
+	m->account = keep(&to, e->account);
 	keep_rcpts(m, e, to);
 	keep_parts(m, e);
 	TAILQ_INIT(&m->task_list);

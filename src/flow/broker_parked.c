@@ -80,6 +80,7 @@ static struct parked *park(struct broker *b, struct queued *m)
 	p->accepted = m->accepted;
 	p->copying = m->copying;
 	p->kills = m->kills;
+	p->by_account = m->by_account;
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		struct resting *r = &parked_rest(p)[i];
 
@@ -232,6 +233,7 @@ static struct queued *restore(struct broker *b, const struct parked *p)
 	m->accepted = p->accepted;
 	m->copying = p->copying;
 	m->kills = p->kills;
+	m->by_account = p->by_account;
 	m->body = body;
 	m->size = content_size(m);
 	m->durable = true;
@@ -248,6 +250,8 @@ struct queued *parked_view(struct broker *b, const struct parked *p)
 		m->rcpt[r[i].index].site = r[i].site;
 		m->rcpt[r[i].index].crowded = r[i].due <= b->now;
 	}
+	if (m != NULL)
+		account_view(p, m);
 	return m;
 }
 

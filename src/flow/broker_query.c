@@ -229,6 +229,8 @@ const char *query_rcpt_state(const struct queued_rcpt *r)
 		return words[OUTCOME_MAYBE];
 	if (r->task != NULL && r->task->state == TASK_ACTIVE)
 		return "active";
+	if (r->by_account)
+		return "suspended";
 	if ((r->task != NULL && r->task->state == TASK_READY) ||
 	    (r->crowded && r->outcome == OUTCOME_DEFERRED))
 		return "ready";

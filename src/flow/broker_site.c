@@ -329,6 +329,8 @@ void site_pump(struct broker *b, struct site *s, int64_t now)
 	while ((t = blame_next_task(s)) != NULL) {
 		struct conn *c;
 
+		if (account_holds(b, t, now))
+			continue;
 		if (s->target.kind == TARGET_REJECT) {
 			settle_rejected(b, t, now);
 			continue;

@@ -42,6 +42,7 @@ struct parked {
 	uint32_t ahead, offset;  /* its record: segments after `first`, place of the meta */
 	uint32_t n_rcpt, n_open; /* all, and those that rest here */
 	bool copying;            /* a copy of it is on its way to the disk */
+	bool by_account;         /* kept back: its account is not active */
 	uint8_t kills;           /* of workers, see broker_blame.c */
 	/* n_rcpt == 1: one; else n_open entries by index, and behind them n_rcpt outcomes. */
 	union {

@@ -9,6 +9,7 @@
 #define GW_ROLE_QUEUE_H
 
 #include "flow/broker.h"
+#include "role/accounts_frame.h"
 #include "role/proto.h"
 #include "role/queue_log.h"
 #include "role/role.h"
@@ -41,6 +42,7 @@ struct queue {
 	int64_t trim_at;
 	int64_t wall_ahead;  /* of loop_now(), when it was looked at last */
 	int64_t retire_from; /* before that, the answers to questions must stay in the log */
+	struct accounts *accounts; /* as the vault told them last; the broker has them on loan */
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;

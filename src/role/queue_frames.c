@@ -218,6 +218,20 @@ static int take_query(struct channel *c, struct span in, int64_t now)
 
 /* ---- channels ---------------------------------------------------------------------------- */
 
+/* A table that cannot be read was logged; the one in force stays. */
+static int take_accounts(struct channel *c, const struct ipc_frame *f, int64_t now)
+{
+	struct queue *q = c->queue;
+	struct accounts *table = NULL, *old = q->accounts;
+
+	if (accounts_frame_take(f, &table) < 0)
+		return 0;
+	q->accounts = table;
+	broker_accounts(q->broker, table, now);
+	accounts_free(&old);
+	return 0;
+}
+
 static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 {
 	switch (f->type) {
@@ -230,6 +244,7 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	case IPC_RESULT: return take_result(c, f->payload, now);
 	case IPC_CLOSED: return take_closed(c, f->payload, now);
 	case IPC_BODY_CREDIT: return take_body_credit(c, f->payload);
+	case IPC_ACCOUNTS: return take_accounts(c, f, now);
 	case IPC_QUERY: return take_query(c, f->payload, now);
 	default: return GW_EFORMAT;
 	}

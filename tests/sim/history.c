@@ -1,5 +1,7 @@
 #include "sim/history.h"
 
+#include "sim/people.h"
+
 #include "sim/faults.h"
 #include "sim/peers.h"
 #include "sim/sweep.h"
@@ -24,6 +26,7 @@ static struct ending *ending;
 static const char domains[] = "hostname mx.test\n"
 			      "listen mx 127.0.0.1:2525\n"
 			      "trust 127.0.0.1\n"
+			      "users file /users\n"
 			      "domain box.test { deliver maildir /var/mail/%u }\n"
 			      "domain lmtp.test { deliver lmtp unix:/run/lmtp }\n"
 			      "domain no.test { deliver reject \"550 5.1.1 nobody\" }\n"
@@ -237,6 +240,7 @@ static void last_life(void)
 	if (!world_start(&w))
 		sim_fail("the last start does not succeed");
 	peers_calm(&w, true);
+	people_calm(&w);
 	for (unsigned i = 0; !drained(); i++) {
 		int64_t next = world_deadline(&w);
 

@@ -1,5 +1,7 @@
 #include "sim/judge.h"
 
+#include "sim/people.h"
+
 #include "sim/peers.h"
 #include "sim/trace.h"
 
@@ -39,6 +41,7 @@ struct judge {
 	struct world *w;
 	struct store *store;
 	struct broker *broker;
+	struct accounts *accounts;
 	uint64_t image;
 	struct said *said; /* beside the mail of the book */
 	size_t cap;
@@ -69,6 +72,7 @@ struct judge *judge_new(void)
 static void end(struct judge *j)
 {
 	broker_free(&j->broker);
+	accounts_free(&j->accounts);
 	store_close(&j->store);
 }
 
@@ -264,6 +268,7 @@ static void recover(struct judge *j, struct disk *image)
 	if (store_open(&j->store, image, &j->w->params, why, sizeof(why)) != 0)
 		sim_fail("the image cannot be opened: %s", why);
 	j->broker = broker_new(&p);
+	j->accounts = people_table(0);
 	while ((more = store_recover(j->store, &r, &damage)) == 1)
 		take_record(j, &r);
 	if (more != 0 || damage.records > 0 || damage.strangers > 0)
@@ -357,6 +362,7 @@ static void hand_out(struct judge *j)
 
 	broker_recovered(j->broker, now);
 	carry_out(j);
+	broker_accounts(j->broker, j->accounts, now);
 	for (unsigned i = 0; i < WORKERS; i++)
 		broker_worker_up(j->broker, i, i == MDA ? WORKER_MDA : WORKER_SENDER);
 	for (unsigned i = 0; i < WORKERS; i++)

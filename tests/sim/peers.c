@@ -1,6 +1,7 @@
 #include "sim/peers-private.h"
 
 #include "sim/faults.h"
+#include "sim/people.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
@@ -172,6 +173,10 @@ void peers_step(struct world *w, bool new_mail)
 {
 	uint64_t dice = sim_below(&w->rng, 100);
 
+	if (!w->peers->calm && sim_once_in(&w->rng, w->accounts == NULL ? 20 : 100))
+		people_step(w);
+	if (!world_alive(w))
+		return;
 	if (dice < 2 && !w->peers->calm && w->book.n > 0 && world_may(w, MAY_OPERATE))
 		operate(w);
 	else if (dice == 0 && w->peers->calm)

@@ -2,6 +2,7 @@
 #include "sim/peers-private.h"
 
 #include "sim/faults.h"
+#include "sim/people.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
@@ -189,6 +190,7 @@ static void encode(const struct world *w, const struct mail *m, uint64_t dice, s
 	    .rcpt = rcpt,
 	    .n_rcpt = m->n_rcpt,
 	    .at_most_once = m->at_most_once,
+	    .account = span_str(people_account(m)),
 	    .head_length = (uint32_t)m->head_n};
 
 	for (size_t i = 0; i < m->n_rcpt; i++)

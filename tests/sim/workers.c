@@ -2,6 +2,7 @@
 #include "sim/peers-private.h"
 
 #include "sim/faults.h"
+#include "sim/people.h"
 #include "sim/trace.h"
 
 #include <limits.h>
@@ -180,6 +181,7 @@ void peers_job(struct world *w, const struct broker_effect *e)
 	h->mail = book_find(&w->book, &e->id);
 	if (h->mail == NULL)
 		sim_fail("a job for a message that was never made");
+	people_check(w, h->mail);
 	held_add(s, h);
 	h->once = e->at_most_once;
 	if (e->size != h->mail->size || !span_eq(e->from, span_str(h->mail->from)))

@@ -25,7 +25,7 @@ enum {
 #define QUESTIONS_END INT64_C(60000000)
 
 const char *const may_names[MAYS] = {"errors", "nospace", "full", "crash", "start-crash", "kill",
-    "cut", "die", "operate", "prepare", "unreadable"};
+    "cut", "die", "operate", "prepare", "unreadable", "suspend"};
 
 static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
@@ -82,6 +82,7 @@ void world_bury(struct world *w)
 	if (w->broker != NULL)
 		book_queue_lost(&w->book, w->life);
 	broker_free(&w->broker);
+	accounts_free(&w->accounts);
 	store_close(&w->store);
 	batch_fini(&w->filling);
 	batch_fini(&w->at_disk);
@@ -91,6 +92,7 @@ void world_bury(struct world *w)
 void world_fini(struct world *w)
 {
 	broker_free(&w->broker);
+	accounts_free(&w->accounts);
 	store_close(&w->store);
 	batch_fini(&w->filling);
 	batch_fini(&w->at_disk);

@@ -28,6 +28,7 @@ enum may {
 	MAY_OPERATE,     /* operators retry and drop */
 	MAY_PREPARE,     /* the index thread runs */
 	MAY_UNREADABLE,  /* stored content cannot be read once */
+	MAY_SUSPEND,     /* accounts are suspended and active again */
 	MAYS,
 };
 extern const char *const may_names[MAYS];
@@ -54,8 +55,10 @@ struct world {
 	struct store_params params;
 	struct book book;
 	struct peers *peers;
+	unsigned suspended; /* accounts, as bits */
 
-	struct broker *broker; /* NULL: the queue is down */
+	struct accounts *accounts; /* as the queue of this life heard last; NULL: not yet */
+	struct broker *broker;     /* NULL: the queue is down */
 	struct store *store;
 	struct world_batch filling, at_disk;
 	bool busy, undecided;

@@ -303,6 +303,7 @@ struct rig_mail {
 	const char *from, *to; /* to: addresses with blanks between them */
 	const char *head, *rest;
 	struct span big; /* instead of rest */
+	const char *account;
 	uint8_t notify;
 	struct msgid id, nonce;
 	int64_t accepted;
@@ -315,6 +316,7 @@ static inline void rig_envelope(const struct rig *r, const struct rig_mail *m, s
 	    .nonce = m->nonce,
 	    .accepted = m->accepted ? m->accepted : r->now,
 	    .from = span_str(m->from),
+	    .account = span_str(m->account),
 	    .rcpt = rcpt,
 	    .head_length = (uint32_t)strlen(m->head)};
 	struct span to = span_str(m->to);
