@@ -155,10 +155,10 @@ static void on_rcpt(struct session *s, const struct server_event *ev)
 		answer(s, &v.reply);
 }
 
-/* What is unread behind DATA was sent before we said 354. */
-static void on_data(struct session *s, size_t unread)
+/* What is unread behind DATA was sent before we said 354; behind BDAT it is the chunk. */
+static void on_data(struct session *s, const struct server_event *ev, size_t unread)
 {
-	if (unread > 0)
+	if (unread > 0 && !ev->chunked)
 		server_early(&s->engine, loop_now(s->smtpd->loop));
 	else
 		answer(s, &REPLY(354, 0, 0, 0, "End data with <CRLF>.<CRLF>"));
@@ -196,7 +196,7 @@ static void on_event(struct session *s, const struct server_event *ev, size_t un
 	case SERVER_AUTH_LINE:
 	case SERVER_AUTH_GONE: auth_event(s, ev); break;
 	case SERVER_RCPT: on_rcpt(s, ev); break;
-	case SERVER_DATA: on_data(s, unread); break;
+	case SERVER_DATA: on_data(s, ev, unread); break;
 	case SERVER_BODY: txn_body(s->txn, ev->data); break;
 	case SERVER_EOM: on_end_of_data(s, ev); break;
 	case SERVER_RESET: txn_free(&s->txn); break;

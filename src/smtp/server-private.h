@@ -1,7 +1,8 @@
 /*
  * Between the files of the server engine: server.c (session, feed, verdicts),
- * server_command.c (verbs and their arguments), server_ehlo.c (what is offered),
- * server_auth.c (STARTTLS and AUTH), server_body.c (the dot machine).
+ * server_command.c (verbs), server_mail.c (MAIL and RCPT), server_ehlo.c (what is offered),
+ * server_auth.c (STARTTLS and AUTH), server_body.c (content, the dot machine),
+ * server_chunk.c (BDAT).
  */
 #ifndef GW_SMTP_SERVER_PRIVATE_H
 #define GW_SMTP_SERVER_PRIVATE_H
@@ -9,12 +10,26 @@
 #include "smtp/server.h"
 
 /* Why the content is refused: server.refuse, the graver the higher. */
-enum server_refuse { REFUSE_NOT, REFUSE_SIZE, REFUSE_NUL, REFUSE_BARE };
+enum server_refuse {
+	REFUSE_NOT,
+	REFUSE_SIZE,
+	REFUSE_NUL,
+	REFUSE_BARE,
+	REFUSE_CHUNK, /* server.late says why */
+};
+
+/* In server.eom. */
+enum server_eom { EOM_NOT, EOM_LINE /* the last line lacks its CRLF */, EOM_DUE };
 
 /* Puts a reply into the output. A failed output ends the session. */
 void server_say(struct server *s, const struct reply *r);
 /* The same with the host name in front of the text: greeting, 221, 421. */
 void server_say_host(struct server *s, const struct reply *r);
+
+/* One line of any length: "334 " and what is not to be folded. */
+void server_say_line(struct server *s, const char *code, struct span text);
+/* What waited in server.late. */
+void server_say_late(struct server *s);
 
 /* The next event; its verdict is due. */
 struct server_event *server_ask(struct server *s, enum server_event_type type);
@@ -46,6 +61,11 @@ void server_list_mechanisms(const struct server *s, struct buf *text);
 /* "\nKEYWORD ..." for each. */
 void server_ehlo(const struct server *s, struct buf *text);
 
+/* 501 5.5.4 */
+void server_bad_argument(struct server *s, const char *stage);
+
+void server_run_mail(struct server *s, struct span args);
+void server_run_rcpt(struct server *s, struct span args);
 void server_run_starttls(struct server *s, struct span args);
 void server_run_auth(struct server *s, struct span args);
 /* The line behind a 334. */
@@ -56,7 +76,30 @@ void server_answer_tls(struct server *s, const struct reply *r);
 void server_answer_auth(struct server *s, const struct reply *r);
 
 /* Behind 354. */
-void server_body_start(struct server *s, int64_t now);
-size_t server_body_feed(struct server *s, struct span in, int64_t now);
+void server_body_start(struct server *s);
+size_t server_body_feed(struct server *s, struct span in);
+/* A piece of the content: scanned, judged, given out. */
+void server_content(struct server *s, struct span piece);
+void server_refuse_content(struct server *s, enum server_refuse why);
+/* The content that was refused is over: the reply, and the end if it was for a bare CR or LF. */
+void server_body_refused(struct server *s);
+/* When the content falls behind data_rate; INT64_MAX if nobody asks for one. */
+int64_t server_body_floor(const struct server *s);
+/* More than this is not worth reading only to refuse it; 0: no limit. */
+uint64_t server_swallow_max(const struct server *s);
+
+void server_run_bdat(struct server *s, struct span args);
+/* A BDAT that cannot be understood: what follows it could be anything. */
+void server_chunk_lost(struct server *s);
+/* The verdict on the first chunk. */
+void server_answer_chunk(struct server *s, const struct reply *r);
+size_t server_chunk_feed(struct server *s, struct span in);
+/* Behind the last piece: the CRLF it lacks, then EOM; into server.pending. */
+void server_chunk_eom(struct server *s);
+
+/* Why DATA or BDAT may not come now; NULL if it may. */
+const struct reply *server_no_data(const struct server *s, const char **reason);
+/* What follows is somebody's content or a web form, never our commands. */
+void server_run_foreign(struct server *s, struct span args);
 
 #endif

@@ -7,6 +7,7 @@ enum {
 	/* Ceiling of one verdict's text: the worst of it, a line per octet, still fits above HIGH.
 	 */
 	ANSWER_TEXT_MAX = 1024,
+	LATE_MAX = ANSWER_TEXT_MAX * 24,
 };
 
 /* In server.overflow: discarding, and the last octet was a CR; AUTH: the line is of a login. */
@@ -21,6 +22,8 @@ void server_init(struct server *s, const struct server_config *config, int64_t n
 	s->started = now;
 	s->held = -1;
 	buf_init(&s->out, SERVER_OUT_MAX);
+	buf_init(&s->late, LATE_MAX);
+	s->now = now;
 	server_ask(s, SERVER_CONNECT);
 	s->deadline = config->verdict_timeout ? now + config->verdict_timeout : INT64_MAX;
 }
@@ -29,7 +32,18 @@ void server_fini(struct server *s)
 {
 	gw_check_magic(s, SERVER_MAGIC);
 	buf_fini(&s->out);
+	buf_fini(&s->late);
 	s->magic = 0;
+}
+
+/* Half a reply is never sent. */
+static void settle(struct server *s, size_t before)
+{
+	if (!buf_failed(&s->out))
+		return;
+	s->out.failed = false;
+	buf_cut(&s->out, before);
+	server_finish(s, "memory");
 }
 
 static void say(struct server *s, const struct reply *r, bool enhanced)
@@ -37,11 +51,26 @@ static void say(struct server *s, const struct reply *r, bool enhanced)
 	size_t before = buf_len(&s->out);
 
 	reply_format(r, enhanced, &s->out);
-	if (!buf_failed(&s->out))
-		return;
-	s->out.failed = false;
-	buf_cut(&s->out, before);
-	server_finish(s, "memory");
+	settle(s, before);
+}
+
+void server_say_line(struct server *s, const char *code, struct span text)
+{
+	size_t before = buf_len(&s->out);
+
+	buf_add_str(&s->out, code);
+	buf_add_span(&s->out, text);
+	buf_add_str(&s->out, "\r\n");
+	settle(s, before);
+}
+
+void server_say_late(struct server *s)
+{
+	size_t before = buf_len(&s->out);
+
+	buf_add_span(&s->out, buf_view(&s->late));
+	buf_fini(&s->late);
+	settle(s, before);
 }
 
 void server_say(struct server *s, const struct reply *r)
@@ -89,6 +118,7 @@ void server_finish(struct server *s, const char *reason)
 	server_forget(s);
 	s->ended = true;
 	s->verdict_due = false;
+	s->eom = EOM_NOT;
 	s->state = SERVER_S_END;
 	s->end_reason = reason;
 	if (s->has_pending && s->pending.type != SERVER_REFUSED)
@@ -169,6 +199,10 @@ static size_t feed_line(struct server *s, struct span in)
 
 	if (lf < 0 && in.n < max)
 		return 0;
+	if (lf < 0 && s->state != SERVER_S_AUTH && span_starts_case(in, SPAN("BDAT"))) {
+		server_chunk_lost(s);
+		return in.n;
+	}
 	if (lf < 0) {
 		s->overflow = login ? OVERFLOW_AUTH : OVERFLOW_NOT;
 		return feed_overflow(s, in);
@@ -190,13 +224,20 @@ static void boundary(struct server *s, int64_t now)
 {
 	const struct server_config *c = s->config;
 
-	if (s->ended || s->state == SERVER_S_BODY)
+	if (s->ended || (s->state == SERVER_S_BODY && s->eom == EOM_NOT))
 		return;
-	if (s->verdict_due) {
+	if (s->verdict_due || s->eom != EOM_NOT) {
 		s->deadline = c->verdict_timeout ? now + c->verdict_timeout : INT64_MAX;
 		return;
 	}
 	s->deadline = now + c->command_timeout;
+	if (s->state == SERVER_S_CHUNKS) {
+		/* Inside of a message: it is let finish, if it keeps up. */
+		int64_t floor = server_body_floor(s);
+
+		s->deadline = floor < s->deadline ? floor : s->deadline;
+		return;
+	}
 	if (s->eof) {
 		server_finish(s, "eof");
 	} else if (s->closing && !s->tls_due) {
@@ -211,12 +252,13 @@ size_t server_feed(struct server *s, struct span in, int64_t now)
 
 	gw_check_magic(s, SERVER_MAGIC);
 	if (s->ended || s->verdict_due || s->has_pending || s->reset_due || s->gone_due ||
-	    s->tls_due || s->held >= 0)
+	    s->tls_due || s->eom != EOM_NOT || s->held >= 0)
 		return 0;
+	s->now = now;
 	if (in.n == 0 || buf_len(&s->out) > SERVER_OUT_HIGH)
 		return 0;
 	if (s->state == SERVER_S_BODY)
-		n = server_body_feed(s, in, now);
+		n = server_body_feed(s, in);
 	else
 		n = s->overflow ? feed_overflow(s, in) : feed_line(s, in);
 	if (n > 0 && s->overflow == OVERFLOW_NOT)
@@ -229,6 +271,8 @@ int server_next(struct server *s, struct server_event *ev)
 	bool refused = s->has_pending && s->pending.type == SERVER_REFUSED;
 
 	gw_check_magic(s, SERVER_MAGIC);
+	if (s->eom != EOM_NOT && !s->has_pending && s->held < 0)
+		server_chunk_eom(s);
 	if (s->gone_due && !refused) {
 		*ev = (struct server_event){.type = SERVER_AUTH_GONE};
 		s->gone_due = false;
@@ -277,14 +321,18 @@ static void answer_helo(struct server *s)
 	buf_fini(&text);
 }
 
-static void answer_data(struct server *s, const struct reply *r, int64_t now)
+static void answer_data(struct server *s, const struct reply *r)
 {
 	static const struct reply go = {354, {0}, {(const uint8_t *)"End with <CRLF>.<CRLF>", 22}};
 
+	if (s->chunked) {
+		server_answer_chunk(s, r);
+		return;
+	}
 	gw_assert(r->code == 354 || r->code >= 400);
 	server_say(s, r->code == 354 && r->text.n == 0 ? &go : r);
 	if (r->code == 354 && !s->ended)
-		server_body_start(s, now);
+		server_body_start(s);
 }
 
 static void answer_eom(struct server *s, const struct reply *r)
@@ -295,11 +343,11 @@ static void answer_eom(struct server *s, const struct reply *r)
 	server_say(s, r);
 }
 
-static void apply(struct server *s, const struct reply *r, int64_t now)
+static void apply(struct server *s, const struct reply *r)
 {
 	switch (s->asked) {
 	case SERVER_CONNECT: answer_connect(s, r); return;
-	case SERVER_DATA: answer_data(s, r, now); break;
+	case SERVER_DATA: answer_data(s, r); break;
 	case SERVER_EOM: answer_eom(s, r); break;
 	case SERVER_HELO:
 		if (reply_ok(r)) {
@@ -348,7 +396,8 @@ void server_answer(struct server *s, const struct reply *r, int64_t now)
 	if (r->code != 334)
 		cut.text = span_first(cut.text, ANSWER_TEXT_MAX);
 	s->verdict_due = false;
-	apply(s, &cut, now);
+	s->now = now;
+	apply(s, &cut);
 	if (r->code == 421)
 		server_finish(s, "refused");
 	boundary(s, now);
@@ -393,7 +442,7 @@ void server_eof(struct server *s, int64_t now)
 	(void)now;
 	gw_check_magic(s, SERVER_MAGIC);
 	s->eof = true;
-	if (s->state != SERVER_S_EOM)
+	if (s->state != SERVER_S_EOM && s->eom == EOM_NOT)
 		server_finish(s, "eof");
 }
 
@@ -427,7 +476,7 @@ void server_early(struct server *s, int64_t now)
 		server_expel(s, &no, "tls", "early_tls");
 	else if (s->verdict_due && s->asked == SERVER_CONNECT)
 		server_expel(s, &no, "connect", "early_talker");
-	else if (s->verdict_due && s->asked == SERVER_DATA)
+	else if (s->verdict_due && s->asked == SERVER_DATA && !s->chunked)
 		server_expel(s, &no, "data", "early_data");
 }
 

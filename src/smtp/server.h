@@ -26,6 +26,12 @@
  * which whoever sits on the line could have put there. A line with a bare CR or LF ends the
  * session too. So does content with one, but only behind its CRLF.CRLF: nothing
  * of it is ever read as a command.
+ *
+ * BDAT (RFC 3030): the octets of a chunk are content whatever becomes of it, so a chunk that is
+ * refused is read and forgotten before the reply; when their number is not to be understood the
+ * session ends. The content is made of lines, with DATA or with BDAT: a last one without CRLF gets
+ * it, since nobody could be sent the message otherwise and no signature covers its absence (RFC
+ * 6376 section 3.4.3).
  */
 #ifndef GW_SMTP_SERVER_H
 #define GW_SMTP_SERVER_H
@@ -81,7 +87,8 @@ enum server_event_type {
 			     refusal, which ends it too, and before END it is not said. */
 	SERVER_RCPT,      /* verdict; address */
 	SERVER_DATA,    /* verdict: 354 to go on, or a refusal; asked only with >= 1 recipient. Also
-			   asked at the first BDAT, when chunked is set and 354 is not said */
+			   asked at the first BDAT, when chunked is set, 354 is not said and unread
+			   input is what it should be */
 	SERVER_BODY,    /* no verdict; data: a piece of the content, dots unstuffed */
 	SERVER_EOM,     /* verdict; facts. 2xx ends the transaction as accepted, else as refused. */
 	SERVER_RESET,   /* no verdict: the transaction that was open is forgotten */
@@ -112,7 +119,8 @@ enum server_state {
 	SERVER_S_START,   /* greeted, no HELO yet */
 	SERVER_S_IDLE,    /* HELO done, no transaction */
 	SERVER_S_MAIL,    /* MAIL accepted */
-	SERVER_S_BODY,    /* behind 354 */
+	SERVER_S_BODY,    /* behind 354, or in a chunk */
+	SERVER_S_CHUNKS,  /* between two chunks of a message */
 	SERVER_S_EOM,     /* the verdict on the message is due */
 	SERVER_S_AUTH,    /* behind 334: the next line is an answer to it */
 	SERVER_S_END,
@@ -136,9 +144,14 @@ struct server {
 	uint8_t overflow;    /* a too long line is being discarded */
 	uint8_t dot;         /* where in CRLF . CRLF the content stands */
 	uint8_t refuse;      /* a refusal of the content that waits for its end */
+	bool chunked, last;  /* the content comes by BDAT; this chunk is the last one */
+	uint8_t eom;         /* the end is to be given out behind the last piece */
 	struct body_scan body;
 	uint64_t received; /* octets of content on the wire */
+	uint64_t left;     /* of this chunk */
+	struct buf late;   /* the reply to a chunk that is being swallowed */
 	int64_t deadline, started, held;
+	int64_t now;    /* of the last call that said it */
 	struct buf out; /* replies; ceiling SERVER_OUT_MAX, memory only while there are any */
 	const char *end_reason;
 };

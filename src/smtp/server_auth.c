@@ -55,7 +55,7 @@ static const struct reply *cannot(const struct server *s, const char **reason)
 		return &hello;
 	if (s->authenticated)
 		return &twice;
-	if (s->state == SERVER_S_MAIL)
+	if (s->state != SERVER_S_IDLE)
 		return &message;
 	*reason = "no_tls";
 	if (c->auth == SERVER_AUTH_TLS && !s->tls)
@@ -137,21 +137,13 @@ void server_auth_too_long(struct server *s)
 		server_refuse(s, &no, "auth", "line_too_long");
 }
 
-/* One line, whatever its length: clients take what is behind the code for base64. */
-static void say_challenge(struct server *s, struct span text)
-{
-	gw_assert(text.n <= SERVER_CHALLENGE_MAX && server_plain(text));
-	buf_add_str(&s->out, "334 ");
-	buf_add_span(&s->out, text);
-	buf_add_str(&s->out, "\r\n");
-}
-
 void server_answer_auth(struct server *s, const struct reply *r)
 {
 	gw_assert(r->code == 334 || r->code == 235 || r->code >= 400);
 	if (r->code == 334) {
+		gw_assert(r->text.n <= SERVER_CHALLENGE_MAX && server_plain(r->text));
 		s->state = SERVER_S_AUTH;
-		say_challenge(s, r->text);
+		server_say_line(s, "334 ", r->text);
 		return;
 	}
 	s->state = SERVER_S_IDLE;

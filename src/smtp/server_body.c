@@ -15,14 +15,15 @@ enum dot {
 
 enum { SWALLOW_FACTOR = 16, SWALLOW_MORE = 1 << 22 };
 
-void server_body_start(struct server *s, int64_t now)
+void server_body_start(struct server *s)
 {
 	s->state = SERVER_S_BODY;
 	s->dot = DOT_LINE;
 	s->refuse = REFUSE_NOT;
+	s->eom = EOM_NOT;
 	s->received = 0;
-	s->started = now;
-	s->deadline = now + s->config->data_timeout;
+	s->started = s->now;
+	s->deadline = s->now + s->config->data_timeout;
 	body_scan_init(&s->body);
 }
 
@@ -35,7 +36,7 @@ static const char *const reasons[] = {
     [REFUSE_SIZE] = "too_big", [REFUSE_NUL] = "nul", [REFUSE_BARE] = "bare_lf"};
 
 /* The owner hears of it at once and can drop what it has; the client behind its end of data. */
-static void refuse_content(struct server *s, enum server_refuse why)
+void server_refuse_content(struct server *s, enum server_refuse why)
 {
 	if (why <= s->refuse)
 		return;
@@ -58,29 +59,34 @@ static enum server_refuse judge(const struct server *s)
 									    : REFUSE_NOT;
 }
 
-static void content(struct server *s, struct span piece)
+void server_content(struct server *s, struct span piece)
 {
-	if (s->refuse == REFUSE_BARE)
+	if (s->refuse >= REFUSE_BARE || piece.n == 0)
 		return;
 	body_scan_feed(&s->body, piece);
-	refuse_content(s, judge(s));
+	server_refuse_content(s, judge(s));
 	if (s->refuse != REFUSE_NOT)
 		return;
 	s->pending = (struct server_event){.type = SERVER_BODY, .data = piece};
 	s->has_pending = true;
 }
 
-static void end_of_data(struct server *s)
+void server_body_refused(struct server *s)
 {
-	if (s->refuse == REFUSE_NOT) {
-		s->state = SERVER_S_EOM;
-		server_ask(s, SERVER_EOM)->facts = body_scan_end(&s->body);
-		return;
-	}
 	s->state = SERVER_S_IDLE;
 	server_say(s, &refusals[s->refuse]);
 	if (s->refuse != REFUSE_SIZE)
 		server_finish(s, reasons[s->refuse]);
+}
+
+static void end_of_data(struct server *s)
+{
+	if (s->refuse != REFUSE_NOT) {
+		server_body_refused(s);
+		return;
+	}
+	s->state = SERVER_S_EOM;
+	server_ask(s, SERVER_EOM)->facts = body_scan_end(&s->body);
 }
 
 /* The content up to a dot that starts a line; leaves s->dot as it stands behind it. */
@@ -116,7 +122,7 @@ static size_t take_dot(struct server *s, uint8_t c)
 		end_of_data(s);
 		return 1;
 	}
-	refuse_content(s, REFUSE_BARE);
+	server_refuse_content(s, REFUSE_BARE);
 	s->dot = DOT_CR;
 	return 0;
 }
@@ -128,48 +134,63 @@ static size_t step(struct server *s, struct span in)
 	if (s->dot >= DOT_SEEN || (s->dot == DOT_LINE && in.p[0] == '.'))
 		return take_dot(s, in.p[0]);
 	n = run(s, in);
-	content(s, span_first(in, n));
+	server_content(s, span_first(in, n));
 	return n;
+}
+
+int64_t server_body_floor(const struct server *s)
+{
+	const struct server_config *c = s->config;
+
+	if (c->data_rate == 0)
+		return INT64_MAX;
+	return s->started + c->data_timeout + (int64_t)(s->received / c->data_rate * 1000000);
 }
 
 /* Time of the content: a pause may last data_timeout, and the average must keep up with data_rate.
  */
-static void clock_content(struct server *s, int64_t now)
+static void clock_content(struct server *s)
 {
-	const struct server_config *c = s->config;
-	int64_t pause = now + c->data_timeout, floor = s->started + c->data_timeout;
+	int64_t pause = s->now + s->config->data_timeout, floor = server_body_floor(s);
 
-	s->deadline = pause;
-	if (c->data_rate == 0)
-		return;
-	floor += (int64_t)(s->received / c->data_rate * 1000000);
 	s->deadline = floor < pause ? floor : pause;
+}
+
+uint64_t server_swallow_max(const struct server *s)
+{
+	uint64_t max = s->config->message_size;
+
+	return max == 0 || max > UINT64_MAX / SWALLOW_FACTOR - SWALLOW_MORE
+		   ? 0
+		   : SWALLOW_FACTOR * (max + SWALLOW_MORE);
 }
 
 /* Refused content is swallowed up to its end, so that the client reads our reply; but not for ever.
  */
 static void limit_swallow(struct server *s)
 {
-	uint64_t max = s->config->message_size;
+	uint64_t max = server_swallow_max(s);
 
-	if (max && s->refuse && s->received / SWALLOW_FACTOR > max + SWALLOW_MORE) {
+	if (max && s->refuse && s->refuse != REFUSE_CHUNK && s->received > max) {
 		server_say(s, &refusals[s->refuse]);
 		server_finish(s, reasons[s->refuse]);
 	}
 }
 
-size_t server_body_feed(struct server *s, struct span in, int64_t now)
+size_t server_body_feed(struct server *s, struct span in)
 {
 	size_t n = 0;
 
+	if (s->chunked)
+		n = server_chunk_feed(s, in);
 	/* At least one octet: who feeds us stops when nothing is taken. */
-	while (
-	    n == 0 || (n < in.n && s->state == SERVER_S_BODY && !s->has_pending && !s->reset_due))
+	while (!s->chunked && (n == 0 || (n < in.n && s->state == SERVER_S_BODY &&
+					     !s->has_pending && !s->reset_due)))
 		n += step(s, span_skip(in, n));
 	s->received += n;
 	if (s->state != SERVER_S_BODY)
 		return n;
-	clock_content(s, now);
+	clock_content(s);
 	limit_swallow(s);
 	return n;
 }

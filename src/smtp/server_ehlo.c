@@ -41,6 +41,9 @@ static void add_extension(const struct server *s, enum extension e, struct buf *
 	buf_addf(text, "\n%s", ehlo_rows[e].keyword);
 	if (e == EXT_SIZE && s->config->message_size)
 		buf_addf(text, " %llu", (unsigned long long)s->config->message_size);
+	else if (e == EXT_LIMITS)
+		buf_addf(
+		    text, " MAILMAX=%u RCPTMAX=%u", s->config->transactions, s->config->recipients);
 	else if (e == EXT_AUTH)
 		server_list_mechanisms(s, text);
 }

@@ -1,13 +1,17 @@
 /*
  * The server engine under any input, cut anywhere, with any verdicts. Checked:
- * - what ends the content is CRLF.CRLF and nothing else, and what is delivered is what an
+ * - what ends the content of DATA is CRLF.CRLF and nothing else, and what is delivered is what an
  *   independent, simple reader of the same bytes finds between 354 and there;
+ * - what BDAT delivers is the octets of the chunks, counted by another simple reader, and the CRLF
+ *   that a last line lacks;
+ * - nothing of a login, a transaction or a greeting lives longer than the STARTTLS behind it;
  * - nothing with a bare CR, a bare LF or a NUL is delivered, no transaction ends twice;
  * - the events and the output of the whole input are those of the input in pieces;
  * - the output keeps its ceiling and is made of well-formed lines.
  *
  * Byte 0: the size of the pieces; byte 1: seeds the verdicts; the rest is what the client sends.
  */
+#include "smtp/sasl.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
@@ -34,6 +38,10 @@ static const struct server_config config = {
     .command_timeout = 300 * SECOND,
     .data_timeout = 300 * SECOND,
     .data_rate = 100,
+    .starttls = true,
+    .auth = SERVER_AUTH_TLS,
+    .mechanisms =
+	SASL_BIT(PLAIN) | SASL_BIT(LOGIN) | SASL_BIT(SCRAM_SHA_256) | SASL_BIT(SCRAM_SHA_256_PLUS),
 };
 
 struct world {
@@ -45,13 +53,13 @@ struct world {
 	struct span all;    /* what the client sends */
 	size_t at, body_at; /* what was taken, where the content starts */
 	uint32_t verdicts;
-	bool open, in_body;
+	bool open, in_body, chunked, exchange;
 	bool show_all; /* also what is behind DATA already */
 };
 
 static struct reply next_verdict(struct world *w, uint16_t yes)
 {
-	bool refuse = yes != 220 && w->verdicts % 8 == 7;
+	bool refuse = (yes != 220 || w->at > 0) && w->verdicts % 8 == 7;
 
 	w->verdicts = w->verdicts * 1103515245u + 12345u;
 	w->verdicts ^= w->verdicts >> 16;
@@ -90,13 +98,52 @@ static bool clean(struct span s)
 	return true;
 }
 
+/* The simple reader of chunks: from the first BDAT on; commands that are no chunk are passed over.
+ */
+static bool read_chunks(struct span in, struct buf *out, size_t *used)
+{
+	struct span all = in;
+
+	for (;;) {
+		ptrdiff_t lf = span_find(in, '\n');
+		struct span line, word;
+		uint64_t n = 0;
+		bool last;
+
+		if (lf < 1)
+			return false;
+		line = span_first(in, (size_t)lf - 1);
+		in = span_skip(in, (size_t)lf + 1);
+		if (!span_starts_case(line, SPAN("BDAT ")))
+			continue;
+		line = span_trim(span_skip(line, 5));
+		for (; line.n && ascii_isdigit(line.p[0]); line = span_skip(line, 1))
+			n = n * 10 + (line.p[0] - '0');
+		word = span_trim(line);
+		last = word.n > 0;
+		if (n > in.n)
+			return false;
+		buf_add_span(out, span_first(in, n));
+		in = span_skip(in, n);
+		if (!last)
+			continue;
+		if (buf_len(out) && buf_view(out).p[buf_len(out) - 1] != '\n')
+			buf_add_str(out, "\r\n");
+		*used = all.n - in.n;
+		return true;
+	}
+}
+
 static void check_message(struct world *w, const struct body_facts *f)
 {
 	struct buf want;
 	size_t used = 0;
 
 	buf_init(&want, MAX);
-	MUST(read_content(span_skip(w->all, w->body_at), &want, &used));
+	if (w->chunked)
+		MUST(read_chunks(span_skip(w->all, w->body_at), &want, &used));
+	else
+		MUST(read_content(span_skip(w->all, w->body_at), &want, &used));
 	MUST(w->body_at + used == w->at);
 	MUST(span_eq(buf_view(&want), buf_view(&w->content)));
 	MUST(clean(buf_view(&want)));
@@ -111,9 +158,46 @@ static void note(struct world *w, uint8_t letter)
 		buf_add_byte(&w->events, letter);
 }
 
+/* Where the command that is asked about began. */
+static size_t command_at(const struct world *w)
+{
+	size_t at = w->at - 1;
+
+	while (at > 0 && w->all.p[at - 1] != '\n')
+		at--;
+	return at;
+}
+
+static void ask_login(struct world *w, const struct server_event *ev)
+{
+	struct reply r = next_verdict(w, w->verdicts % 3 ? 334 : 235);
+
+	MUST(server_has_tls(&w->server) && !server_is_authenticated(&w->server) && !w->open);
+	MUST(w->exchange == (ev->type == SERVER_AUTH_LINE));
+	MUST(ev->data.n <= SERVER_AUTH_LINE_MAX);
+	r.esc[0] = r.code == 334 ? 0 : r.esc[0];
+	w->exchange = r.code == 334;
+	server_answer(&w->server, &r, SECOND);
+	MUST(server_is_authenticated(&w->server) == (r.code == 235));
+}
+
+static void ask_tls(struct world *w)
+{
+	struct reply r = next_verdict(w, 220);
+
+	MUST(!server_has_tls(&w->server));
+	server_answer(&w->server, &r, SECOND);
+	MUST(server_tls_due(&w->server) == (r.code == 220));
+}
+
 static void ask(struct world *w, const struct server_event *ev)
 {
-	static const uint16_t yes[] = {220, 250, 250, 250, 354, 0, 250};
+	static const uint16_t yes[] = {[SERVER_CONNECT] = 220,
+	    [SERVER_HELO] = 250,
+	    [SERVER_MAIL] = 250,
+	    [SERVER_RCPT] = 250,
+	    [SERVER_DATA] = 354,
+	    [SERVER_EOM] = 250};
 	struct reply r = next_verdict(w, yes[ev->type]);
 	bool ok = r.code < 400;
 
@@ -128,8 +212,14 @@ static void ask(struct world *w, const struct server_event *ev)
 		buf_clear(&w->content);
 	}
 	w->in_body = ok && ev->type == SERVER_DATA;
-	w->body_at = w->at;
+	w->chunked = ev->chunked;
+	w->body_at = ev->type == SERVER_DATA && ev->chunked ? command_at(w) : w->at;
 	server_answer(&w->server, &r, SECOND);
+}
+
+static bool inside(struct span part, struct span all)
+{
+	return part.p >= all.p && part.p + part.n <= all.p + all.n;
 }
 
 static void take(struct world *w, const struct server_event *ev)
@@ -138,13 +228,20 @@ static void take(struct world *w, const struct server_event *ev)
 	switch (ev->type) {
 	case SERVER_BODY:
 		MUST(w->in_body && w->open && ev->data.n > 0);
-		MUST(ev->data.p >= w->all.p && ev->data.p + ev->data.n <= w->all.p + w->all.n);
+		MUST(inside(ev->data, w->all) || (w->chunked && span_eq(ev->data, SPAN("\r\n"))));
 		buf_add_span(&w->content, ev->data);
 		break;
 	case SERVER_RESET:
 		MUST(w->open);
 		w->open = w->in_body = false;
 		buf_clear(&w->content);
+		break;
+	case SERVER_TLS: ask_tls(w); break;
+	case SERVER_AUTH:
+	case SERVER_AUTH_LINE: ask_login(w, ev); break;
+	case SERVER_AUTH_GONE:
+		MUST(w->exchange);
+		w->exchange = false;
 		break;
 	case SERVER_REFUSED: MUST(ev->stage && ev->reason && ev->reply.code >= 400); break;
 	case SERVER_END: MUST(!w->open && ev->reason); break;
@@ -164,16 +261,21 @@ static void take_all(struct world *w)
 	buf_add_span(&w->out, out);
 	server_sent(&w->server, out.n);
 	MUST(w->server.out.mem == NULL);
+	if (!server_tls_due(&w->server))
+		return;
+	MUST(!w->open && server_feed(&w->server, SPAN("NOOP\r\n"), SECOND) == 0);
+	server_tls_started(&w->server, w->verdicts & 1, SECOND);
+	MUST(!server_is_authenticated(&w->server) && server_has_tls(&w->server));
 }
 
-/* DATA is the one command whose reading depends on what is there behind it. */
+/* DATA and STARTTLS are the commands whose reading depends on what is there behind them. */
 static size_t shown(const struct world *w, size_t window)
 {
 	struct span rest = span_first(span_skip(w->all, w->at), window);
 	ptrdiff_t lf = span_find(rest, '\n');
 
 	if (lf >= 4 && !w->show_all && w->server.state != SERVER_S_BODY &&
-	    span_starts_case(rest, SPAN("DATA")))
+	    (span_starts_case(rest, SPAN("DATA")) || span_starts_case(rest, SPAN("STARTTLS"))))
 		return (size_t)lf + 1;
 	return rest.n;
 }

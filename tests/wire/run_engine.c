@@ -1,7 +1,10 @@
 /*
  * Plays the transcripts of this folder (see README.md) against the server
  * engine alone, under a virtual clock, with a fixed policy: mx.test takes mail
- * for example.net, knows nobody in refused.example, and relays nothing.
+ * for example.net, knows nobody in refused.example, and relays nothing. With
+ * "mode: submission" it takes any mail, of those who are logged in. A handshake
+ * of TLS is one call, and the only proof of SCRAM that is right is that of the
+ * example in RFC 7677.
  *
  *	run_engine tests/wire/basic.wire ...
  *
@@ -10,7 +13,9 @@
  */
 #include "script.h"
 
+#include "base/base64.h"
 #include "base/clock.h"
+#include "smtp/sasl.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
@@ -30,7 +35,14 @@ static const struct server_config config = {
     .command_timeout = 300 * INT64_C(1000000),
     .data_timeout = 300 * INT64_C(1000000),
     .data_rate = 100,
+    .starttls = true,
 };
+
+/* RFC 7677 section 3: user, pencil. */
+#define NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define SALT "W22ZaJ0SNY7soEsUEjb6gQ=="
+#define PROOF "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+#define SIGNATURE "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 
 struct world {
 	struct server server;
@@ -38,7 +50,10 @@ struct world {
 	struct buf in, out, content; /* content: of the transaction that is open */
 	struct buf last;             /* content of the last message accepted */
 	unsigned accepted;
-	bool ended;
+	bool ended, submission, in_hello;
+	struct server_config config;
+	struct sasl sasl;
+	bool exchange;
 	char trouble[256];
 };
 
@@ -50,14 +65,116 @@ static void trouble(struct world *w, const char *words)
 		snprintf(w->trouble, sizeof(w->trouble), "%s", words);
 }
 
-static struct reply judge_rcpt(const struct address *a)
+/* ---- logins --------------------------------------------------------------------------------- */
+
+static void end_exchange(struct world *w)
+{
+	if (w->exchange)
+		sasl_fini(&w->sasl);
+	w->exchange = false;
+}
+
+static struct reply refuse_login(struct world *w, bool malformed)
+{
+	end_exchange(w);
+	return malformed ? REPLY(501, 5, 5, 2, "Not understood")
+			 : REPLY(535, 5, 7, 8, "Name or password is wrong");
+}
+
+static bool password_right(const struct sasl *s)
+{
+	return span_eq_case(sasl_name(s), SPAN("alice@example.net")) &&
+	       span_eq(sasl_secret(s), SPAN("secret"));
+}
+
+static bool proof_right(const struct sasl *s)
+{
+	struct buf proof;
+	bool right;
+
+	buf_init(&proof, 100);
+	base64_encode(sasl_proof(s), &proof);
+	right = span_eq(sasl_name(s), SPAN("user")) && span_eq(buf_view(&proof), SPAN(PROOF));
+	buf_fini(&proof);
+	return right;
+}
+
+/* What the vault of a real server would say; the next step, or SASL_REFUSED. */
+static enum sasl_step ask_vault(struct world *w, enum sasl_step step)
+{
+	struct buf octets;
+
+	buf_init(&octets, 100);
+	if (step == SASL_ASK_SALT && base64_decode(SPAN(SALT), &octets) == 0)
+		step = sasl_salt(&w->sasl, buf_view(&octets), 4096);
+	else if (step == SASL_ASK_PROOF)
+		step = proof_right(&w->sasl) && base64_decode(SPAN(SIGNATURE), &octets) == 0
+			   ? sasl_signature(&w->sasl, buf_view(&octets))
+			   : SASL_REFUSED;
+	else if (step == SASL_ASK_PASSWORD)
+		step = password_right(&w->sasl) ? SASL_DONE : SASL_REFUSED;
+	buf_fini(&octets);
+	return step;
+}
+
+static struct reply take_step(struct world *w, enum sasl_step step)
+{
+	static struct buf challenge = {.max = SERVER_CHALLENGE_MAX};
+
+	step = ask_vault(w, step);
+	if (step == SASL_DONE) {
+		end_exchange(w);
+		return REPLY(235, 2, 7, 0, "Welcome");
+	}
+	if (step != SASL_CHALLENGE)
+		return refuse_login(w, step == SASL_MALFORMED);
+	buf_clear(&challenge);
+	base64_encode(sasl_message(&w->sasl), &challenge);
+	return (struct reply){.code = 334, .text = buf_view(&challenge)};
+}
+
+static struct reply login(struct world *w, const struct server_event *ev)
+{
+	static const struct sasl_binding binding = {
+	    .exporter = {(const uint8_t *)"exporter", 8}, .offered = true};
+	struct buf message;
+	struct reply r;
+
+	if (ev->type == SERVER_AUTH) {
+		sasl_init(
+		    &w->sasl, (enum sasl_mechanism)ev->mechanism, &binding, (const uint8_t *)NONCE);
+		w->exchange = true;
+	}
+	if (ev->type == SERVER_AUTH && !ev->has_initial)
+		return take_step(w, sasl_start(&w->sasl));
+	buf_init(&message, SERVER_AUTH_LINE_MAX);
+	if (base64_decode(ev->data, &message) != 0)
+		r = refuse_login(w, true);
+	else
+		r = take_step(w, sasl_feed(&w->sasl, buf_view(&message)));
+	buf_wipe(&message);
+	return r;
+}
+
+/* ---- the other verdicts -----------------------------------------------------------------------
+ */
+
+static struct reply judge_mail(const struct world *w)
+{
+	if (w->submission && !server_is_authenticated(&w->server))
+		return REPLY(530, 5, 7, 0, "Log in first");
+	return REPLY(250, 2, 1, 0, "Ok");
+}
+
+static struct reply judge_rcpt(const struct world *w, const struct address *a)
 {
 	if (a->kind == ADDRESS_BARE)
 		return REPLY(250, 2, 1, 5, "Ok");
-	if (a->kind == ADDRESS_DOMAIN && span_eq_case(a->domain, SPAN("example.net")))
-		return REPLY(250, 2, 1, 5, "Ok");
 	if (a->kind == ADDRESS_DOMAIN && span_eq_case(a->domain, SPAN("refused.example")))
 		return REPLY(550, 5, 1, 1, "No such user");
+	if (a->kind == ADDRESS_DOMAIN &&
+	    (w->submission || span_eq_case(a->domain, SPAN("example.net"))))
+		return REPLY(250, 2, 1, 5, "Ok");
 	return REPLY(550, 5, 7, 1, "Relay denied");
 }
 
@@ -78,9 +195,12 @@ static struct reply judge(struct world *w, const struct server_event *ev)
 	switch (ev->type) {
 	case SERVER_CONNECT: return REPLY(220, 0, 0, 0, "");
 	case SERVER_HELO: return REPLY(250, 0, 0, 0, "");
-	case SERVER_MAIL: return REPLY(250, 2, 1, 0, "Ok");
-	case SERVER_RCPT: return judge_rcpt(&ev->address);
+	case SERVER_MAIL: return judge_mail(w);
+	case SERVER_RCPT: return judge_rcpt(w, &ev->address);
 	case SERVER_DATA: return REPLY(354, 0, 0, 0, "Go on");
+	case SERVER_TLS: return REPLY(220, 2, 0, 0, "Go on");
+	case SERVER_AUTH:
+	case SERVER_AUTH_LINE: return login(w, ev);
 	default: accept_message(w, ev->facts); return REPLY(250, 2, 0, 0, "Ok");
 	}
 }
@@ -92,6 +212,7 @@ static void event(struct world *w, const struct server_event *ev)
 	switch (ev->type) {
 	case SERVER_BODY: buf_add_span(&w->content, ev->data); break;
 	case SERVER_RESET: buf_clear(&w->content); break;
+	case SERVER_AUTH_GONE: end_exchange(w); break;
 	case SERVER_REFUSED: break;
 	case SERVER_END: w->ended = true; break;
 	default:
@@ -147,24 +268,41 @@ static void send_step(struct world *w, const struct step *st, enum play play)
 	}
 }
 
+/* RFC 2034 section 3: all replies but the greeting, those to HELO and EHLO and 3xx have a code of
+ * RFC 3463, of the class of the reply. */
+static bool is_coded(struct world *w, const char *line)
+{
+	bool hello = strncmp(line, "250", 3) == 0 && strncmp(line + 4, "mx.test", 7) == 0;
+
+	if (w->in_hello || hello) {
+		w->in_hello = line[3] == '-';
+		return true;
+	}
+	if (line[0] == '3' || strncmp(line, "220 mx.test", 11) == 0)
+		return true;
+	return line[4] == line[0] && line[5] == '.' && ascii_isdigit((uint8_t)line[6]);
+}
+
 /* The next line the server said, without its CRLF. */
 static bool take_line(struct world *w, char *line, size_t size)
 {
 	struct span out = buf_view(&w->out);
 	ptrdiff_t lf = span_find(out, '\n');
 
-	if (lf < 1 || out.p[lf - 1] != '\r' || lf > 512) {
+	if (lf < 1 || out.p[lf - 1] != '\r' || (lf > 512 && !span_starts(out, SPAN("334 ")))) {
 		trouble(w, w->ended ? "expected a reply, but the session is over" : "no reply");
 		return false;
 	}
 	span_to_cstr(span_first(out, (size_t)lf - 1), line, size);
 	buf_drop(&w->out, (size_t)lf + 1);
-	return true;
+	if (!is_coded(w, line))
+		snprintf(w->trouble, sizeof(w->trouble), "no enhanced code: %.200s", line);
+	return w->trouble[0] == '\0';
 }
 
 static bool expect_one(struct world *w, const struct step *st)
 {
-	char line[1024];
+	char line[SERVER_CHALLENGE_MAX + 16];
 
 	do {
 		if (!take_line(w, line, sizeof(line)))
@@ -203,6 +341,20 @@ static void pass_time(struct world *w, const struct step *st)
 	drain(w);
 }
 
+static bool handshake(struct world *w)
+{
+	if (!server_tls_due(&w->server) || buf_len(&w->out)) {
+		trouble(w, "no handshake is due");
+		return false;
+	}
+	if (buf_len(&w->in))
+		server_early(&w->server, w->now);
+	else
+		server_tls_started(&w->server, true, w->now);
+	drain(w);
+	return true;
+}
+
 static bool step_play(struct world *w, const struct step *st, enum play play)
 {
 	switch (st->type) {
@@ -210,6 +362,7 @@ static bool step_play(struct world *w, const struct step *st, enum play play)
 	case STEP_EXPECT: return expect(w, st);
 	case STEP_EOF: return expect_end(w);
 	case STEP_TIME: pass_time(w, st); return true;
+	case STEP_TLS: return handshake(w);
 	case STEP_ACCEPTED:
 		if (w->accepted != st->times)
 			snprintf(w->trouble, sizeof(w->trouble), "accepted %u", w->accepted);
@@ -222,9 +375,13 @@ static bool step_play(struct world *w, const struct step *st, enum play play)
 	return false;
 }
 
-static bool is_data(const struct step *st)
+/* The commands that are the last of a group. */
+static bool ends_group(const struct step *st)
 {
-	return st->type == STEP_SEND && span_starts_case(buf_view(&st->text), SPAN("DATA"));
+	struct span text = buf_view(&st->text);
+
+	return st->type == STEP_SEND &&
+	       (span_starts_case(text, SPAN("DATA")) || span_starts_case(text, SPAN("STARTTLS")));
 }
 
 /* Is this where a client that pipelines has to wait for the reply? RFC 2920 section 3.1. */
@@ -234,7 +391,7 @@ static bool waits(const struct script *sc, size_t i, enum play play)
 		return false;
 	if (play != PLAY_PIPELINED || sc->step[i].type != STEP_EXPECT)
 		return true;
-	return i == 0 || is_data(&sc->step[i - 1]);
+	return i == 0 || ends_group(&sc->step[i - 1]);
 }
 
 /*
@@ -266,18 +423,24 @@ static const struct step *play_steps(struct world *w, const struct script *sc, e
 
 static bool play_script(const struct script *sc, enum play play)
 {
-	struct world w = {.now = 1000000};
+	struct world w = {.now = 1000000, .config = config, .submission = sc->submission};
 	const struct step *bad;
 
 	buf_init(&w.in, WORLD_MAX);
 	buf_init(&w.out, WORLD_MAX);
 	buf_init(&w.content, WORLD_MAX);
 	buf_init(&w.last, WORLD_MAX);
-	server_init(&w.server, &config, w.now);
+	if (sc->submission) {
+		w.config.need_tls = true;
+		w.config.auth = SERVER_AUTH_TLS;
+		w.config.mechanisms = (1u << SASL_COUNT) - 1;
+	}
+	server_init(&w.server, &w.config, w.now);
 	bad = play_steps(&w, sc, play);
 	if (bad)
 		printf("%s:%u: %s: %s\n", sc->path, bad->line, play_names[play], w.trouble);
 	server_fini(&w.server);
+	end_exchange(&w);
 	buf_fini(&w.in);
 	buf_fini(&w.out);
 	buf_fini(&w.content);

@@ -120,6 +120,8 @@ static bool read_line(struct script *s, const char *p, unsigned line)
 		return s->lockstep = true;
 	if (strcmp(p, "mode: engine") == 0)
 		return s->engine_only = true;
+	if (strcmp(p, "mode: submission") == 0)
+		return s->submission = true;
 	if (s->n == SCRIPT_STEPS)
 		return false;
 	*st = (struct step){.line = line};
@@ -131,6 +133,7 @@ static bool read_line(struct script *s, const char *p, unsigned line)
 	case 'R': st->whole = true; return read_expect(st, p + 1);
 	case 'T': return read_time(st, p + 1) && s->engine_only;
 	case 'E': return read_result(st, p + 1);
+	case 'H': st->type = STEP_TLS; return strcmp(p, "H: tls") == 0;
 	default: return false;
 	}
 }

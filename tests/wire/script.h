@@ -11,6 +11,7 @@ enum step_type {
 	STEP_TIME,     /* T: */
 	STEP_ACCEPTED, /* E: accepted N, E: nothing */
 	STEP_CONTENT,  /* E: content ... */
+	STEP_TLS,      /* H: tls */
 };
 
 struct step {
@@ -25,7 +26,7 @@ struct step {
 
 struct script {
 	const char *path;
-	bool lockstep, engine_only;
+	bool lockstep, engine_only, submission;
 	struct step *step;
 	size_t n;
 };

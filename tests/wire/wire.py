@@ -3,6 +3,7 @@
 
 import re
 import socket
+import ssl
 import sys
 
 ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
@@ -25,11 +26,11 @@ def unescape(text):
 
 
 class Step:
-    """kind: C send, S one line, R a whole reply, EOF, T time, E result."""
+    """kind: C send, S one line, R a whole reply, EOF, T time, E result, H handshake."""
 
     def __init__(self, number, line):
         self.number, self.line = number, line
-        match = re.match(r"([CSRTE])(-|:)?(?:\* ?(\d+))? ?(.*)$", line, re.S)
+        match = re.match(r"([CSRTEH])(-|:)?(?:\* ?(\d+))? ?(.*)$", line, re.S)
         if not match:
             raise ValueError("line %d is not understood: %s" % (number, line))
         self.kind, raw, times, self.text = match.groups()
@@ -62,6 +63,10 @@ class Script:
     def engine_only(self):
         return "engine" in self.modes
 
+    @property
+    def submission(self):
+        return "submission" in self.modes
+
 
 class Player:
     """One connection. What is sent may be much while the server answers, so both go on at once."""
@@ -70,13 +75,14 @@ class Player:
         self.sock = socket.create_connection((host, port), timeout=timeout)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.timeout = timeout
+        self.raw = self.sock
         self.input = b""
         self.closed = False
 
     def receive(self):
         try:
             data = self.sock.recv(65536)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
             data = b""
         self.closed = self.closed or not data
         self.input += data
@@ -88,9 +94,9 @@ class Player:
             self.sock.settimeout(0.05)
             try:
                 view = view[self.sock.send(view):]
-            except socket.timeout:
+            except (socket.timeout, ssl.SSLWantWriteError):
                 self.drain()
-            except ConnectionError:
+            except (ConnectionError, ssl.SSLEOFError):
                 break
         self.sock.settimeout(self.timeout)
 
@@ -99,6 +105,18 @@ class Player:
             self.receive()
         except socket.timeout:
             pass
+
+    def handshake(self):
+        """What the server said in the clear behind its 220 would be an injection of its own."""
+        if self.input:
+            raise WireError("more than 220 in front of the handshake: %r" % self.input[:200])
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            self.sock = context.wrap_socket(self.raw, server_hostname="mx.test")
+        except (OSError, ssl.SSLError) as error:
+            raise WireError("no handshake: %s" % error) from None
 
     def read_line(self):
         while b"\n" not in self.input:
@@ -109,7 +127,7 @@ class Player:
             except socket.timeout:
                 raise WireError("no reply") from None
         line, _, self.input = self.input.partition(b"\n")
-        if not line.endswith(b"\r") or len(line) > 511:
+        if not line.endswith(b"\r") or (len(line) > 511 and line[:4] != b"334 "):
             raise WireError("not a line of SMTP: %r" % line)
         return line[:-1].decode("latin-1")
 
@@ -146,6 +164,8 @@ def play(script, host, port, timeout=20):
             pending = b""
             if step.kind in "SR":
                 player.expect(step)
+            elif step.kind == "H":
+                player.handshake()
             elif step.kind == "EOF":
                 player.expect_eof()
         player.send(pending)

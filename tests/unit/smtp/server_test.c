@@ -27,8 +27,10 @@ static void greeting_and_hello(void **state)
 	assert_string_equal(replies(&t), "220 mx.test ESMTP\r\n");
 	say(&t, "EHLO c.test\r\n");
 	assert_true(span_eq(t.last.name, SPAN("c.test")) && t.last.esmtp);
-	assert_string_equal(replies(&t), "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10000\r\n"
-					 "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+	assert_string_equal(replies(&t),
+	    "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10000\r\n"
+	    "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n"
+	    "250 LIMITS MAILMAX=3 RCPTMAX=5\r\n");
 	say(&t, "HELO c.test\r\n");
 	assert_false(t.last.esmtp);
 	assert_string_equal(replies(&t), "250 mx.test\r\n");
