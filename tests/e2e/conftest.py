@@ -138,7 +138,7 @@ Endpoint = namedtuple("Endpoint", "host port")
 
 WIRE_CONFIG = """\
 hostname  mx.test
-listen    mx 127.0.0.1:@PORT@
+listen    mx 127.0.0.1:@PORT@ {{ tls off }}
 spool     @DIR@/spool
 control   @DIR@/control.sock
 log       file @DIR@/godwit.log
