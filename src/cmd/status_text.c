@@ -77,6 +77,43 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
 }
 
+/* One line for each certificate, and what is wrong with it in capitals. */
+static void put_certificate(const json_t *x, int64_t now, struct buf *out)
+{
+	struct span state = answer_text(x, "state");
+	int64_t left = answer_time(x, "expires") - now;
+	char age[TERMINAL_SHORT];
+
+	buf_add_str(out, "  tls       ");
+	if (span_eq(state, SPAN("self-signed"))) {
+		buf_add_str(out, "SELF-SIGNED: nobody can log in; add: tls file CERTIFICATE KEY\n");
+		return;
+	}
+	terminal_text(out, answer_text(x, "file"), 200);
+	if (!span_eq(state, SPAN("refused"))) {
+		buf_add_str(out, "  ");
+		terminal_text(out, answer_text(x, "names"), 120);
+		if (left > 0)
+			buf_addf(out, "  expires in %s", terminal_age(left, age));
+		else
+			buf_add_str(out, "  EXPIRED");
+	}
+	if (answer_text(x, "reason").n > 0) {
+		buf_add_str(out,
+		    span_eq(state, SPAN("kept")) ? "; a newer one is REFUSED: " : "  REFUSED: ");
+		terminal_text(out, answer_text(x, "reason"), 200);
+	}
+	buf_add_byte(out, '\n');
+}
+
+static void put_certificates(const json_t *s, int64_t now, struct buf *out)
+{
+	const json_t *list = json_object_get(s, "certificates");
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		put_certificate(json_array_get(list, i), now, out);
+}
+
 static void put_denied(const json_t *s, int64_t now, struct buf *out)
 {
 	const json_t *list = json_object_get(s, "denied");
@@ -172,6 +209,7 @@ void status_text(const json_t *s, struct buf *out)
 	put_queue(json_object_get(s, "queue"), now, out);
 	put_days(json_object_get(s, "days"), now, out);
 	put_spool(json_object_get(s, "spool"), out);
+	put_certificates(s, now, out);
 	put_denied(s, now, out);
 	buf_add_str(out, "\n");
 	for (size_t i = 0; i < json_array_size(processes); i++)

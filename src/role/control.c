@@ -129,7 +129,10 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	struct control *c = arg;
 
 	(void)index;
-	queue_link_peer(&c->queue, role, fd);
+	if (role == ROLE_VAULT)
+		control_vault_peer(c, fd);
+	else
+		queue_link_peer(&c->queue, role, fd);
 }
 
 static void take_roles(void *arg, struct span payload)
@@ -196,6 +199,11 @@ int role_control(struct loop *l, struct boot *b)
 	sandbox_confine(&box);
 	sandbox_seal(&box);
 	queue_link_start(&c->queue, l, b, &owner);
+	buf_init(&c->pairs, PAIRS_MAX);
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role == ROLE_VAULT)
+			control_vault_peer(c, b->peer[i].fd);
+	}
 	control_listen(c);
 	c->master = (struct master_link){
 	    .peer = new_peer, .stop = stop, .roles = take_roles, .deny = take_deny, .arg = c};

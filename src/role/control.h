@@ -1,5 +1,6 @@
 /*
  * What the files of the control role share. control.c: start, the channels to queue and master;
+ * control_vault.c: that to the vault;
  * control_http.c: requests and replies over libevent's HTTP server; control_answer.c: what each
  * route does. The pure parts are control_route (reading requests) and control_metrics.
  *
@@ -19,7 +20,7 @@
 #include <event2/listener.h>
 #include <sys/queue.h>
 
-enum { CONTROL_WHO = 64 };
+enum { CONTROL_WHO = 64, PAIRS_MAX = 64 << 10 };
 
 struct request;
 TAILQ_HEAD(request_list, request);
@@ -38,6 +39,8 @@ struct control {
 	struct proto_role role[BOOT_SLOTS_MAX + 1];
 	size_t n_role;
 	struct deny_table deny;
+	struct ipc *vault; /* NULL: not there now */
+	struct buf pairs;  /* PAIRS, as it came last */
 };
 
 /* One HTTP request, from its arrival to its reply. */
@@ -67,6 +70,11 @@ void request_problem(struct request *r, const struct control_problem *p);
 void control_act(struct request *r);
 void control_queue_away(struct request *r);
 void control_no_answer(struct request *r);
+
+/* ---- control_vault.c */
+/* A channel to the vault; fd is owned from here on. */
+void control_vault_peer(struct control *c, int fd);
+void control_put_pairs(const struct control *c, struct buf *out);
 
 /* ---- control.c */
 /* Asks the queue; r->answered() follows. False: it cannot be asked now. */

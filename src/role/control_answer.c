@@ -193,6 +193,7 @@ static void put_status(const struct control *c, struct span queue, struct buf *o
 	put_listeners(c->config, out);
 	put_processes(c, out);
 	put_denied(c, out);
+	control_put_pairs(c, out);
 	put_queue(queue, out);
 	put_spool(c, out);
 	json_open(out, "counters", '{');

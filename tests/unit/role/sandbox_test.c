@@ -5,6 +5,12 @@
  */
 #include "unit/role/sandbox_doors.h"
 
+#include "auth/passhash.h"
+#include "role/vault_keys.h"
+#include "role/vault_pair.h"
+
+#include <openssl/pem.h>
+
 enum { OPEN_DOOR = 77, REFUSED = 10, BROKEN = 99, NOBODY = 65534 };
 
 /* ---- who may do which --------------------------------------------------------------------------
@@ -315,15 +321,15 @@ static bool loads_a_pair(void)
 
 static bool keeps_secrets(void)
 {
-	static const char sha512[] = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFN"
-				     "jnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+	static const char sha512[] =
+	    "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFN"
+	    "jnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
 	int fd = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	char made[PASSHASH_MAX];
 
 	return loop_works() && signs() && loads_a_pair() && fd >= 0 && write(fd, "x", 1) == 1 &&
 	       fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_WRITE) == 0 &&
-	       passhash_make(SPAN("a"), made) == 0 &&
-	       passhash_verify(span_str(made), SPAN("a")) &&
+	       passhash_make(SPAN("a"), made) == 0 && passhash_verify(span_str(made), SPAN("a")) &&
 	       passhash_verify(span_str(sha512), SPAN("Hello world!"));
 }
 
@@ -445,8 +451,8 @@ static bool can_only_change_uid(void)
 
 static void root_is_lost(void **state)
 {
-	static const enum role roles[] = {ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL,
-	    ROLE_VAULT};
+	static const enum role roles[] = {
+	    ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL, ROLE_VAULT};
 
 	(void)state;
 	if (geteuid() != 0 || !sandbox_possible())
@@ -591,8 +597,31 @@ static void users_are_found(void **state)
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
 
+/* Certificate and key in one text. */
+static struct span make_pem(void)
+{
+	BIO *out = BIO_new(BIO_s_mem());
+	const uint8_t *at;
+	struct pair p;
+	char *text;
+	X509 *x;
+	long n;
+
+	pair_self_signed("mx.test", 1700000000, &p);
+	at = p.chain[0].p;
+	x = d2i_X509(NULL, &at, (long)p.chain[0].n);
+	PEM_write_bio_X509(out, x);
+	PEM_write_bio_PrivateKey(out, p.key, NULL, NULL, 0, NULL, NULL);
+	X509_free(x);
+	pair_free(&p);
+	n = BIO_get_mem_data(out, &text);
+	return span_of(text, (size_t)n);
+}
+
 static int make_world(void **state)
 {
+	vault_keys = vault_keys_new();
+	pair_pem = make_pem();
 	filters = sandbox_filters_new();
 	socklen_t n = sizeof(tcp_at);
 	int fd;
@@ -649,11 +678,13 @@ int main(void)
 	    FOR(doors_are_shut, SENDER),
 	    FOR(doors_are_shut, MDA),
 	    FOR(doors_are_shut, CONTROL),
+	    FOR(doors_are_shut, VAULT),
 	    FOR(its_work_goes_on, SMTPD),
 	    FOR(its_work_goes_on, QUEUE),
 	    FOR(its_work_goes_on, SENDER),
 	    FOR(its_work_goes_on, MDA),
 	    FOR(its_work_goes_on, CONTROL),
+	    FOR(its_work_goes_on, VAULT),
 	    cmocka_unit_test(landlock_alone),
 	    cmocka_unit_test(root_is_lost),
 	    cmocka_unit_test(threads_are_sealed),
