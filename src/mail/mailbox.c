@@ -122,7 +122,7 @@ struct words {
 	bool word;          /* there is one, besides dots and brackets */
 	bool behind_word;   /* nothing but blanks since the last one */
 	bool only_a_phrase; /* no local part could look like this */
-	bool encoded;       /* begins like an encoded word */
+	bool encoded;       /* one begins like an encoded word */
 };
 
 /* One word, dot or bracket. 0: there is none. */
@@ -146,7 +146,7 @@ static int take_word(struct span *s, struct words *w)
 	if (atom.n == 0)
 		return 0;
 	w->only_a_phrase |= w->behind_word || !is_ascii(atom);
-	w->encoded |= !w->word && span_starts(atom, SPAN("=?"));
+	w->encoded |= span_starts(atom, SPAN("=?"));
 	w->word = w->behind_word = true;
 	return 1;
 }

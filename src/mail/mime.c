@@ -103,8 +103,7 @@ static bool find_boundary(struct span s, uint64_t *hash)
 		struct span name;
 
 		take_until(&s, ";");
-		while (take(&s, ';'))
-			continue;
+		take(&s, ';');
 		name = take_until(&s, "=;(");
 		if (!take(&s, '='))
 			continue;

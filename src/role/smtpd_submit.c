@@ -1,16 +1,28 @@
 /* What is mended in the header of a message on a listener for submission. */
-#include "role/smtpd.h"
+#include "role/smtpd_auth.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "mail/submit.h"
 
+static struct span domain_of(struct span account)
+{
+	ptrdiff_t at = span_find(account, '@');
+
+	return at < 0 ? SPAN_NONE : span_skip(account, (size_t)at + 1);
+}
+
+/* Who writes "ann" means the Ann of his own domain, which is that of his account. */
 static struct submit_context context_of(const struct transaction *t)
 {
+	const struct login *who = t->session->login;
 	struct span hostname = span_str(t->session->smtpd->config->hostname);
+	struct span account = who != NULL ? who->account : SPAN_NONE;
+	struct span domain = domain_of(account);
 
 	return (struct submit_context){.hostname = hostname,
-	    .domain = hostname,
+	    .domain = domain.n > 0 ? domain : hostname,
+	    .account = account,
 	    .from = t->from,
 	    .id = t->id,
 	    .wall = clock_wall()};

@@ -323,6 +323,8 @@ static void log_accepted(const struct transaction *t)
 	log_number(&l, "size", (int64_t)s->engine.body.facts.size);
 	log_number(&l, "rcpts", (int64_t)t->n_rcpt);
 	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
+	if (server_has_tls(&s->engine))
+		log_str(&l, "tls", stream_tls_version(&s->io));
 	txn_log_fixes(t, &l);
 	if (s->login != NULL)
 		log_text(&l, "login", s->login->account);

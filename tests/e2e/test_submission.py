@@ -62,8 +62,22 @@ class Kinds:
 
 
 @pytest.fixture
-def kinds(make_godwit, sink):
-    return Kinds(make_godwit, sink)
+def make_kinds(make_godwit, sink):
+    """make_kinds(limits): nothing is on its way any more when the sink goes."""
+    made = []
+
+    def make(limits=""):
+        made.append(Kinds(make_godwit, sink, limits))
+        return made[-1]
+
+    yield make
+    for k in made:
+        k.godwit.wait_idle()
+
+
+@pytest.fixture
+def kinds(make_kinds):
+    return make_kinds()
 
 
 def fields(text):
@@ -257,8 +271,8 @@ def trace(n):
                    for i in range(n))
 
 
-def test_hop_limit(make_godwit, sink):
-    kinds = Kinds(make_godwit, sink, "hops 25")
+def test_hop_limit(make_kinds):
+    kinds = make_kinds("hops 25")
     assert kinds.send("mx", trace(24) + WHOLE + "\r\n")[0] == 250
     for kind in ("mx", "relay", "submission"):
         code, text = kinds.send(kind, trace(25) + WHOLE + "\r\n")
@@ -266,8 +280,8 @@ def test_hop_limit(make_godwit, sink):
     assert kinds.godwit.log_lines("reject")[0]["reason"] == "mail_loop"
 
 
-def test_header_limit(make_godwit, sink):
-    kinds = Kinds(make_godwit, sink, "header-size 64K")
+def test_header_limit(make_kinds):
+    kinds = make_kinds("header-size 64K")
     field = "X: " + "y" * 59 + "\r\n"  # 64 octets
     assert kinds.send("mx", field * 1023 + "\r\nbody\r\n")[0] == 250
     for kind in ("mx", "submission"):
@@ -283,13 +297,13 @@ def test_header_that_grows_too_much(kinds):
     assert code == 552 and text.startswith("5.3.4 ")
 
 
-def test_largest_header_that_can_be_set(make_godwit, sink):
-    kinds = Kinds(make_godwit, sink, "header-size 1M")
+def test_largest_header_that_can_be_set(make_kinds):
+    kinds = make_kinds("header-size 1M")
     sent = ("a:\r\n" * 262000 + "\r\nbody\r\n").encode()
     begun = time.monotonic()
     assert kinds.send("mx", sent)[0] == 250
     assert time.monotonic() - begun < 5
-    assert_same_content(sink.wait(timeout=30)[0].data, sent)
+    assert_same_content(kinds.sink.wait(timeout=30)[0].data, sent)
 
 
 def nested(depth, message=False):
@@ -313,8 +327,8 @@ def test_nesting_limit(kinds, message):
     assert kinds.godwit.wait_log("reject")[0]["reason"] == "mime_too_deep"
 
 
-def test_parts_limit(make_godwit, sink):
-    kinds = Kinds(make_godwit, sink, "mime-parts 100")
+def test_parts_limit(make_kinds):
+    kinds = make_kinds("mime-parts 100")
     head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
     assert kinds.send("mx", head + "--b\r\n\r\n" * 100 + "--b--\r\n")[0] == 250
     code, text = kinds.send("mx", head + "--b\r\n\r\n" * 101 + "--b--\r\n")
@@ -387,10 +401,10 @@ def test_a_loop_ends(make_godwit):
 
 
 @pytest.fixture(params=["one", "pair"])
-def submission_and_relay(request, make_godwit, sink):
+def submission_and_relay(request, make_godwit, make_kinds, sink):
     """(where to submit, who has the local mail): one program for both, or one for each."""
     if request.param == "one":
-        kinds = Kinds(make_godwit, sink)
+        kinds = make_kinds()
         return kinds.port["submission"], kinds.godwit
     mta = plain(make_godwit(start=False), "mta.test", sink.port, domain=LOCAL)
     msa = plain(make_godwit(start=False), "msa.test", mta.port, kind="submission")

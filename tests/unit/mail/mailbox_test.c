@@ -174,6 +174,7 @@ static void test_what_is_no_list(void **state)
 	    {SPAN(" [a]@b"), "!"},
 	    {SPAN(" a@[b"), "!"},
 	    {SPAN(" a@[b[c]]"), "!"},
+	    {SPAN(" a@[b[c]"), "!"},
 	    {SPAN(" a@\"b\""), "!"},
 	    {SPAN(" \xc3\xa4@b"), "!"},
 	    {SPAN(" a@\xc3\xa4"), "!"},

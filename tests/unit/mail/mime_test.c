@@ -85,6 +85,8 @@ static void test_levels(void **state)
 	EXPECT(MIXED("a") PART("a") MESSAGE MIXED("b") PART("b") TEXT END("b") END("a"), 3, 2);
 	EXPECT(MESSAGE MESSAGE MESSAGE "Subject: x\r\n\r\n" MESSAGE, 3, 0);
 	EXPECT(MESSAGE MIXED("a") PART("a") MESSAGE "\r\n", 3, 1);
+	EXPECT(
+	    MIXED("a") PART("a") MESSAGE "\r\n" PART("a") MESSAGE "\r\n" PART("a") MESSAGE, 2, 3);
 	EXPECT("content-type:MESSAGE/Global\r\n\r\n" MESSAGE "\r\n", 2, 0);
 	EXPECT("Content-Type: message/partial; id=x\r\n\r\n" MESSAGE, 0, 0);
 }
@@ -133,9 +135,27 @@ static void test_boundaries_in_the_wild(void **state)
 	EXPECT("Content-Type: multipart/mixed; boundary=----=_Next.Part/0:1?\r\n\r\n"
 	       "------=_Next.Part/0:1?\r\n\r\n------=_Next.Part/0:1?--\r\n",
 	    1, 1);
+	EXPECT("X: y\r\n " MIXED("a") PART("a"), 0, 0);
+	EXPECT(MIXED("a") PART("a") "X: y\r\n " MIXED("b") PART("b"), 1, 1);
 	EXPECT(MIXED("x") PART("x") MIXED("x_1") PART("x_1") TEXT END("x_1") PART("x")
 		   TEXT END("x"),
 	    2, 3);
+}
+
+/* Longer than what is kept of a line: what was kept decides. */
+static void test_a_long_boundary(void **state)
+{
+	char boundary[2 * MIME_LINE_KEPT + 1];
+	struct buf b;
+
+	(void)state;
+	memset(boundary, 'x', sizeof(boundary) - 1);
+	boundary[sizeof(boundary) - 1] = '\0';
+	buf_init(&b, 1 << 16);
+	buf_addf(
+	    &b, MIXED("a") PART("a") MIXED("%s") PART("%s") TEXT PART("a"), boundary, boundary);
+	expect(buf_view(&b), MIME_FINE, 2, 3);
+	buf_fini(&b);
 }
 
 static void nest(struct buf *b, size_t n)
@@ -210,6 +230,7 @@ int main(void)
 	    cmocka_unit_test(test_digests),
 	    cmocka_unit_test(test_forms_of_the_parameter),
 	    cmocka_unit_test(test_boundaries_in_the_wild),
+	    cmocka_unit_test(test_a_long_boundary),
 	    cmocka_unit_test(test_the_limits),
 	    cmocka_unit_test(test_attacks),
 	};

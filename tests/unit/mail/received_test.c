@@ -97,9 +97,7 @@ static void test_hostile_words(void **state)
 	(void)state;
 	memset(helo, 'h', sizeof(helo));
 	memset(rcpt, 'r', sizeof(rcpt));
-	memcpy(helo + 10, "\r\nBcc: x\r\n\r\n", 12);
-	helo[30] = '\0';
-	helo[31] = (char)0xff;
+	memcpy(helo + 10, "\r\nBcc: x\r\n\x01\xff", 12);
 	for (size_t n = 0; n <= sizeof(helo); n += 7) {
 		struct header_field f;
 		struct header_walk w;
@@ -115,7 +113,7 @@ static void test_hostile_words(void **state)
 		assert_int_equal(header_next(&w, &f), 1);
 		assert_int_equal(f.whole.n, buf_len(&out));
 		for (rest = f.whole; rest.n > 0;)
-			assert_in_range(header_line(&rest).n, 1, 998);
+			assert_in_range(header_line(&rest).n, 1, n < 50 ? 76 : 998);
 		buf_fini(&out);
 	}
 }

@@ -197,6 +197,7 @@ static void test_what_is_refused(void **state)
 	refused(SPAN(WHOLE "F\x01rom\xff : x@y\r\n"), "The name of the From field is not correct");
 	refused(SPAN(WHOLE "F r o m: x@y\r\n"), "The name of the From field is not correct");
 	unchanged(SPAN(WHOLE "From me Thu Jan  1 10:00:00 1970\r\n"));
+	unchanged(SPAN(WHOLE "From\r\n"));
 	unchanged(SPAN(WHOLE "From me\r\nFr: x\r\nFromm : y\r\nF om: x\r\n"));
 }
 
