@@ -194,14 +194,34 @@ def exim_smarthost(server, mail, mechanism=None):
         return Sent(*mta.submit(mail))
 
 
-def postfix_smarthost(server, mail, mechanism=None):
-    with postfix.Postfix(options=postfix.smarthost_options(server, mechanism),
-                         env=postfix.sasl_environment()) as mta:
-        first = swaks(Server(mta.port), mail)
+class Postfix:
+    """One Postfix that sends on in many ways: each (server, mechanism) has a port of its own."""
+
+    def __init__(self, ways):
+        self.names = {way: f"way{n}" for n, way in enumerate(ways)}
+        self.mta = postfix.Postfix(
+            env=postfix.sasl_environment(),
+            ways={name: postfix.smarthost_options(*way) for way, name in self.names.items()})
+
+    def submit(self, server, mail, mechanism=None):
+        name = self.names[server, mechanism]
+        first = swaks(Server(self.mta.ways_ports[name]), mail)
         if not first.ok:
             return first
-        states = mta.wait_status(len(mail.recipients))
-        return Sent(set(states) == {"sent"}, mta.log())
+        lines = self.mta.wait_lines(mail.recipients)
+        return Sent(all(" status=sent " in line for line in lines), "\n".join(lines))
+
+    def __enter__(self):
+        self.mta.start()
+        return self
+
+    def __exit__(self, *_):
+        self.mta.stop()
+
+
+def postfix_smarthost(server, mail, mechanism=None):
+    with Postfix([(server, mechanism)]) as mta:
+        return mta.submit(server, mail, mechanism)
 
 
 CLIENTS = {
