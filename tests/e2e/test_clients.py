@@ -203,9 +203,9 @@ def test_same_settings_on_every_network(server, ca, name, source):
 
 # The words in which each says that name or password are wrong.
 REFUSALS = {
-    "swaks": r"<\*\* 535 5\.7\.8", "msmtp": "authentication failed", "curl": "535 5.7.8|Login denied",
+    "swaks": r"535 5\.7\.8", "msmtp": "authentication failed", "curl": "535 5.7.8|Login denied",
     "smtplib": "SMTPAuthenticationError: \\(535", "scram": "535 ", "nodemailer": "EAUTH: .*535",
-    "exim": "535", "postfix": "535 5.7.8",
+    "exim": "535", "postfix": "535 5.7.8", "godwit": "no login as .*535",
 }
 
 
