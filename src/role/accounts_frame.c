@@ -9,20 +9,19 @@
  * position in it. */
 static struct accounts *read_table(int fd, struct accounts_error *e)
 {
+	off_t size = lseek(fd, 0, SEEK_END); /* the jail has no fstat() */
 	struct accounts *a;
-	/* The jail has no fstat(). */
-	off_t n = lseek(fd, 0, SEEK_END);
 	void *at;
 
-	if (n < 0 || n > ACCOUNTS_TEXT_MAX)
+	if (size < 0 || size > ACCOUNTS_TEXT_MAX)
 		return NULL;
-	if (n == 0)
+	if (size == 0)
 		return accounts_parse(SPAN_NONE, e);
-	at = mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0);
+	at = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (at == MAP_FAILED)
 		return NULL;
-	a = accounts_parse(span_of(at, (size_t)n), e);
-	munmap(at, (size_t)n);
+	a = accounts_parse(span_of(at, (size_t)size), e);
+	munmap(at, (size_t)size);
 	return a;
 }
 

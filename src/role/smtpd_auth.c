@@ -309,33 +309,44 @@ static void feed(struct session *s, struct span data)
 	buf_wipe(&plain);
 }
 
-/* What the exchange can be bound to; octets has room for both kinds. */
-static struct sasl_binding bind_to(const struct session *s, uint8_t octets[2][STREAM_BINDING_MAX])
+/* Printable: base64 of a little more than is needed, cut before its padding. */
+static void make_nonce(uint8_t nonce[SASL_NONCE])
 {
-	uint32_t offers = s->engine.config->mechanisms;
+	uint8_t random[SASL_NONCE / 4 * 3 + 3];
+	struct buf text;
 
-	return (struct sasl_binding){
-	    .exporter = span_of(octets[0], stream_tls_binding(&s->io, true, octets[0])),
-	    .unique = span_of(octets[1], stream_tls_binding(&s->io, false, octets[1])),
-	    .offered = s->engine.binds && offers & SASL_BIT(SCRAM_SHA_256_PLUS)};
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		die("smtpd: no random bytes");
+	buf_init(&text, 2 * sizeof(random));
+	base64_encode(span_of(random, sizeof(random)), &text);
+	gw_assert(buf_len(&text) >= SASL_NONCE);
+	memcpy(nonce, buf_view(&text).p, SASL_NONCE);
+	buf_fini(&text);
+}
+
+/* What a login can be bound to. "Offered" is what EHLO says (smtp/server_ehlo.c). */
+static void start_machine(struct session *s, enum sasl_mechanism mechanism)
+{
+	const struct server *e = &s->engine;
+	uint8_t nonce[SASL_NONCE], exporter[STREAM_BINDING_MAX], unique[STREAM_BINDING_MAX];
+	struct sasl_binding binding = {
+	    .exporter = span_of(exporter, stream_tls_binding(&s->io, true, exporter)),
+	    .unique = span_of(unique, stream_tls_binding(&s->io, false, unique)),
+	    .offered = e->binds && (e->config->mechanisms & SASL_BIT(SCRAM_SHA_256_PLUS)),
+	};
+
+	make_nonce(nonce);
+	sasl_init(&s->auth->sasl, mechanism, &binding, nonce);
+	explicit_bzero(exporter, sizeof(exporter));
+	explicit_bzero(unique, sizeof(unique));
 }
 
 static void begin(struct session *s, const struct server_event *ev)
 {
-	uint8_t octets[2][STREAM_BINDING_MAX];
-	struct sasl_binding binding = bind_to(s, octets);
-	uint8_t random[SASL_NONCE / 4 * 3];
-	struct buf nonce;
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		die("smtpd: no random bytes");
 	exchange_end(s);
 	s->auth = gw_calloc(1, sizeof(*s->auth));
 	s->auth->session = s;
-	buf_init(&nonce, SASL_NONCE);
-	base64_encode(span_of(random, sizeof(random)), &nonce);
-	sasl_init(&s->auth->sasl, (enum sasl_mechanism)ev->mechanism, &binding, buf_view(&nonce).p);
-	buf_fini(&nonce);
+	start_machine(s, (enum sasl_mechanism)ev->mechanism);
 	if (ev->has_initial)
 		feed(s, ev->data);
 	else

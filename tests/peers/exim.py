@@ -88,6 +88,8 @@ class Exim:
         if s.tls:
             lines += ["hosts_require_tls = *", f"tls_verify_certificates = {s.ca}",
                       "tls_verify_hosts = *", "tls_verify_cert_hostnames = *"]
+        else:
+            lines.append("hosts_avoid_tls = *")
         if s.tls == "implicit":
             lines.append("protocol = smtps")
         if s.user:

@@ -95,18 +95,29 @@ QUEUE_FOLDERS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "h
                  "private", "saved", "trace")
 
 
+# What comes in at the port of a way goes out by its transport, whatever the recipient.
+WAY = """\
+127.0.0.1:{port} inet n - n - - smtpd -o content_filter={name}:{nexthop}
+{name} unix - - n - - smtp{settings}
+"""
+
+
 class Postfix:
     """One instance. relay=(host, port): everything goes there. domains=[...]: delivered here.
-    wrapper: a command it is run under, such as strace; env: variables for all its processes."""
+    ways: {name: settings} with a relayhost and more of the SMTP client's; what comes to
+    ways_ports[name] goes there. wrapper: a command it is run under, such as strace; env: variables
+    for all its processes."""
 
     def __init__(self, relay=None, domains=(), options=None, port=None, folder=None, wrapper=(),
-                 env=None):
+                 env=None, ways=None):
         if os.geteuid() != 0:
             raise PermissionError("a scratch Postfix needs root")
         self.relay = relay
         self.domains = list(domains)
         self.options = dict(options or {})
         self.port = port or ports.free_port()
+        self.ways = dict(ways or {})
+        self.ways_ports = {name: ports.free_port() for name in self.ways}
         self.wrapper = list(wrapper)
         self.env = dict(env or {})
         self._own_folder = folder is None
@@ -196,7 +207,13 @@ class Postfix:
         lines = [f"{key} = {value}\n" for key, value in self.settings().items()]
         (etc / "main.cf").write_text("".join(lines))
         smtpd_max = self.options.get("default_process_limit", 100)
-        (etc / "master.cf").write_text(SERVICES.format(port=self.port, smtpd_max=smtpd_max))
+        rows = SERVICES.format(port=self.port, smtpd_max=smtpd_max)
+        for name, settings in self.ways.items():
+            rows += WAY.format(
+                name=name, port=self.ways_ports[name], nexthop=settings["relayhost"],
+                settings="".join(f" -o {{ {key} = {value} }}" for key, value in settings.items()
+                                 if key != "relayhost"))
+        (etc / "master.cf").write_text(rows)
 
     # ---- life ---------------------------------------------------------------------------
 
@@ -260,13 +277,14 @@ class Postfix:
         folder = self.maildir / "inbox" / "new"
         return sorted(folder.iterdir()) if folder.exists() else []
 
-    def wait_status(self, recipients, timeout=20):
-        """What became of each of this many recipients: "sent", "deferred" or "bounced"."""
+    def wait_lines(self, recipients, timeout=20):
+        """The log lines that say what became of these, one for each."""
         def enough():
-            found = self.log_matches(r"status=(sent|deferred|bounced)")
-            return found if len(found) >= recipients else None
+            found = [re.search(rf"^.* to=<{re.escape(to)}>.* status=.*$", self.log(), re.M)
+                     for to in recipients]
+            return all(found) and [match[0] for match in found]
 
-        return ports.wait_for(enough, timeout, what=f"a status in\n{self.log()}")
+        return ports.wait_for(enough, timeout, what=f"a status of {recipients}")
 
     def queue_length(self):
         """Messages in incoming, active and deferred."""
