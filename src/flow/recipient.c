@@ -334,6 +334,15 @@ static void walk_foreign(struct walk *w, struct step *s)
 		add_end(w, FATE_TAKEN, s, r->place);
 }
 
+/* A receiver that has not been told yet, or only nonsense, must not call anybody unknown. */
+static bool is_blind(const struct walk *w, const struct step *s)
+{
+	const struct domain *d = s->ours;
+
+	return ((d->recipients_file != NULL || d->aliases != NULL) && table_of(w, s) == NULL) ||
+	       (d->recipients == RECIPIENTS_USERS && w->k->accounts == NULL);
+}
+
 static void walk_step(struct walk *w, struct step *s)
 {
 	struct found f;
@@ -347,7 +356,11 @@ static void walk_step(struct walk *w, struct step *s)
 		    "domain_rejects");
 		return;
 	}
-	if (find_rule(w, s, &f))
+	if (is_blind(w, s))
+		add_refused(w, s, s->ours->place,
+		    REPLY(451, 4, 3, 0, "The recipients here cannot be looked up now; try again"),
+		    "table_missing");
+	else if (find_rule(w, s, &f))
 		apply(w, s, &f);
 	else
 		not_found(w, s);

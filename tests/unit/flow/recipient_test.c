@@ -214,7 +214,7 @@ static void test_postmaster_as_is(void **state)
 	r->config->admin = admin;
 }
 
-/* A receiver without accounts or tables yet knows nobody, and does not fall over. */
+/* A receiver without accounts or tables yet calls nobody unknown. */
 static void test_nothing_loaded(void **state)
 {
 	struct rig *r = *state;
@@ -222,8 +222,13 @@ static void test_nothing_loaded(void **state)
 
 	r->known.table = NULL;
 	r->known.accounts = NULL;
-	check(r, "carol@users.test", UNKNOWN);
-	check(r, "alice@file.test", UNKNOWN);
+	check(r, "carol@users.test", "451 4.3.0 table_missing");
+	check(r, "alice@file.test", "451 4.3.0 table_missing");
+	check(r, "alice@any.test", "taken alice@any.test");
+	r->known = all;
+	r->known.accounts = NULL;
+	check(r, "in@catch.test", "taken in@catch.test");
+	check(r, "carol@users.test", "451 4.3.0 table_missing");
 	r->known = all;
 }
 
