@@ -2,7 +2,8 @@
  * Maildir: where a recipient's mailbox is, and how a message gets into it exactly once. The
  * short-lived children of the mda call this; the path functions are pure.
  *
- * Where: the template of the configuration with %u (local part without quotes) and %d (domain).
+ * Where: the template of the configuration with %u (local part without quotes and subaddress) and
+ * %d (domain).
  * Bytes of an address outside A-Z a-z 0-9 . _ + = - become %XX, and so does a leading dot, so an
  * address makes up no path: it cannot hold "/", be "." or "..", or hide. The directory before
  * the first component with a % is the fixed directory; below it no symbolic link is followed.
@@ -33,7 +34,8 @@ enum { MAILDIR_NAME_MAX = 80, MAILDIR_PATH_MAX = 4096, MAILDIR_TEXT_MAX = 256 };
 /* ---- names, pure ---- */
 
 /* Appends the path of the mailbox: 0; GW_EFORMAT: the address names no mailbox; GW_EFULL. */
-int maildir_expand(const char *template, struct span addr, struct buf *out) gw_checked;
+int maildir_expand(
+    const char *template, struct span addr, char subaddress, struct buf *out) gw_checked;
 /* Octets of the fixed directory at the front of the template, without a "/" at the end (but "/").
  */
 size_t maildir_fixed(const char *template);

@@ -61,7 +61,15 @@ static int add_template(
 	return err;
 }
 
-int maildir_expand(const char *template, struct span addr, struct buf *out)
+/* alice of alice+x: the mailbox is hers, whatever stands behind. */
+static struct span owner(struct span local, char subaddress)
+{
+	ptrdiff_t at = subaddress != 0 ? span_find(local, (uint8_t)subaddress) : -1;
+
+	return at > 0 ? span_first(local, (size_t)at) : local;
+}
+
+int maildir_expand(const char *template, struct span addr, char subaddress, struct buf *out)
 {
 	struct buf local;
 	struct span domain;
@@ -70,7 +78,7 @@ int maildir_expand(const char *template, struct span addr, struct buf *out)
 	buf_init(&local, PLAIN_MAX);
 	err = split_address(addr, &local, &domain);
 	if (err == 0)
-		err = add_template(out, template, buf_view(&local), domain);
+		err = add_template(out, template, owner(buf_view(&local), subaddress), domain);
 	buf_fini(&local);
 	if (err == 0 && buf_failed(out))
 		err = GW_EFULL;

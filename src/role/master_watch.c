@@ -24,7 +24,7 @@ enum { FILES_MAX = 100000 };
 
 /* ---- which files ---------------------------------------------------------------------------- */
 
-enum { TO_VAULT = 1 << ROLE_VAULT };
+enum { TO_VAULT = 1 << ROLE_VAULT, TO_RECEIVERS = 1 << ROLE_SMTPD };
 
 static struct watched_file *add(struct file_watch *w, size_t group)
 {
@@ -44,6 +44,24 @@ static void add_file(struct file_watch *w, size_t group, struct watched_file wha
 	what.fd = -1;
 	what.group = group;
 	*f = what;
+}
+
+static void plan_domain(struct file_watch *w, const struct domain *d, uint32_t index, size_t *group)
+{
+	if (d->recipients_file != NULL)
+		add_file(w, ++*group,
+		    (struct watched_file){.kind = FILE_RECIPIENTS,
+			.index = index,
+			.path = d->recipients_file,
+			.place = &d->recipients_place,
+			.roles = TO_RECEIVERS});
+	if (d->aliases != NULL)
+		add_file(w, ++*group,
+		    (struct watched_file){.kind = FILE_ALIASES,
+			.index = index,
+			.path = d->aliases,
+			.place = &d->aliases_place,
+			.roles = TO_RECEIVERS});
 }
 
 /* A line here for each statement that names a file. */
@@ -75,6 +93,8 @@ static void plan(struct file_watch *w, const struct config *c)
 			.place = &c->users_place,
 			.roles = TO_VAULT,
 			.secret = true});
+	for (uint32_t i = 0; i < c->n_domain; i++)
+		plan_domain(w, &c->domain[i], i, &group);
 }
 
 /* ---- one file ------------------------------------------------------------------------------- */

@@ -168,6 +168,20 @@ static const char *own_template(const struct config *c, struct span path)
 	return NULL;
 }
 
+/* What parts alice from alice+x in the domain of this address; 0: nothing. */
+static char own_subaddress(const struct config *c, struct span addr)
+{
+	const struct domain *d = NULL;
+
+	for (size_t i = addr.n; d == NULL && i > 0; i--) {
+		if (addr.p[i - 1] == '@') {
+			d = config_domain(c, span_skip(addr, i));
+			break;
+		}
+	}
+	return d != NULL ? d->subaddress : 0;
+}
+
 /* A message that was accepted after we began to work for this queue, and was never tried, cannot
  * be in a mailbox yet. One from the future was accepted before somebody set the clock back. */
 static bool is_fresh(const struct mda *m, const struct proto_job *p)
@@ -192,7 +206,8 @@ static void add_job(struct mda *m, const struct proto_job *p)
 		return;
 	}
 	blotter_job(p->job, &p->id, "maildir", "job");
-	j = mda_job_new(&m->place, p, template, is_fresh(m, p));
+	j = mda_job_new(
+	    &m->place, p, template, own_subaddress(m->config, p->rcpt[0].addr), is_fresh(m, p));
 	map_put(&m->jobs, number_of(j), j);
 	TAILQ_INSERT_TAIL(&m->list, j, link);
 	flush_mark(&m->start, m->place.loop);

@@ -103,7 +103,7 @@ static char *expand(const struct mda_work *w)
 	int err;
 
 	buf_init(&b, sizeof(path) - 1);
-	err = maildir_expand(w->template, w->message.rcpt, &b);
+	err = maildir_expand(w->template, w->message.rcpt, w->subaddress, &b);
 	if (err == GW_EFORMAT)
 		refuse(w, 1, "The address names no mailbox");
 	if (err < 0)

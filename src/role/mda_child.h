@@ -12,7 +12,9 @@ enum { MDA_REPORT_MAX = 512 };
 
 struct mda_work {
 	const char *template;
-	uint64_t size; /* of the content, as announced */
+	char subaddress; /* parts the name of the mailbox from the rest of a local part; 0: nothing
+			  */
+	uint64_t size;   /* of the content, as announced */
 	struct maildir_message message;
 	unsigned owner_uid, owner_gid; /* for mailboxes below directories of root */
 	bool is_root, jail;

@@ -15,8 +15,8 @@
 
 enum { NAMES_MAX = 64 << 10, BODY_MAX = 8 * MDA_WINDOW, CHUNK_HEAD = 4 };
 
-struct mda_job *mda_job_new(
-    const struct mda_place *place, const struct proto_job *p, const char *template, bool fresh)
+struct mda_job *mda_job_new(const struct mda_place *place, const struct proto_job *p,
+    const char *template, char subaddress, bool fresh)
 {
 	struct mda_job *j = gw_calloc(1, sizeof(*j));
 
@@ -28,6 +28,7 @@ struct mda_job *mda_job_new(
 	j->index = p->rcpt[0].index;
 	j->attempts = p->rcpt[0].attempts;
 	j->template = template;
+	j->subaddress = subaddress;
 	j->fresh = fresh;
 	j->credit = MDA_WINDOW;
 	j->to_child = j->from_child = -1;
@@ -213,6 +214,7 @@ void mda_job_cut(struct mda_job *j)
 _Noreturn static void in_child(const struct mda_job *j, int content, int report)
 {
 	struct mda_work w = {.template = j->template,
+	    .subaddress = j->subaddress,
 	    .size = j->size,
 	    .message = {.id = j->id,
 		.index = j->index,

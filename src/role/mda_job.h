@@ -39,6 +39,7 @@ struct mda_job {
 	struct msgid id;
 	uint32_t index, attempts;
 	const char *template; /* the configuration's */
+	char subaddress;
 	struct span from, rcpt;
 	bool fresh;
 	bool whole;      /* all content is here */
@@ -55,7 +56,7 @@ struct mda_job {
 };
 
 struct mda_job *mda_job_new(const struct mda_place *place, const struct proto_job *p,
-    const char *template, bool fresh) gw_checked;
+    const char *template, char subaddress, bool fresh) gw_checked;
 void mda_job_free(struct mda_job **j);
 /* Content: 0; GW_EFULL: more than there was credit for. */
 int mda_job_body(struct mda_job *j, struct span content, bool last) gw_checked;

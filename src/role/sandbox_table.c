@@ -112,6 +112,7 @@ static const struct call calls[] = {
 
     CALL(ACCEPT, accept),
     CALL(ACCEPT, accept4),
+    CALL(ACCEPT, pread64), /* of files that master opened */
     CALL(ACCEPT, getsockopt),
     CALL(ACCEPT, getsockname),
     CALL(ACCEPT, getpeername),

@@ -4,6 +4,7 @@
  */
 #include "role/smtpd_auth.h"
 #include "role/smtpd_tls.h"
+#include "role/smtpd_tables.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -86,11 +87,11 @@ static void take_committed(struct smtpd *s, struct span in)
 		txn_committed(t, (enum commit_status)status);
 }
 
-/* Without a queue, a free descriptor or the first certificate nobody is greeted: who connects waits
- * in the backlog. */
+/* Without a queue, a free descriptor, the tables of recipients or the first certificate nobody is
+ * greeted: who connects waits in the backlog. */
 void smtpd_set_listeners(struct smtpd *s)
 {
-	bool greet = s->has_queue && !s->resting;
+	bool greet = s->has_queue && !s->resting && smtpd_tables_there(s);
 
 	for (size_t i = 0; i < s->n_listener && !s->stopping; i++)
 		watch_want(
@@ -172,6 +173,16 @@ static void take_deny(void *arg, struct span payload)
 
 	if (deny_take(&s->deny, payload, loop_now(s->loop)) < 0)
 		die("smtpd: master sent a DENY frame that makes no sense");
+}
+
+static void take_file(void *arg, const struct proto_file *f, int fd)
+{
+	struct smtpd *s = arg;
+	bool waited = !smtpd_tables_there(s);
+
+	smtpd_tables_take(s, f, fd);
+	if (waited)
+		smtpd_set_listeners(s);
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
@@ -302,6 +313,7 @@ int role_smtpd(struct loop *l, struct boot *b)
 	s->tally = &b->tally;
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
+	smtpd_tables_start(s);
 	smtpd_tls_prepare(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
@@ -313,8 +325,12 @@ int role_smtpd(struct loop *l, struct boot *b)
 		if (b->peer[i].role == ROLE_VAULT)
 			smtpd_vault_peer(s, b->peer[i].fd);
 	}
-	s->master = (struct master_link){
-	    .peer = new_peer, .stop = stop, .deny = take_deny, .signer = new_signer, .arg = s};
+	s->master = (struct master_link){.peer = new_peer,
+	    .stop = stop,
+	    .deny = take_deny,
+	    .signer = new_signer,
+	    .file = take_file,
+	    .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;
 }

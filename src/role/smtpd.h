@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "flow/accept.h"
+#include "mail/change.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
 #include "mail/mime.h"
@@ -42,6 +43,10 @@ struct session;
 struct auth;
 struct login;
 
+struct dropped {
+	struct span addr, rule;
+};
+
 /* One message, from MAIL to the reply to its end. */
 struct transaction {
 	struct session *session;
@@ -51,6 +56,11 @@ struct transaction {
 	struct span from;
 	struct rcpt *rcpt;
 	size_t n_rcpt, cap_rcpt;
+	struct map addresses;     /* of the recipients, when there are many */
+	struct change_rcpt *held; /* which of them are held from the start */
+	size_t n_held, cap_held;
+	struct dropped *dropped; /* answered 250, and gone */
+	size_t n_dropped, cap_dropped;
 	enum body_type body_type;
 	struct header_scan scan;
 	struct mime_scan mime;
@@ -96,6 +106,7 @@ struct smtpd {
 	uint64_t next_check;
 	struct tally *tally;
 	struct timer sweep; /* under pressure: the idle go */
+	struct smtpd_tables *tables; /* smtpd_tables.h */
 	struct deny_table deny;
 	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
@@ -189,8 +200,6 @@ void session_log_reject(struct session *s, const char *stage, const struct reply
 /* smtpd_txn.c */
 struct transaction *txn_new(struct session *s, const struct server_event *mail);
 void txn_free(struct transaction **t);
-/* False: too many recipients or too much memory. */
-bool txn_add_rcpt(struct transaction *t, const struct address *a);
 /* The content is whole. True: the verdict comes later (COMMIT was sent); else *r. */
 bool txn_end(
     struct transaction *t, const struct body_facts *facts, struct reply *r, const char **reason);
@@ -203,6 +212,18 @@ void txn_queue_changed(struct transaction *t);
 void txn_queue_drained(struct transaction *t);
 /* The queue is gone and its successor not there yet. */
 void txn_queue_gone(struct transaction *t);
+
+/* smtpd_rcpt.c */
+/* A recipient that this client may name: added with all that it stands for, or refused in *v. */
+void txn_take_rcpt(struct transaction *t, const struct address *a, struct verdict *v);
+/* The change for the envelope; nothing if none is held. */
+void txn_put_held(const struct transaction *t, struct buf *out);
+/* The only one as its client wrote it; empty if there are more. */
+struct span txn_only_rcpt(const struct transaction *t);
+void txn_log_dropped(const struct transaction *t);
+/* Nobody is left to get it: 250, and the end of the transaction. */
+void txn_all_dropped(struct transaction *t);
+void txn_free_rcpts(struct transaction *t);
 
 /* smtpd_content.c */
 void txn_body(struct transaction *t, struct span data);

@@ -142,6 +142,8 @@ void txn_body(struct transaction *t, struct span data)
 		return;
 	}
 	mime_scan_feed(&t->mime, data);
+	if (t->n_rcpt == 0) /* all were dropped: it is judged, and nothing kept */
+		data = SPAN_NONE;
 	if (data.n > 0 && buf_add_span(&t->rest, data) < 0)
 		parts_fail(t, GW_EFULL);
 	if (buf_len(&t->rest) > whole_max(t))

@@ -18,7 +18,6 @@ void txn_put_received(const struct transaction *t, struct buf *out)
 	    .wall = clock_wall()};
 
 	/* The recipients of a message are nobody's business but their own. */
-	if (t->n_rcpt == 1)
-		r.only_rcpt = t->rcpt[0].addr;
+	r.only_rcpt = txn_only_rcpt(t);
 	received_put(&r, out);
 }

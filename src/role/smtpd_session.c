@@ -135,11 +135,8 @@ static void on_rcpt(struct session *s, const struct server_event *ev)
 
 	session_client(s, &client);
 	accept_rcpt(s->smtpd->config, &client, &ev->address, &v);
-	if (v.ok && !txn_add_rcpt(s->txn, &ev->address)) {
-		v.ok = false;
-		v.reply = REPLY(452, 4, 5, 3, "Too many recipients");
-		v.reason = "too_many_recipients";
-	}
+	if (v.ok)
+		txn_take_rcpt(s->txn, &ev->address, &v);
 	if (!v.ok) {
 		char text[512];
 		int n = snprintf(text, sizeof(text), "%.*s@%.*s",

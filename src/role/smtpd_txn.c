@@ -8,13 +8,7 @@
 
 #include <stdlib.h>
 
-enum {
-	ARENA_MAX = 1 << 20,
-	ENVELOPE_MAX = 4 << 20,
-	RCPT_FIRST = 4,
-	TRACE_MAX = 8192,
-	LOGGED_MAX = 1024
-};
+enum { ARENA_MAX = 1 << 20, ENVELOPE_MAX = 4 << 20, TRACE_MAX = 8192, LOGGED_MAX = 1024 };
 
 static struct span canonical(struct transaction *t, const struct address *a)
 {
@@ -44,6 +38,7 @@ struct transaction *txn_new(struct session *s, const struct server_event *mail)
 	t->window = SMTPD_PART_WINDOW;
 	t->body_type = mail->body_type;
 	t->from = canonical(t, &mail->address);
+	map_init(&t->addresses, s->smtpd->txns.seed);
 	map_put(&s->smtpd->txns, span_of(&t->number, sizeof(t->number)), t);
 	return t;
 }
@@ -68,23 +63,9 @@ void txn_free(struct transaction **pt)
 	map_del(&t->session->smtpd->txns, span_of(&t->number, sizeof(t->number)));
 	arena_reset(&t->arena);
 	txn_forget_content(t);
-	free(t->rcpt);
+	txn_free_rcpts(t);
 	free(t);
 	*pt = NULL;
-}
-
-bool txn_add_rcpt(struct transaction *t, const struct address *a)
-{
-	struct span addr = canonical(t, a);
-
-	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX)
-		return false;
-	if (t->n_rcpt == t->cap_rcpt) {
-		t->cap_rcpt = t->cap_rcpt ? t->cap_rcpt * 2 : RCPT_FIRST;
-		t->rcpt = gw_realloc(t->rcpt, t->cap_rcpt * sizeof(*t->rcpt));
-	}
-	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr};
-	return true;
 }
 
 /* ---- the end of data ----------------------------------------------------------------------- */
@@ -167,6 +148,7 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 {
 	const struct session *s = t->session;
 	const struct login *who = s->login;
+	struct buf held;
 	struct envelope e = {.id = t->id,
 	    .nonce = t->id,
 	    .accepted = clock_now(),
@@ -184,7 +166,12 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 	    .listener = span_str(s->conf->name),
 	    .head_length = (uint32_t)head_length};
 
+	buf_init_soft(&held, ENVELOPE_MAX);
+	txn_put_held(t, &held);
+	e.held = buf_view(&held);
 	envelope_encode(&e, out);
+	out->failed = out->failed || buf_failed(&held);
+	buf_fini(&held);
 }
 
 static bool send_commit(struct transaction *t, const struct body_facts *facts, struct span head)
@@ -274,6 +261,10 @@ bool txn_end(
 	txn_body_end(t);
 	if (check_content(t, r, reason) < 0)
 		return false;
+	if (t->n_rcpt == 0) {
+		txn_all_dropped(t);
+		return true;
+	}
 	if (t->in_parts == 0 && refusal != NULL) {
 		*r = *refusal;
 		*reason = "not_accepting";
@@ -346,6 +337,7 @@ void txn_committed(struct transaction *t, enum commit_status status)
 		metric_add(METRIC_MESSAGES_RECEIVED, 1);
 		metric_add(METRIC_RECEIVED_BYTES, (int64_t)s->engine.body.facts.size);
 		log_accepted(t);
+		txn_log_dropped(t);
 		msgid_format(&t->id, text + 3);
 		ok.text = span_str(text);
 	} else if (status == COMMIT_FULL) {

@@ -29,17 +29,47 @@ static const struct msgid some_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,
 /* ---- names
  * ---------------------------------------------------------------------------------------- */
 
-static const char *expand(const char *template, const char *addr)
+static const char *expand_as(const char *template, const char *addr, char subaddress)
 {
 	static char path[MAILDIR_PATH_MAX];
 	struct buf b;
 	int err;
 
 	buf_init(&b, sizeof(path) - 1);
-	err = maildir_expand(template, span_str(addr), &b);
+	err = maildir_expand(template, span_str(addr), subaddress, &b);
 	span_to_cstr(buf_view(&b), path, sizeof(path));
 	buf_fini(&b);
 	return err < 0 ? NULL : path;
+}
+
+static const char *expand(const char *template, const char *addr)
+{
+	return expand_as(template, addr, 0);
+}
+
+static void subaddresses_are_left_out(void **state)
+{
+	static const struct {
+		const char *addr;
+		char mark;
+		const char *want;
+	} cases[] = {
+	    {"bob+tag@example.org", '+', "/m/bob"},
+	    {"bob+a+b@example.org", '+', "/m/bob"},
+	    {"bob+tag@example.org", '-', "/m/bob+tag"},
+	    {"bob+tag@example.org", 0, "/m/bob+tag"},
+	    {"bob@example.org", '+', "/m/bob"},
+	    {"+tag@example.org", '+', "/m/+tag"}, /* nobody's */
+	    {"bob+@example.org", '+', "/m/bob"},
+	    {"\"..+/../x\"@example.org", '+', "/m/%2E."},
+	    {"\".hidden\"@example.org", '.', "/m/%2Ehidden"},
+	    {"\"a b+c d\"@example.org", '+', "/m/a%20b"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(cases); i++)
+		assert_string_equal(
+		    expand_as("/m/%u", cases[i].addr, cases[i].mark), cases[i].want);
 }
 
 static void addresses_make_names(void **state)
@@ -595,6 +625,7 @@ static void a_full_disk_is_temporary(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(subaddresses_are_left_out),
 	    cmocka_unit_test(addresses_make_names),
 	    cmocka_unit_test(long_names_stay_names),
 	    cmocka_unit_test(what_names_no_mailbox_is_refused),

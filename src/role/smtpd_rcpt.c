@@ -1,0 +1,220 @@
+/* The recipients of a message: taken, held, dropped, and what stands for others. */
+#include "base/log.h"
+#include "role/smtpd_tables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { FIRST = 4, FEW = 16, RULE_TEXT = 600, ORCPT_MAX = 600 };
+
+/* Room for one more in an array that grows. */
+static void *grow(void *list, size_t n, size_t *cap, size_t size)
+{
+	if (n < *cap)
+		return list;
+	*cap = *cap ? *cap * 2 : FIRST;
+	return gw_realloc(list, *cap * size);
+}
+
+/* ---- who is there already -------------------------------------------------------------------- */
+
+static void remember(struct transaction *t, size_t i)
+{
+	map_put(&t->addresses, t->rcpt[i].addr, t);
+}
+
+/* Most messages have few recipients: they are looked through. */
+static bool is_there(struct transaction *t, struct span addr)
+{
+	if (t->n_rcpt >= FEW)
+		return map_get(&t->addresses, addr) != NULL;
+	for (size_t i = 0; i < t->n_rcpt; i++) {
+		if (span_eq(t->rcpt[i].addr, addr))
+			return true;
+	}
+	return false;
+}
+
+static void note_address(struct transaction *t)
+{
+	if (t->n_rcpt == FEW) {
+		for (size_t i = 0; i < FEW; i++)
+			remember(t, i);
+	} else if (t->n_rcpt > FEW) {
+		remember(t, t->n_rcpt - 1);
+	}
+}
+
+/* Takes back what was added behind the first n. */
+static void forget_behind(struct transaction *t, size_t n)
+{
+	for (size_t i = t->n_rcpt; i > 0 && t->n_rcpt >= FEW && (i > n || n < FEW); i--)
+		map_del(&t->addresses, t->rcpt[i - 1].addr);
+	t->n_rcpt = n;
+}
+
+/* ---- adding ---------------------------------------------------------------------------------- */
+
+static struct span rule_text(struct transaction *t, const char *before, struct place p)
+{
+	char text[RULE_TEXT];
+	int n =
+	    snprintf(text, sizeof(text), "%s%s:%u", before, p.file ? p.file : "built in", p.line);
+
+	return arena_dup(
+	    &t->arena, span_of(text, n < RULE_TEXT ? (size_t)n : (size_t)RULE_TEXT - 1));
+}
+
+static void hold(struct transaction *t, struct place place)
+{
+	t->held = grow(t->held, t->n_held, &t->cap_held, sizeof(*t->held));
+	t->held[t->n_held++] = (struct change_rcpt){.index = (uint32_t)t->n_rcpt - 1,
+	    .number = 1,
+	    .outcome = OUTCOME_HELD,
+	    .reply = rule_text(t, "Held by the rule at ", place)};
+}
+
+static void drop(struct transaction *t, const struct recipient_end *e)
+{
+	t->dropped = grow(t->dropped, t->n_dropped, &t->cap_dropped, sizeof(*t->dropped));
+	t->dropped[t->n_dropped++] = (struct dropped){
+	    .addr = arena_dup(&t->arena, e->addr), .rule = rule_text(t, "", e->place)};
+}
+
+/* False: there is no room for it. */
+static bool add(struct transaction *t, const struct recipient_end *e, struct span orcpt)
+{
+	struct span addr;
+
+	if (e->fate == FATE_DROPPED) {
+		drop(t, e);
+		return !t->arena.overflow && t->n_dropped < ENVELOPE_RCPT_MAX;
+	}
+	if (e->fate == FATE_REFUSED || is_there(t, e->addr))
+		return true;
+	addr = arena_dup(&t->arena, e->addr);
+	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX)
+		return false;
+	t->rcpt = grow(t->rcpt, t->n_rcpt, &t->cap_rcpt, sizeof(*t->rcpt));
+	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr, .orcpt = orcpt};
+	note_address(t);
+	if (e->fate == FATE_HELD)
+		hold(t, e->place);
+	return !t->arena.overflow;
+}
+
+/* What the client wrote, for reports to it: it never heard of the others. */
+static struct span original(struct transaction *t, const struct address *a)
+{
+	struct span kept;
+	struct buf b;
+
+	buf_init(&b, ORCPT_MAX);
+	buf_add_str(&b, "rfc822;");
+	address_canonical(a, &b);
+	kept = arena_dup(&t->arena, buf_view(&b));
+	buf_fini(&b);
+	return kept;
+}
+
+static void log_unserved(struct transaction *t, const struct recipient_end *e)
+{
+	if (e->fate == FATE_REFUSED)
+		session_log_reject(t->session, "alias", &e->reply, e->reason, e->place, e->addr);
+}
+
+static bool add_all(struct transaction *t, const struct address *a, const struct resolved *to)
+{
+	size_t n_rcpt = t->n_rcpt, n_held = t->n_held, n_dropped = t->n_dropped;
+	struct span orcpt = to->as_is ? SPAN_NONE : original(t, a);
+	bool good = true;
+
+	for (const struct recipient_end *e = to->first; good && e != NULL; e = e->next)
+		good = add(t, e, orcpt);
+	if (!good) {
+		forget_behind(t, n_rcpt);
+		t->n_held = n_held;
+		t->n_dropped = n_dropped;
+		return false;
+	}
+	for (const struct recipient_end *e = to->first; e != NULL; e = e->next)
+		log_unserved(t, e);
+	return true;
+}
+
+void txn_take_rcpt(struct transaction *t, const struct address *a, struct verdict *v)
+{
+	struct known known = smtpd_known(t->session->smtpd);
+	struct resolved to;
+	struct arena mem;
+
+	arena_init(&mem, RESOLVE_MEMORY);
+	recipient_resolve(&known, a, &mem, &to, v);
+	if (v->ok && !add_all(t, a, &to)) {
+		v->ok = false;
+		v->reply = REPLY(452, 4, 5, 3, "Too many recipients");
+		v->reason = "too_many_recipients";
+	}
+	arena_reset(&mem);
+}
+
+/* ---- what is made of them -------------------------------------------------------------------- */
+
+void txn_put_held(const struct transaction *t, struct buf *out)
+{
+	struct change c = {.id = t->id, .rcpt = t->held, .n_rcpt = t->n_held};
+
+	if (t->n_held > 0)
+		change_encode(&c, out);
+}
+
+struct span txn_only_rcpt(const struct transaction *t)
+{
+	static const struct span type = SPAN("rfc822;");
+
+	if (t->n_rcpt != 1)
+		return SPAN_NONE;
+	return t->rcpt[0].orcpt.n > 0 ? span_skip(t->rcpt[0].orcpt, type.n) : t->rcpt[0].addr;
+}
+
+void txn_log_dropped(const struct transaction *t)
+{
+	const struct session *s = t->session;
+	char id[MSGID_TEXT + 1], sid[MSGID_TEXT + 1];
+
+	msgid_format(&t->id, id);
+	msgid_format(&s->sid, sid);
+	for (size_t i = 0; i < t->n_dropped; i++) {
+		struct logline l;
+
+		log_begin(&l, EV_DROPPED);
+		log_str(&l, "id", id);
+		log_str(&l, "sid", sid);
+		log_str(&l, "listener", s->conf->name);
+		log_str(&l, "ip", s->ip);
+		log_text(&l, "from", t->from);
+		log_text(&l, "to", t->dropped[i].addr);
+		log_text(&l, "rule", t->dropped[i].rule);
+		log_end(&l);
+		metric_add(METRIC_DROPPED, 1);
+	}
+}
+
+void txn_all_dropped(struct transaction *t)
+{
+	char text[MSGID_TEXT + 8] = "Ok ";
+	struct reply ok = {250, {2, 0, 0}, SPAN_NONE};
+
+	txn_log_dropped(t);
+	msgid_format(&t->id, text + 3);
+	ok.text = span_str(text);
+	session_answer(t->session, &ok);
+}
+
+void txn_free_rcpts(struct transaction *t)
+{
+	map_fini(&t->addresses);
+	free(t->rcpt);
+	free(t->held);
+	free(t->dropped);
+}
