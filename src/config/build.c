@@ -37,6 +37,8 @@ static void store_number(void *to, enum option_type type, uint64_t n)
 		*(uint32_t *)to = (uint32_t)n;
 	else if (type == TYPE_DURATION)
 		*(int64_t *)to = (int64_t)n;
+	else if (type == TYPE_RATE)
+		*(struct rate *)to = (struct rate){(uint32_t)n, (uint32_t)(n >> 32)};
 	else
 		*(uint64_t *)to = n;
 }
@@ -53,6 +55,7 @@ static void store_value(
 	case TYPE_NUMBER:
 	case TYPE_SIZE:
 	case TYPE_DURATION:
+	case TYPE_RATE:
 		if (value_number(&b->v, row, row->type, w, &n))
 			store_number(to, row->type, n);
 		break;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WIDE_IP4 = 16, WIDE_IP6 = 32, LOOPBACK = 127 };
+enum { WIDE_IP4 = 16, WIDE_IP6 = 32, LOOPBACK = 127, PER_NET_FACTOR = 4 };
 
 /* ---- what must be there */
 
@@ -188,8 +188,17 @@ static void check_hosts(struct builder *b)
 		check_host(b, &b->c->route[i].target);
 }
 
+static void complete_limits(struct config *c)
+{
+	uint64_t most = (uint64_t)c->limits.per_ip * PER_NET_FACTOR;
+
+	if (c->limits.per_net == 0)
+		c->limits.per_net = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
 void check_whole(struct builder *b)
 {
+	complete_limits(b->c);
 	check_required(b);
 	check_trust(b);
 	check_routes(b);

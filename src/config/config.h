@@ -31,6 +31,10 @@ struct cidr {
 	struct place place;
 };
 
+struct rate { /* so many in so many seconds */
+	uint32_t n, seconds;
+};
+
 struct endpoint {         /* HOST:PORT, [v6]:PORT or unix:PATH */
 	const char *host; /* NULL for unix */
 	uint16_t port;
@@ -137,9 +141,11 @@ struct config {
 	const char *faults;    /* domain of the fault addresses, or NULL */
 	struct {
 		uint64_t message_size, header_size;
-		uint32_t recipients, connections, per_ip, transactions, bad_commands, hops,
+		uint32_t recipients, connections, per_ip, per_net, transactions, bad_commands, hops,
 		    mime_depth, mime_parts;
 		int64_t command_timeout, data_timeout;
+		uint64_t data_rate; /* octets a second */
+		struct rate connection_rate;
 	} limits;
 	struct {
 		uint64_t segment, reserve;
@@ -213,6 +219,8 @@ void config_show(const struct config *c, bool origin, bool json, struct buf *out
 /* Is the address inside one of the trust ranges? Its place, or NULL. IPv4-mapped IPv6 counts as
  * IPv4. */
 const struct cidr *config_trusts(const struct config *c, const struct sockaddr *sa);
+/* The first range of a list that has the address, or NULL. */
+const struct cidr *cidr_find(const struct cidr *list, size_t n, const struct sockaddr *sa);
 /* The domain statement for a lower-case name: exact before wildcard, longest wildcard first. */
 const struct domain *config_domain(const struct config *c, struct span name);
 /* The first route that matches the recipient's domain, or NULL. */

@@ -33,6 +33,8 @@ static void add_type(const struct option *row, struct buf *out)
 
 static const char *default_of(const struct option *row)
 {
+	if (row->id == OPT_PER_NET)
+		return "4 times per-ip";
 	if (row->id == OPT_ADMIN)
 		return "postmaster@ and the hostname";
 	if (row->id == OPT_HOSTNAME || row->id == OPT_LISTEN || row->id == OPT_DELIVER)

@@ -121,7 +121,7 @@ static bool inside(const struct cidr *c, const uint8_t *address)
 	return rest == 0 || ((c->bytes[whole] ^ address[whole]) >> (8 - rest)) == 0;
 }
 
-const struct cidr *config_trusts(const struct config *c, const struct sockaddr *sa)
+const struct cidr *cidr_find(const struct cidr *list, size_t n, const struct sockaddr *sa)
 {
 	const uint8_t *address;
 	sa_family_t family = sa->sa_family;
@@ -139,9 +139,14 @@ const struct cidr *config_trusts(const struct config *c, const struct sockaddr *
 	} else {
 		return NULL;
 	}
-	for (size_t i = 0; i < c->n_trust; i++) {
-		if (c->trust[i].family == family && inside(&c->trust[i], address))
-			return &c->trust[i];
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].family == family && inside(&list[i], address))
+			return &list[i];
 	}
 	return NULL;
+}
+
+const struct cidr *config_trusts(const struct config *c, const struct sockaddr *sa)
+{
+	return cidr_find(c->trust, c->n_trust, sa);
 }

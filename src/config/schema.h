@@ -27,6 +27,7 @@ enum option_type {
 	TYPE_NUMBER,
 	TYPE_SIZE,
 	TYPE_DURATION,
+	TYPE_RATE, /* struct rate; as a number: how many, and the seconds in the upper half */
 	TYPE_YESNO,
 	TYPE_ONOFF,
 	TYPE_HOSTNAME, /* from here on: texts */
@@ -98,6 +99,9 @@ void schema_hint_unknown(enum option_scope scope, struct span name, struct buf *
 /* A value with its unit, as short as it is exact: 35M, 5m, 20. */
 void format_size(uint64_t octets, struct buf *out);
 void format_duration(int64_t usec, struct buf *out);
+/* What a rate is as one number. */
+uint64_t rate_pack(uint32_t n, uint32_t seconds);
+void format_rate(uint64_t packed, struct buf *out);
 void format_number(enum option_type type, uint64_t value, struct buf *out);
 /* What a type looks like in the documentation. */
 const char *type_name(enum option_type type);

@@ -12,6 +12,11 @@ uint64_t show_number(const void *base, const struct option *row)
 		return *(const uint32_t *)p;
 	if (row->type == TYPE_DURATION)
 		return (uint64_t) * (const int64_t *)p;
+	if (row->type == TYPE_RATE) {
+		const struct rate *r = p;
+
+		return rate_pack(r->n, r->seconds);
+	}
 	return *(const uint64_t *)p;
 }
 
@@ -98,7 +103,7 @@ static void add_simple(struct text *t, const void *base, const struct option *ro
 		buf_add_str(t->out, *(const bool *)p ? "yes" : "no");
 	else if (row->type == TYPE_ONOFF)
 		buf_add_str(t->out, *(const bool *)p ? "on" : "off");
-	else if (row->type == TYPE_NUMBER || row->type == TYPE_SIZE || row->type == TYPE_DURATION)
+	else if (row->type >= TYPE_NUMBER && row->type <= TYPE_RATE)
 		format_number(row->type, show_number(base, row), t->out);
 	else
 		add_word(t, span_str(*(const char *const *)p));

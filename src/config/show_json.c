@@ -62,6 +62,16 @@ static void number(struct json *j, const char *name, uint64_t n)
 	buf_addf(j->out, "%" PRIu64, n);
 }
 
+static void rate(struct json *j, const char *name, uint64_t packed)
+{
+	struct buf b;
+
+	buf_init(&b, 64);
+	format_rate(packed, &b);
+	text(j, name, buf_view(&b));
+	buf_fini(&b);
+}
+
 static void origin(struct json *j, const struct place *at)
 {
 	char place[PLACE_TEXT];
@@ -79,6 +89,7 @@ static void simple(struct json *j, const void *base, const struct option *row)
 	case TYPE_NUMBER:
 	case TYPE_SIZE: number(j, row->name, show_number(base, row)); break;
 	case TYPE_DURATION: number(j, row->name, show_number(base, row) / 1000000); break;
+	case TYPE_RATE: rate(j, row->name, show_number(base, row)); break;
 	case TYPE_YESNO:
 	case TYPE_ONOFF:
 		key(j, row->name);

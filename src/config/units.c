@@ -33,12 +33,29 @@ void format_duration(int64_t usec, struct buf *out)
 	with_unit((uint64_t)usec, u, GW_ARRAY_LEN(u), out);
 }
 
+uint64_t rate_pack(uint32_t n, uint32_t seconds)
+{
+	return (uint64_t)seconds << 32 | n;
+}
+
+void format_rate(uint64_t packed, struct buf *out)
+{
+	static const struct named_unit u[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(u); i++) {
+		if (packed >> 32 == u[i].factor)
+			buf_addf(out, "%" PRIu32 "/%c", (uint32_t)packed, u[i].letter);
+	}
+}
+
 void format_number(enum option_type type, uint64_t value, struct buf *out)
 {
 	if (type == TYPE_SIZE)
 		format_size(value, out);
 	else if (type == TYPE_DURATION)
 		format_duration((int64_t)value, out);
+	else if (type == TYPE_RATE)
+		format_rate(value, out);
 	else
 		buf_addf(out, "%" PRIu64, value);
 }
@@ -49,6 +66,7 @@ const char *type_name(enum option_type type)
 	case TYPE_NUMBER: return "count";
 	case TYPE_SIZE: return "size (number and B, K, M, G or T)";
 	case TYPE_DURATION: return "duration (number and s, m, h or d)";
+	case TYPE_RATE: return "rate (number, a slash and s, m, h or d)";
 	case TYPE_YESNO: return "yes or no";
 	case TYPE_ONOFF: return "on or off";
 	case TYPE_HOSTNAME:

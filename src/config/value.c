@@ -52,6 +52,26 @@ static bool read_united(struct values *v, const struct option *row, enum option_
 	return true;
 }
 
+/* "60/m": how many, a slash, and one unit of time. */
+static bool read_rate(struct values *v, const struct word *w, uint64_t *n, uint32_t *seconds)
+{
+	struct span s = span_str(w->text);
+	const struct unit *u = NULL;
+
+	if (span_to_u64(s, n) == 0) {
+		report(v->r, CE_RATE_UNIT, w, textf(v->r, "write %s/m", w->text), w->text);
+		return false;
+	}
+	if (s.n > 2 && s.p[s.n - 2] == '/')
+		u = find_unit(durations, GW_ARRAY_LEN(durations), (char)s.p[s.n - 1]);
+	if (u == NULL || span_to_u64(span_first(s, s.n - 2), n) < 0) {
+		report(v->r, CE_RATE, w, NULL, w->text);
+		return false;
+	}
+	*seconds = (uint32_t)(u->factor / 1000000);
+	return true;
+}
+
 static const char *number_text(struct reader *r, enum option_type type, uint64_t n)
 {
 	char text[32];
@@ -67,15 +87,23 @@ static const char *number_text(struct reader *r, enum option_type type, uint64_t
 bool value_number(struct values *v, const struct option *row, enum option_type type,
     const struct word *w, uint64_t *out)
 {
-	if (type == TYPE_SIZE || type == TYPE_DURATION) {
+	uint32_t seconds = 0;
+
+	if (type == TYPE_RATE) {
+		if (!read_rate(v, w, out, &seconds))
+			return false;
+	} else if (type == TYPE_SIZE || type == TYPE_DURATION) {
 		if (!read_united(v, row, type, w, out))
 			return false;
 	} else if (span_to_u64(span_str(w->text), out) < 0) {
 		report(v->r, CE_NUMBER, w, NULL, w->text, row->name);
 		return false;
 	}
-	if (*out >= row->min && *out <= row->max)
+	if (*out >= row->min && *out <= row->max) {
+		*out = type == TYPE_RATE ? rate_pack((uint32_t)*out, seconds) : *out;
 		return true;
+	}
+	type = type == TYPE_RATE ? TYPE_NUMBER : type;
 	report(v->r, CE_RANGE, w, NULL, row->name, number_text(v->r, type, row->min),
 	    number_text(v->r, type, row->max), w->text);
 	return false;
@@ -252,6 +280,7 @@ const char *value_text(struct values *v, const struct option *row, const struct 
 	case TYPE_NUMBER:
 	case TYPE_SIZE:
 	case TYPE_DURATION:
+	case TYPE_RATE:
 	case TYPE_YESNO:
 	case TYPE_ONOFF: break;
 	}

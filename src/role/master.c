@@ -254,8 +254,9 @@ static void plan_slots(struct master *m)
 	add_slots(m, ROLE_CONTROL, 1);
 	add_slots(m, ROLE_VAULT, 1);
 	add_slots(m, ROLE_SMTPD, m->workers);
-	metric_pages_make(&m->metrics, m->n_slot + 1);
-	m->own_page = metric_pages_at(&m->metrics, m->n_slot);
+	pages_make(&m->metrics, "godwit-metrics", m->n_slot + 1, sizeof(struct metric_page));
+	tally_pages_make(&m->tally, m->workers, &m->tally_seed);
+	m->own_page = pages_at(&m->metrics, m->n_slot);
 	metric_attach(m->own_page);
 }
 

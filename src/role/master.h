@@ -53,7 +53,9 @@ struct master {
 	bool is_root;
 	unsigned workers;
 	struct listeners listeners;
-	struct metric_pages metrics;
+	struct pages metrics;
+	struct pages tally; /* of the receivers, by index */
+	uint64_t tally_seed;
 	struct metric_page *own_page;
 	struct sandbox_filters *filters;
 	struct file_watch files;

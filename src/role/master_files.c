@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, LOCK_TRIES = 20, LOCK_WAIT = 100 * 1000 };
-_Static_assert(sizeof(struct metric_page) <= PAGE, "the counters of a process fill one page");
+enum { LOCK_TRIES = 20, LOCK_WAIT = 100 * 1000 };
 
 /* ---- configuration ----------------------------------------------------------------------- */
 
@@ -164,49 +163,13 @@ int master_ticket_key(int dir, const char *spool)
 
 /* ---- counters ---------------------------------------------------------------------------- */
 
-static void *map_pages(int fd, size_t first, size_t n, int protection)
-{
-	void *p = mmap(NULL, n * PAGE, protection, MAP_SHARED, fd, (off_t)(first * PAGE));
-
-	if (p == MAP_FAILED)
-		die("the counters cannot be mapped: %s", strerror(errno));
-	return p;
-}
-
-void metric_pages_make(struct metric_pages *p, size_t n)
-{
-	char path[64];
-
-	*p = (struct metric_pages){.n = n};
-	p->write_fd = memfd_create("godwit-metrics", MFD_CLOEXEC);
-	if (p->write_fd < 0 || ftruncate(p->write_fd, (off_t)(n * PAGE)) < 0)
-		die("no memory for the counters: %s", strerror(errno));
-	/* A second description that only reads: what is mapped through it can never be written. */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->write_fd);
-	p->read_fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (p->read_fd < 0)
-		die("%s: %s", path, strerror(errno));
-	p->all = map_pages(p->write_fd, 0, n, PROT_READ | PROT_WRITE);
-}
-
-struct metric_page *metric_pages_at(const struct metric_pages *p, size_t i)
-{
-	gw_assert(i < p->n);
-	return (struct metric_page *)(void *)((char *)p->all + i * PAGE);
-}
-
 struct metric_page *metric_pages_take(
-    struct metric_pages *p, size_t own, const struct metric_page **all_out)
+    struct pages *p, size_t own, const struct metric_page **all_out)
 {
-	struct metric_page *page = map_pages(p->write_fd, own, 1, PROT_READ | PROT_WRITE);
-	const char *all;
+	const void *all = NULL;
+	struct metric_page *page = pages_take(p, own, all_out == NULL ? NULL : &all);
 
-	munmap(p->all, p->n * PAGE);
-	p->all = NULL;
-	if (all_out == NULL)
-		return page;
-	all = map_pages(p->read_fd, 0, p->n, PROT_READ);
-	for (size_t i = 0; i < p->n; i++)
-		all_out[i] = (const struct metric_page *)(const void *)(all + i * PAGE);
+	for (size_t i = 0; i < p->n && all_out != NULL; i++)
+		all_out[i] = (const void *)((const char *)all + i * p->size);
 	return page;
 }

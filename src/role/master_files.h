@@ -1,12 +1,13 @@
 /*
  * What master prepares in memory and on disk before the first process: the sealed configuration,
- * the spool directory with its lock, the pages of the counters.
+ * the spool directory with its lock.
  */
 #ifndef GW_ROLE_MASTER_FILES_H
 #define GW_ROLE_MASTER_FILES_H
 
 #include "base/metric.h"
 #include "base/span.h"
+#include "role/pages.h"
 
 /* A memory file nobody can change any more, and a view of it. Dies. */
 struct span master_seal(struct span bundle, int *fd);
@@ -25,17 +26,9 @@ int master_spool(const char *path, const unsigned *uid, const unsigned *gid) gw_
  */
 int master_ticket_key(int spool_dir, const char *spool) gw_checked;
 
-/* Pages for the counters of n processes, each only in reach of those who map it. */
-struct metric_pages {
-	int write_fd, read_fd;
-	size_t n;
-	void *all; /* master's own view */
-};
-void metric_pages_make(struct metric_pages *p, size_t n);
-struct metric_page *metric_pages_at(const struct metric_pages *p, size_t i);
-/* In a child: give up master's view, take the page of one's own, and with all_out the others'
- * too, which cannot be written then. */
+/* In a child: the page of its counters, and with all_out the others' too, which cannot be written
+ * then. Master's view is given up. */
 struct metric_page *metric_pages_take(
-    struct metric_pages *p, size_t own, const struct metric_page **all_out);
+    struct pages *p, size_t own, const struct metric_page **all_out);
 
 #endif

@@ -98,6 +98,8 @@ static void fill_boot(struct slot *s)
 	    .is_root = m->is_root};
 	b->all_metrics[0] = m->own_page;
 	b->n_metrics = 1;
+	if (s->role == ROLE_SMTPD)
+		tally_pages_here(&m->tally, m->tally_seed, s->index, &b->tally);
 	give_listeners(s, b);
 	master_blame_boot(s, b);
 }
@@ -221,13 +223,20 @@ static void empty_input_and_log(void)
 
 static void take_metrics(struct slot *s)
 {
-	struct metric_pages *p = &s->master->metrics;
+	struct pages *p = &s->master->metrics;
 	struct boot *b = &s->boot;
 	bool all = s->role == ROLE_CONTROL;
 
 	b->metrics = metric_pages_take(p, s->number, all ? b->all_metrics : NULL);
 	b->n_metrics = all ? p->n : 0;
 	metric_attach(b->metrics);
+}
+
+static void take_tally(struct slot *s)
+{
+	bool own = s->role == ROLE_SMTPD;
+
+	tally_pages_take(&s->master->tally, own ? s->index : TALLY_NONE, &s->boot.tally);
 }
 
 /* Its own page alone stays mapped. */
@@ -250,6 +259,7 @@ _Noreturn static void in_child(struct slot *s)
 	empty_input_and_log();
 	means_take(s->role);
 	take_metrics(s);
+	take_tally(s);
 	take_blotter(s);
 	keep_own_fds(&s->boot);
 	set_title(s);
@@ -280,7 +290,7 @@ static void log_death(const struct slot *s, int status)
 /* Counters go on; what it had at the moment is gone with it. */
 static void clear_gauges(const struct slot *s)
 {
-	struct metric_page *page = metric_pages_at(&s->master->metrics, s->number);
+	struct metric_page *page = pages_at(&s->master->metrics, s->number);
 
 	for (int i = 0; i < METRIC_COUNT; i++) {
 		if (metric_rows[i].type == METRIC_GAUGE)
@@ -350,6 +360,8 @@ static void ended(void *arg, struct child *c, int status)
 	ipc_free(&s->ipc);
 	s->running = s->ready = false;
 	clear_gauges(s);
+	if (s->role == ROLE_SMTPD)
+		tally_pages_clear(&s->master->tally, s->index);
 	if (s->master->phase == STOP_NOT || status != 0)
 		log_death(s, status);
 	explained = master_blame(s, status);

@@ -17,6 +17,7 @@
 #include "role/blotter.h"
 #include "role/proto_secret.h"
 #include "role/sandbox.h"
+#include "role/tally.h"
 
 enum { BOOT_PEERS_MAX = 2 * 16 + 6, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
 /* Processes at most: smtpd and sender by number of processors, the others once, master. */
@@ -57,6 +58,7 @@ struct boot {
 	/* control: the pages of all processes, read-only, to be added up */
 	const struct metric_page *all_metrics[BOOT_SLOTS_MAX];
 	size_t n_metrics;
+	struct tally tally; /* smtpd: who is connected, here and to the others */
 	/* queue: what ended two queues before it and is passed over: the record at this place, or
 	 * (segment 0) the one with this message */
 	struct {

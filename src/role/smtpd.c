@@ -17,7 +17,6 @@
 
 enum {
 	ACCEPT_TURN = 64, /* connections taken from one listener in one turn */
-	DATA_RATE = 100,  /* octets a second, on average, behind data_timeout */
 	REST = 100000,    /* microseconds without accepting when there is no descriptor */
 };
 
@@ -233,7 +232,7 @@ static void set_engine(struct listener *l, const struct config *c)
 	    .bad_commands = c->limits.bad_commands,
 	    .command_timeout = c->limits.command_timeout,
 	    .data_timeout = c->limits.data_timeout,
-	    .data_rate = DATA_RATE};
+	    .data_rate = (uint32_t)c->limits.data_rate};
 }
 
 static void open_listeners(struct smtpd *s)
@@ -258,6 +257,7 @@ static void stop(void *arg)
 	s->stopping = true;
 	timer_stop(&s->rested);
 	timer_stop(&s->tls_wait);
+	timer_stop(&s->sweep);
 	for (size_t i = 0; i < s->n_listener; i++)
 		watch_stop(&s->listener[i].watch);
 	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
@@ -298,13 +298,14 @@ int role_smtpd(struct loop *l, struct boot *b)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		die("smtpd: no random bytes");
 	map_init(&s->txns, seed);
-	map_init(&s->clients, seed);
 	map_init(&s->checks, seed);
+	s->tally = &b->tally;
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
 	smtpd_tls_prepare(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
+	timer_start(&s->sweep, l, clients_sweep, s);
 	open_listeners(s);
 	smtpd_tls_start(s);
 	queue_link_start(&s->queue, l, b, &owner);

@@ -33,7 +33,7 @@ enum {
 	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
 	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
 	SMTPD_MEMORY_HIGH = 64 << 20, /* above it content goes ahead in parts early */
-	SMTPD_MEMORY_MAX = 128 << 20, /* above it no large header is taken: 452 */
+	SMTPD_MEMORY_MAX = 128 << 20, /* above it what has more than its share is refused: 452 */
 	SMTPD_HEADER_SMALL = 32 << 10,
 	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
 };
@@ -76,11 +76,6 @@ struct listener {
 	struct server_config engine; /* of all its sessions */
 };
 
-struct client_count { /* connections of one address */
-	uint8_t key[16];
-	unsigned n;
-};
-
 struct smtpd {
 	struct loop *loop;
 	struct boot *boot;
@@ -97,8 +92,10 @@ struct smtpd {
 	bool tls_trusted;          /* there is a certificate that clients can check */
 	bool tls_waited;           /* long enough for the first certificate */
 	struct timer tls_wait;
-	struct map txns, clients, checks;
+	struct map txns, checks;
 	uint64_t next_check;
+	struct tally *tally;
+	struct timer sweep; /* under pressure: the idle go */
 	struct deny_table deny;
 	uint64_t next_session;
 	TAILQ_HEAD(session_list, session) sessions;
@@ -126,7 +123,8 @@ struct session {
 	struct blotter_addr from; /* the same, for the blotter */
 	uint64_t number;          /* of this session in this process */
 	const struct cidr *trust;
-	struct client_count *count;
+	struct tally_entry counted;
+	int64_t useful_at; /* when it came, began a message or finished one */
 	struct transaction *txn;
 	struct auth *auth;   /* a login that is on (smtpd_auth.c) */
 	struct login *login; /* who it is; NULL: nobody said */
@@ -160,8 +158,14 @@ void smtpd_check_stop(struct smtpd *s);
 /* smtpd_client.c */
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr);
 void session_free(struct session *s);
+/* The timer of pressure. */
+void clients_sweep(void *smtpd);
 /* It counts no longer towards the limits on connections. */
 void session_uncount(struct session *s);
+/* It was of some use: others that were not have to go before it. */
+void session_useful(struct session *s);
+/* It showed who it is: how often it connects does not matter. */
+void session_forgive(struct session *s);
 
 /* Who that is, for a decision that is made at once. */
 void session_client(const struct session *s, struct accept_client *out);
@@ -173,6 +177,8 @@ void session_begin(struct session *s);
 void session_answer(struct session *s, const struct reply *r);
 /* Ends without a word: the fate of the message is unknown. */
 void session_abandon(struct session *s);
+/* 421 at once: its place is needed. */
+void session_evict(struct session *s);
 /* 421 at the next command boundary. */
 void session_shutdown(struct session *s);
 /* Stop and start taking content from this client. */

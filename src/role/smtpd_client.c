@@ -1,6 +1,7 @@
-/* Clients come and go: counted against the limits, turned away, freed. */
+/* Clients come and go: counted against the limits, turned away, made to go for others, freed. */
 #include "role/smtpd_auth.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -10,6 +11,21 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum {
+	NET_FACTOR = 4, /* a net may connect that often for one address's once */
+	/* Of all places, those that are for trusted clients: one of so many, and so many at most.
+	 */
+	RESERVE_PART = 10,
+	RESERVE_MAX = 100,
+	/* A client that does nothing has to go after so long: for one that comes when no place is
+	 * left, and in any case when three quarters are taken. */
+	PATIENCE_FULL = 2 * USEC_PER_SEC,
+	PATIENCE_PRESSURE = 10 * USEC_PER_SEC,
+	SWEEP_EVERY = 1 * USEC_PER_SEC,
+	LAZY_LOOKS = 64,  /* sessions looked at for one that comes */
+	LAZY_RATE = 1024, /* octets a second: content that comes slower is no use either */
+};
 
 static void format_ip(struct session *s)
 {
@@ -24,81 +40,205 @@ static void format_ip(struct session *s)
 		snprintf(s->ip, sizeof(s->ip), "local");
 }
 
-static struct client_count *count_client(struct smtpd *d, const struct sockaddr_storage *addr)
-{
-	struct client_count *c, probe = {.n = 0};
+/* ---- the idle make room ---------------------------------------------------------------------- */
 
-	if (addr->ss_family == AF_INET6)
-		memcpy(probe.key, &((const struct sockaddr_in6 *)addr)->sin6_addr, 16);
-	else if (addr->ss_family == AF_INET)
-		memcpy(probe.key + 12, &((const struct sockaddr_in *)addr)->sin_addr, 4);
-	c = map_get(&d->clients, span_of(probe.key, sizeof(probe.key)));
-	if (c == NULL) {
-		c = gw_calloc(1, sizeof(*c));
-		*c = probe;
-		map_put(&d->clients, span_of(c->key, sizeof(c->key)), c);
-	}
-	c->n++;
-	return c;
+static bool is_known(const struct session *s)
+{
+	return s->trust != NULL;
 }
 
-void session_uncount(struct session *s)
+/* Content that crawls. Whoever waits for us is not to blame. */
+static bool is_slow(const struct session *s, int64_t now, int64_t patience)
+{
+	int64_t took = now - s->engine.started;
+
+	return !s->held && took > patience &&
+	       s->engine.received < (uint64_t)(took / USEC_PER_SEC) * LAZY_RATE;
+}
+
+static bool is_lazy(const struct session *s, int64_t now, int64_t patience)
+{
+	if (s->lingering || is_known(s) || s->engine.verdict_due || s->in_process)
+		return false;
+	if (s->engine.state == SERVER_S_BODY)
+		return is_slow(s, now, patience);
+	return now - s->useful_at > patience;
+}
+
+/* The list has those first that did nothing for longest. */
+static bool make_room(struct smtpd *d)
+{
+	int64_t now = loop_now(d->loop);
+	struct session *s;
+	int looks = 0;
+
+	TAILQ_FOREACH(s, &d->sessions, link)
+	{
+		if (is_lazy(s, now, PATIENCE_FULL)) {
+			session_evict(s);
+			return true;
+		}
+		if (++looks == LAZY_LOOKS)
+			break;
+	}
+	return false;
+}
+
+static bool under_pressure(const struct smtpd *d)
+{
+	return tally_total(d->tally) * 4 > (uint64_t)d->config->limits.connections * 3;
+}
+
+static void watch_pressure(struct smtpd *d)
+{
+	if (!d->stopping && d->sweep.at == INT64_MAX && under_pressure(d))
+		timer_set(&d->sweep, loop_now(d->loop) + SWEEP_EVERY);
+}
+
+void clients_sweep(void *arg)
+{
+	struct smtpd *d = arg;
+	int64_t now = loop_now(d->loop);
+	struct session *s, *next;
+
+	timer_set(&d->sweep, INT64_MAX);
+	for (s = TAILQ_FIRST(&d->sessions); s != NULL && under_pressure(d); s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (is_lazy(s, now, PATIENCE_PRESSURE))
+			session_evict(s);
+	}
+	watch_pressure(d);
+}
+
+void session_useful(struct session *s)
 {
 	struct smtpd *d = s->smtpd;
-	struct client_count *c = s->count;
 
-	d->n_sessions--;
-	metric_add(METRIC_CONNECTIONS, -1);
-	if (--c->n > 0)
-		return;
-	map_del(&d->clients, span_of(c->key, sizeof(c->key)));
-	free(c);
+	s->useful_at = loop_now(d->loop);
+	TAILQ_REMOVE(&d->sessions, s, link);
+	TAILQ_INSERT_TAIL(&d->sessions, s, link);
 }
+
+void session_forgive(struct session *s)
+{
+	tally_forgive(&s->counted);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
 
 /* What is said, and what the log says. */
 struct refusal {
-	const char *text, *reason;
+	uint16_t code;
 	uint8_t esc[3];
+	const char *text, *reason;
 };
 
-static const struct refusal crowded = {"Too many connections, please try again later",
-				"connections_limit", {4, 7, 0}},
-			    crowd_of_one = {"Too many connections, please try again later",
-				"per_ip_limit", {4, 7, 0}},
-			    /* What came from there ended a process twice. */
-    denied = {"Not taking mail from this address for now", "ended_a_process", {4, 3, 2}},
-			    no_memory = {"No memory for a connection now, please try again later",
-				"no_memory", {4, 3, 2}};
+#define CROWDED "Too many connections, please try again later"
+static const struct refusal
+    crowded = {421, {4, 7, 0}, CROWDED, "connections_limit"},
+    crowd_of_one = {421, {4, 7, 0},
+	"Too many connections from your address, please try again later", "per_ip_limit"},
+    crowd_of_net = {421, {4, 7, 0},
+	"Too many connections from your network, please try again later", "per_net_limit"},
+    hasty = {421, {4, 7, 0}, "You connect too often, please try again later", "connection_rate"},
+    /* What came from there ended a process twice. */
+    denied = {421, {4, 3, 2}, "Not taking mail from this address for now", "ended_a_process"},
+    stranger = {554, {5, 7, 1}, "This service is not for your address", "not_from_here"},
+    no_memory = {
+	421, {4, 3, 2}, "No memory for a connection now, please try again later", "no_memory"};
+#undef CROWDED
 
-static const struct refusal *over_limit(const struct session *s)
+static bool is_stranger(const struct session *s)
+{
+	const struct listen *l = s->conf;
+
+	return l->n_from > 0 &&
+	       cidr_find(l->from, l->n_from, (const struct sockaddr *)&s->addr) == NULL;
+}
+
+static uint64_t places_for(const struct session *s)
+{
+	uint64_t all = s->smtpd->config->limits.connections, reserve = all / RESERVE_PART;
+
+	if (s->trust != NULL)
+		return all;
+	return all - (reserve < RESERVE_MAX ? reserve : RESERVE_MAX);
+}
+
+/* Its own place is among those that are counted. */
+static const struct refusal *over_counts(const struct session *s)
 {
 	const struct smtpd *d = s->smtpd;
-	const struct client_count *c = s->count;
+	uint32_t per_ip = d->config->limits.per_ip, per_net = d->config->limits.per_net;
+	const struct rate *rate = &d->config->limits.connection_rate;
+	struct tally_sums n;
+
+	tally_sums(d->tally, &s->counted, rate->seconds, loop_now(d->loop), &n);
+	if (n.ip.open > per_ip)
+		return &crowd_of_one;
+	if (s->trust != NULL)
+		return NULL;
+	if (n.net.open > per_net)
+		return &crowd_of_net;
+	return n.ip.made > rate->n || n.net.made > (uint64_t)rate->n * NET_FACTOR ? &hasty : NULL;
+}
+
+/* What cannot be served is known before anybody has to go for it. */
+static const struct refusal *over_limit(const struct session *s)
+{
+	struct smtpd *d = s->smtpd;
+	const struct refusal *r;
 
 	if (d->deny.n > 0 && deny_find(&d->deny, &s->from, loop_now(d->loop)) != NULL)
 		return &denied;
-	if (d->n_sessions > d->config->limits.connections)
-		return &crowded;
+	if (is_stranger(s))
+		return &stranger;
 	if (memory_is_spent() && memory_low())
 		return &no_memory;
-	return c->n > d->config->limits.per_ip ? &crowd_of_one : NULL;
+	r = over_counts(s);
+	if (r != NULL)
+		return r;
+	return tally_total(d->tally) > places_for(s) && !make_room(d) ? &crowded : NULL;
 }
 
 /* Said without an engine: a flood is to cost as little as possible. */
 static void turn_away(struct session *s, const struct refusal *why)
 {
-	struct reply r = {421, {why->esc[0], why->esc[1], why->esc[2]}, span_str(why->text)};
+	struct reply r = {why->code, {why->esc[0], why->esc[1], why->esc[2]}, span_str(why->text)};
+	struct place place = why == &stranger ? s->conf->place : (struct place){0};
 	char text[128];
-	int n = snprintf(text, sizeof(text), "421 %u.%u.%u %s\r\n", why->esc[0], why->esc[1],
-	    why->esc[2], why->text);
+	int n = snprintf(text, sizeof(text), "%u %u.%u.%u %s\r\n", why->code, why->esc[0],
+	    why->esc[1], why->esc[2], why->text);
 
-	session_log_reject(s, "connect", &r, why->reason, (struct place){0}, SPAN_NONE);
+	session_log_reject(s, "connect", &r, why->reason, place, SPAN_NONE);
 	metric_add(METRIC_CONNECTIONS_REFUSED, 1);
 	/* Who waits for a handshake cannot read it. */
 	if (s->conf->tls != LISTEN_TLS_IMPLICIT &&
 	    stream_write(&s->io, span_of(text, (size_t)n)) < 0)
 		log_flush();
+	tally_leave(s->smtpd->tally, &s->counted, true);
 	session_free(s);
+}
+
+/* ---- to and fro ------------------------------------------------------------------------------ */
+
+static void count_in(struct session *s)
+{
+	struct smtpd *d = s->smtpd;
+
+	d->n_sessions++;
+	metric_add(METRIC_CONNECTIONS, 1);
+	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
+	tally_enter(d->tally, &s->from, d->config->limits.connection_rate.seconds, s->trust == NULL,
+	    loop_now(d->loop), &s->counted);
+	watch_pressure(d);
+}
+
+void session_uncount(struct session *s)
+{
+	s->smtpd->n_sessions--;
+	metric_add(METRIC_CONNECTIONS, -1);
+	tally_leave(s->smtpd->tally, &s->counted, false);
 }
 
 void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr)
@@ -119,13 +259,11 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 	s->sid = smtpd_new_id(d);
 	format_ip(s);
 	s->trust = config_trusts(d->config, (const struct sockaddr *)addr);
-	s->count = count_client(d, addr);
 	buf_init(&s->in, SMTPD_IN_MAX);
 	buf_init(&s->helo, 1024);
 	TAILQ_INSERT_TAIL(&d->sessions, s, link);
-	d->n_sessions++;
-	metric_add(METRIC_CONNECTIONS, 1);
-	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
+	s->useful_at = loop_now(d->loop);
+	count_in(s);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server_init(&s->engine, &l->engine, loop_now(d->loop));
 	limit = over_limit(s);

@@ -62,9 +62,15 @@ static void answer(struct session *s, const struct reply *r)
 	server_answer(&s->engine, r, loop_now(s->smtpd->loop));
 }
 
+static void answer_later(struct session *s, const struct verdict *v)
+{
+	s->delayed = v->reply;
+	s->delayed_until = loop_now(s->smtpd->loop) + v->delay;
+}
+
 static void on_connect(struct session *s)
 {
-	struct reply ready = REPLY(220, 0, 0, 0, "");
+	struct verdict ready = {.reply = REPLY(220, 0, 0, 0, ""), .delay = s->conf->greet_delay};
 
 	if (session_needs_handshake(s))
 		return; /* process() makes it, and asks again */
@@ -76,7 +82,10 @@ static void on_connect(struct session *s)
 		server_early(&s->engine, loop_now(s->smtpd->loop));
 		return;
 	}
-	answer(s, &ready);
+	if (ready.delay > 0 && s->trust == NULL)
+		answer_later(s, &ready);
+	else
+		answer(s, &ready.reply);
 }
 
 static void on_helo(struct session *s, const struct server_event *ev)
@@ -115,13 +124,8 @@ static void on_mail(struct session *s, const struct server_event *ev)
 	}
 	txn_free(&s->txn);
 	s->txn = txn_new(s, ev);
+	session_useful(s);
 	answer(s, &REPLY(250, 2, 1, 0, "Ok"));
-}
-
-static void answer_later(struct session *s, const struct verdict *v)
-{
-	s->delayed = v->reply;
-	s->delayed_until = loop_now(s->smtpd->loop) + v->delay;
 }
 
 static void on_rcpt(struct session *s, const struct server_event *ev)
@@ -229,11 +233,21 @@ static void take_events(struct session *s, size_t unread)
 		on_event(s, &ev, unread);
 }
 
+/* Before the greeting the client has nothing to say: server_early() is a no-op later on. */
+static void judge_early(struct session *s, int64_t now)
+{
+	if (s->engine.state == SERVER_S_CONNECT && buf_len(&s->in) > 0) {
+		server_early(&s->engine, now);
+		take_events(s, 0);
+	}
+}
+
 static void feed_all(struct session *s)
 {
 	int64_t now = loop_now(s->smtpd->loop);
 	size_t n;
 
+	judge_early(s, now);
 	do {
 		struct span in = buf_view(&s->in);
 
@@ -490,6 +504,7 @@ static void on_time(void *arg)
 void session_answer(struct session *s, const struct reply *r)
 {
 	txn_free(&s->txn);
+	session_useful(s);
 	answer(s, r);
 	process(s);
 }
@@ -507,6 +522,14 @@ void session_abandon(struct session *s)
 	log_str(&l, "reason", "verdict_unknown");
 	log_end(&l);
 	session_free(s);
+}
+
+void session_evict(struct session *s)
+{
+	server_evict(&s->engine,
+	    &REPLY(421, 4, 3, 2, "Too busy for idle clients, please come again later"),
+	    "idle_under_pressure");
+	process(s);
 }
 
 void session_shutdown(struct session *s)

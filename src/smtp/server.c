@@ -405,6 +405,16 @@ void server_shutdown(struct server *s, int64_t now)
 		boundary(s, now);
 }
 
+void server_evict(struct server *s, const struct reply *r, const char *reason)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	if (s->ended || s->verdict_due)
+		return;
+	server_note(s, r, "command", reason);
+	server_say_host(s, r);
+	server_finish(s, reason);
+}
+
 void server_early(struct server *s, int64_t now)
 {
 	static const struct reply no = {554, {5, 5, 0}, {(const uint8_t *)"Out of turn", 11}};

@@ -191,6 +191,8 @@ bool server_tls_due(const struct server *s);
 void server_tls_started(struct server *s, bool binds, int64_t now);
 bool server_has_tls(const struct server *s);
 bool server_is_authenticated(const struct server *s);
+/* The owner needs the session's place: says so, whatever is under way, unless a verdict is due. */
+void server_evict(struct server *s, const struct reply *r, const char *reason);
 /* Instead of the verdict on SERVER_CONNECT, SERVER_DATA or SERVER_TLS, or while server_tls_due:
  * there is unread input already. Else no-op. */
 void server_early(struct server *s, int64_t now);

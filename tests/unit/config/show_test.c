@@ -85,7 +85,7 @@ static void test_origin(void **state)
 	assert_true(
 	    holds(&out, "hostname mx1.example.com                                # t.conf:1\n"));
 	assert_true(
-	    holds(&out, "    connections 9 per-ip 2                              # t.conf:10\n"));
+	    holds(&out, "    connections 9 per-ip 2 per-net 8                    # t.conf:10\n"));
 	assert_true(
 	    holds(&out, "    recipients 1000                                     # the default\n"));
 	assert_true(
