@@ -1,0 +1,177 @@
+"""The daemon under attack: its listeners, its log by client address, its memory, its good client."""
+
+import contextlib
+import os
+import pathlib
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE))
+
+import attack  # noqa: E402
+from peers import godwit, ports  # noqa: E402
+
+CONFIG = """\
+hostname  mx.test
+listen    mx 127.0.0.1:@PORT@
+listen    mx 127.0.0.1:{slow} {{ greet-delay 1s; name slow }}
+listen    mx 127.0.0.1:{inside} {{ from 127.200.0.0/16; name inside }}
+spool     @DIR@/spool
+control   @DIR@/control.sock
+log       file @DIR@/godwit.log
+{run_as}
+domain    example.net {{ deliver maildir @MAIL@/%u; recipients file @DIR@/names }}
+domain    refused.example {{ deliver reject "550 5.1.1 no such user" }}
+limits    {{ message-size {size}; recipients 100; transactions 20; bad-commands 10
+            connections {connections} {limits} }}
+store     {{ segment 8M; reserve 16M; spares 1 }}
+{extra}
+"""
+
+GOOD = "127.0.0.1"
+# What must not be in the log: nothing an attacker sends may end or stop anything.
+ALARMS = ("role.died", "role.crashed", "client.denied", "spool.failed", "error")
+
+
+class Daemon:
+    """with Daemon() as d: d.ports["mx"], d.new_address(), d.good_client()"""
+
+    def __init__(self, size="1M", connections=1000, limits="", extra=""):
+        self.ports = {name: ports.free_port() for name in ("slow", "inside")}
+        run_as = "run-as nobody" if os.geteuid() == 0 and not godwit.has_user("godwit") else ""
+        text = CONFIG.format(run_as=run_as, size=size, connections=connections, limits=limits,
+                             extra=extra, **self.ports)
+        self.godwit = godwit.Godwit(text)
+        self.ports["mx"] = self.godwit.port
+        names = self.godwit.folder / "names"
+        names.write_text("alice\nbob\n")
+        names.chmod(0o644)
+        self.addresses = 0
+        self.log_end = 0
+        self.lines = {}
+
+    def __enter__(self):
+        self.godwit.start()
+        return self
+
+    def __exit__(self, *_):
+        self.godwit.close()
+
+    def new_address(self):
+        """One that no attack had yet; each in a /24 of its own."""
+        self.addresses += 1
+        return f"127.{10 + self.addresses // 250}.{1 + self.addresses % 250}.1"
+
+    # ---- the log ------------------------------------------------------------------------
+
+    def read_log(self):
+        """Sorts what came to the log since the last time by client address."""
+        with contextlib.suppress(FileNotFoundError), open(self.godwit.log_path, "rb") as file:
+            file.seek(self.log_end)
+            data = file.read()
+            whole = data[:data.rfind(b"\n") + 1]
+            self.log_end += len(whole)
+            for line in whole.decode("latin-1").split("\n"):
+                assert all(" " <= c <= "~" for c in line), f"control octets in the log: {line!r}"
+                fields = godwit.parse_logfmt(line)
+                self.lines.setdefault(fields.get("ip"), []).append(fields)
+
+    def log_of(self, address):
+        self.read_log()
+        return self.lines.get(address, [])
+
+    def expect_log(self, address, text):
+        event, *wanted = text.split()
+        wanted = dict(word.split("=", 1) for word in wanted)
+
+        def there():
+            return any(line.get("ev") == event and wanted.items() <= line.items()
+                       for line in self.log_of(address))
+
+        try:
+            ports.wait_for(there, 3, step=0.01, what=text)
+        except TimeoutError:
+            raise attack.WireError(f"not in the log: {text}; {self.log_of(address)}") from None
+
+    def expect_messages(self, address, count):
+        """The log is written at the end of the turn in which a 250 was sent."""
+        def accepted_now():
+            return [line for line in self.log_of(address) if line.get("ev") == "accepted"]
+
+        with contextlib.suppress(TimeoutError):
+            ports.wait_for(lambda: len(accepted_now()) >= count, 3, step=0.01)
+        time.sleep(0.01)
+        accepted = accepted_now()
+        if len(accepted) != count:
+            raise attack.WireError(f"{len(accepted)} messages were accepted, not {count}: {accepted}")
+
+    def problems(self):
+        found = []
+        status = self.godwit.stop()
+        if status != 0:
+            found.append(f"exit status {status}")
+        for alarm in ALARMS:
+            found += self.godwit.log_lines(alarm)
+        return found
+
+    # ---- memory ---------------------------------------------------------------------------
+
+    def memory(self):
+        """Octets of ours: private and shared of all processes, shared ones in proportion."""
+        total = 0
+        for pids in self.godwit.roles().values():
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+                    total += int(text.partition("\nPss:")[2].split()[0]) * 1024
+        return total
+
+    # ---- the good client ------------------------------------------------------------------
+
+    def good_client(self, address=GOOD):
+        """One message over a new connection; seconds until its 250."""
+        begin = time.monotonic()
+        player = attack.Player(self, "mx", address, timeout=10)
+        try:
+            for words, code in ((b"", "220"), (b"EHLO good.test\r\n", "250"),
+                                (b"MAIL FROM:<good@example.org>\r\n", "250"),
+                                (b"RCPT TO:<alice@example.net>\r\n", "250"), (b"DATA\r\n", "354"),
+                                (b"Subject: good\r\n\r\nbody\r\n.\r\n", "250")):
+                player.send(words)
+                player.expect(attack.wire.Step(0, f"R: {code}"))
+            took = time.monotonic() - begin
+            player.send(b"QUIT\r\n")
+            return took
+        finally:
+            player.close()
+
+
+class Bystander(threading.Thread):
+    """A good client that sends message after message while something else goes on."""
+
+    def __init__(self, daemon, address=GOOD, pause=0.05):
+        super().__init__(daemon=True)
+        self.server, self.address, self.pause = daemon, address, pause
+        self.worst, self.sent, self.failures, self.peak = 0.0, 0, [], 0
+        self.over = threading.Event()
+
+    def run(self):
+        while not self.over.is_set():
+            try:
+                self.worst = max(self.worst, self.server.good_client(self.address))
+                self.sent += 1
+            except (attack.WireError, OSError) as error:
+                self.failures.append(repr(error))
+            self.peak = max(self.peak, self.server.memory())
+            self.over.wait(self.pause)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join(30)
