@@ -44,7 +44,7 @@ static void format_ip(struct session *s)
 
 static bool is_known(const struct session *s)
 {
-	return s->trust != NULL;
+	return s->trust != NULL || server_is_authenticated(&s->engine);
 }
 
 /* Content that crawls. Whoever waits for us is not to blame. */

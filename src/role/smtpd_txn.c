@@ -12,6 +12,7 @@ enum {
 	ARENA_MAX = 1 << 20,
 	ENVELOPE_MAX = 4 << 20,
 	RCPT_FIRST = 4,
+	RCPT_LEAST = 100,
 	TRACE_MAX = 8192,
 	LOGGED_MAX = 1024
 };
@@ -67,8 +68,10 @@ void txn_free(struct transaction **pt)
 	abort_parts(t);
 	map_del(&t->session->smtpd->txns, span_of(&t->number, sizeof(t->number)));
 	arena_reset(&t->arena);
-	txn_forget_content(t);
 	free(t->rcpt);
+	t->rcpt = NULL;
+	t->cap_rcpt = 0;
+	txn_forget_content(t);
 	free(t);
 	*pt = NULL;
 }
@@ -77,13 +80,15 @@ bool txn_add_rcpt(struct transaction *t, const struct address *a)
 {
 	struct span addr = canonical(t, a);
 
-	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX)
+	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX ||
+	    (t->n_rcpt >= RCPT_LEAST && txn_over_share(t)))
 		return false;
 	if (t->n_rcpt == t->cap_rcpt) {
 		t->cap_rcpt = t->cap_rcpt ? t->cap_rcpt * 2 : RCPT_FIRST;
 		t->rcpt = gw_realloc(t->rcpt, t->cap_rcpt * sizeof(*t->rcpt));
 	}
 	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr};
+	txn_count_memory(t);
 	return true;
 }
 
