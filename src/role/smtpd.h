@@ -33,9 +33,9 @@ enum {
 	SMTPD_PART = 64 << 10,
 	SMTPD_PART_WINDOW = 1 << 20, /* of one message, not yet durable (broker-private.h grants) */
 	SMTPD_PARTS_TOTAL = 32 << 20, /* of all messages of this process */
-	SMTPD_MEMORY_HIGH = 64 << 20, /* above it content goes ahead in parts early */
-	SMTPD_MEMORY_MAX = 128 << 20, /* above it no large header is taken: 452 */
-	SMTPD_HEADER_SMALL = 32 << 10,
+	SMTPD_MEMORY_HIGH = 32 << 20, /* above it content goes ahead in parts early */
+	SMTPD_MEMORY_MAX = 64 << 20,  /* above it what has more than its share is refused: 452 */
+	SMTPD_MEMORY_SHARE = 32 << 10,
 	SMTPD_VERDICT_MAX = 60, /* seconds without word from the queue: closed without a reply */
 };
 
@@ -105,7 +105,7 @@ struct smtpd {
 	struct map txns, checks;
 	uint64_t next_check;
 	struct tally *tally;
-	struct timer sweep; /* under pressure: the idle go */
+	struct timer sweep;          /* under pressure: the idle go */
 	struct smtpd_tables *tables; /* smtpd_tables.h */
 	struct deny_table deny;
 	uint64_t next_session;
@@ -230,6 +230,10 @@ void txn_body(struct transaction *t, struct span data);
 /* Sends what may go ahead; holds or releases the client. */
 void txn_send_parts(struct transaction *t);
 void txn_forget_content(struct transaction *t);
+/* What this message holds in memory, as part of what all hold. */
+void txn_count_memory(struct transaction *t);
+/* Too much is in memory, and this message has more of it than others. */
+bool txn_over_share(const struct transaction *t);
 /* The last of it was given: what is still undecided is decided. */
 void txn_body_end(struct transaction *t);
 

@@ -110,6 +110,7 @@ static void succeed(struct session *s, struct login *l)
 	log_login(s, EV_AUTH_OK, NULL, l->account);
 	login_free(&s->login);
 	s->login = l;
+	session_forgive(s);
 	s->auth->login = NULL;
 	s->auth_failures = 0;
 	exchange_end(s);

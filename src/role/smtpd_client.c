@@ -1,5 +1,6 @@
 /* Clients come and go: counted against the limits, turned away, made to go for others, freed. */
 #include "role/smtpd_auth.h"
+#include "role/smtpd_tls.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -44,7 +45,7 @@ static void format_ip(struct session *s)
 
 static bool is_known(const struct session *s)
 {
-	return s->trust != NULL;
+	return s->trust != NULL || server_is_authenticated(&s->engine);
 }
 
 /* Content that crawls. Whoever waits for us is not to blame. */
@@ -58,7 +59,9 @@ static bool is_slow(const struct session *s, int64_t now, int64_t patience)
 
 static bool is_lazy(const struct session *s, int64_t now, int64_t patience)
 {
-	if (s->lingering || is_known(s) || s->engine.verdict_due || s->in_process)
+	if (s->lingering || is_known(s) || s->in_process)
+		return false;
+	if (s->engine.verdict_due && !session_is_shaking(s))
 		return false;
 	if (s->engine.state == SERVER_S_BODY)
 		return is_slow(s, now, patience);

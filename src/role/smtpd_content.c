@@ -35,14 +35,20 @@ static void send_part(struct transaction *t)
 }
 
 /* What this message holds in memory, as part of what all hold. */
-static void count_memory(struct transaction *t)
+void txn_count_memory(struct transaction *t)
 {
 	struct smtpd *d = t->session->smtpd;
-	size_t n = buf_len(&t->head) + buf_len(&t->rest);
+	size_t n = t->head.cap + t->rest.cap + t->arena.used + t->cap_rcpt * sizeof(*t->rcpt) +
+		   t->cap_held * sizeof(*t->held) + t->cap_dropped * sizeof(*t->dropped);
 
 	d->in_memory += n;
 	d->in_memory -= t->counted;
 	t->counted = n;
+}
+
+bool txn_over_share(const struct transaction *t)
+{
+	return t->session->smtpd->in_memory > SMTPD_MEMORY_MAX && t->counted > SMTPD_MEMORY_SHARE;
 }
 
 /* Large content goes ahead in parts; when much is in memory already, smaller content too. */
@@ -59,7 +65,7 @@ void txn_send_parts(struct transaction *t)
 		send_part(t);
 	if (t->parts_failed) /* it will be refused: what still comes is not kept */
 		buf_fini(&t->rest);
-	count_memory(t);
+	txn_count_memory(t);
 	session_hold(t->session, buf_len(&t->rest) > most);
 }
 
@@ -68,7 +74,7 @@ void txn_forget_content(struct transaction *t)
 	buf_fini(&t->head);
 	buf_fini(&t->rest);
 	mime_scan_fini(&t->mime);
-	count_memory(t);
+	txn_count_memory(t);
 }
 
 /* Content whose first line is no header field has no header: it must not run into ours. */
@@ -112,7 +118,7 @@ static void add_to_head(struct transaction *t, struct span piece)
 
 	if (n > d->config->limits.header_size && t->judged)
 		t->too_big_header = true;
-	else if (n > SMTPD_HEADER_SMALL && d->in_memory > SMTPD_MEMORY_MAX)
+	else if (txn_over_share(t))
 		parts_fail(t, GW_ENOSPC);
 	else if (buf_add_span(&t->head, piece) < 0)
 		parts_fail(t, GW_ENOMEM);
@@ -127,6 +133,7 @@ static void take_header(struct transaction *t, struct span *data)
 	if (!is_refused(t))
 		add_to_head(t, span_first(*data, n));
 	*data = span_skip(*data, n);
+	txn_count_memory(t);
 	if (!t->judged && has_first_line(t))
 		judge_first_line(t);
 	if (t->scan.done && !t->headless)
@@ -138,7 +145,7 @@ void txn_body(struct transaction *t, struct span data)
 	if (!t->scan.done)
 		take_header(t, &data);
 	if (is_refused(t)) {
-		count_memory(t);
+		txn_count_memory(t);
 		return;
 	}
 	mime_scan_feed(&t->mime, data);
@@ -149,7 +156,7 @@ void txn_body(struct transaction *t, struct span data)
 	if (buf_len(&t->rest) > whole_max(t))
 		txn_send_parts(t);
 	else
-		count_memory(t);
+		txn_count_memory(t);
 }
 
 void txn_body_end(struct transaction *t)

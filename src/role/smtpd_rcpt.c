@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIRST = 4, FEW = 16, RULE_TEXT = 600, ORCPT_MAX = 600 };
+/* LEAST: RFC 5321 section 4.5.3.1.8, whatever the memory. */
+enum { FIRST = 4, FEW = 16, LEAST = 100, RULE_TEXT = 600, ORCPT_MAX = 600 };
 
 /* Room for one more in an array that grows. */
 static void *grow(void *list, size_t n, size_t *cap, size_t size)
@@ -93,7 +94,8 @@ static bool add(struct transaction *t, const struct recipient_end *e, struct spa
 	if (e->fate == FATE_REFUSED || is_there(t, e->addr))
 		return true;
 	addr = arena_dup(&t->arena, e->addr);
-	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX)
+	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX ||
+	    (t->n_rcpt >= LEAST && txn_over_share(t)))
 		return false;
 	t->rcpt = grow(t->rcpt, t->n_rcpt, &t->cap_rcpt, sizeof(*t->rcpt));
 	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr, .orcpt = orcpt};
@@ -156,6 +158,7 @@ void txn_take_rcpt(struct transaction *t, const struct address *a, struct verdic
 		v->reason = "too_many_recipients";
 	}
 	arena_reset(&mem);
+	txn_count_memory(t);
 }
 
 /* ---- what is made of them -------------------------------------------------------------------- */
@@ -217,4 +220,6 @@ void txn_free_rcpts(struct transaction *t)
 	free(t->rcpt);
 	free(t->held);
 	free(t->dropped);
+	t->rcpt = NULL;
+	t->cap_rcpt = t->cap_held = t->cap_dropped = 0;
 }

@@ -501,7 +501,8 @@ static void on_time(void *arg)
 void session_answer(struct session *s, const struct reply *r)
 {
 	txn_free(&s->txn);
-	session_useful(s);
+	if (reply_ok(r))
+		session_useful(s);
 	answer(s, r);
 	process(s);
 }
@@ -523,6 +524,11 @@ void session_abandon(struct session *s)
 
 void session_evict(struct session *s)
 {
+	if (session_is_shaking(s)) {
+		session_shake_late(s);
+		session_free(s);
+		return;
+	}
 	server_evict(&s->engine,
 	    &REPLY(421, 4, 3, 2, "Too busy for idle clients, please come again later"),
 	    "idle_under_pressure");

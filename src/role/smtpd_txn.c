@@ -62,8 +62,8 @@ void txn_free(struct transaction **pt)
 	abort_parts(t);
 	map_del(&t->session->smtpd->txns, span_of(&t->number, sizeof(t->number)));
 	arena_reset(&t->arena);
-	txn_forget_content(t);
 	txn_free_rcpts(t);
+	txn_forget_content(t);
 	free(t);
 	*pt = NULL;
 }

@@ -114,7 +114,7 @@ def scripts():
 # ---- content with a false end ---------------------------------------------------------------
 
 # as DATA or as chunks; "cut": the ending in two segments, or two chunks; over TLS or not.
-WAYS = ["data", "data-cut"]
+WAYS = ["data", "data-cut", "data-tls"]
 
 
 def send_content(server, address, way, content, cut_at, verdict):
