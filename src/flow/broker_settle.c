@@ -65,9 +65,36 @@ static bool wants_report(const struct queued *m, const struct change_rcpt *c)
 	return m->from.n > 0 && (notify == 0 || (notify & NOTIFY_FAILURE));
 }
 
+/* The states of one task's recipients, sorted into plain changes and failures to be reported. */
+struct sorted {
+	struct change plain, failed;
+	int64_t due;
+	bool progress;            /* somebody got it */
+	char unsure[UNSURE_TEXT]; /* of those that may have been delivered; the same for all */
+};
+
+/*
+ * RFC 5321 section 4.5.3.1.10, RFC 9422: more recipients than the peer takes at a time go in the
+ * next transaction, which is the sooner the better, if this one got anywhere.
+ */
+static bool goes_next(const struct change_rcpt *c, bool progress)
+{
+	return progress && c->outcome == OUTCOME_DEFERRED && c->code == 452 && c->esc[1] == 5 &&
+	       c->esc[2] == 3;
+}
+
+static bool has_progress(const struct change *c)
+{
+	for (size_t i = 0; i < c->n_rcpt; i++) {
+		if (c->rcpt[i].outcome == OUTCOME_DELIVERED)
+			return true;
+	}
+	return false;
+}
+
 /* Turns what a worker said of a recipient into its new state. */
 static void judge(
-    struct broker *b, const struct task *t, struct change_rcpt *c, int64_t *due, int64_t now)
+    struct broker *b, const struct task *t, struct change_rcpt *c, struct sorted *s, int64_t now)
 {
 	const struct queued *m = t->msg;
 	const struct shape *shape = t->site->shape;
@@ -83,9 +110,13 @@ static void judge(
 		c->outcome = OUTCOME_EXPIRED;
 		return;
 	}
-	if (*due == 0)
-		*due = sched_next(shape, c->attempts, now, &b->dice);
-	c->due = *due;
+	if (goes_next(c, s->progress)) {
+		c->due = now;
+		return;
+	}
+	if (s->due == 0)
+		s->due = sched_next(shape, c->attempts, now, &b->dice);
+	c->due = s->due;
 }
 
 static void remember_said(struct site *s, const struct change_rcpt *c)
@@ -123,13 +154,6 @@ void append_change(struct broker *b, struct queued *m, struct job *j, const stru
 	append_send(b, a, false);
 }
 
-/* The states of one task's recipients, sorted into plain changes and failures to be reported. */
-struct sorted {
-	struct change plain, failed;
-	int64_t due;
-	char unsure[UNSURE_TEXT]; /* of those that may have been delivered; the same for all */
-};
-
 static void count_change(
     struct broker *b, const struct queued_rcpt *r, const struct change_rcpt *c, int64_t now)
 {
@@ -149,7 +173,7 @@ static void sort_one(struct broker *b, struct task *t, size_t index, const struc
 	c = *said;
 	c.index = (uint32_t)index;
 	once_judge(t, &c, out->unsure);
-	judge(b, t, &c, &out->due, now);
+	judge(b, t, &c, out, now);
 	to = wants_report(m, &c) ? &out->failed : &out->plain;
 	to->rcpt[to->n_rcpt++] = c;
 	log_outcome(m, t->site, &c, now);
@@ -191,6 +215,7 @@ void task_settle(
 	size_t at = 0;
 
 	sorted_init(&s, m, now);
+	s.progress = has_progress(c);
 	m->appends++; /* the message stays until this is through */
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		if (m->rcpt[i].task == t)

@@ -197,7 +197,11 @@ static void begin(struct conn *c, const struct proto_target *t)
 
 static void next_job(struct conn *c)
 {
+	uint32_t mailmax = client_peer_limits(c->engine).mailmax;
+
 	c->ready = true;
+	if (mailmax != 0 && mailmax < c->most)
+		c->most = mailmax;
 	if (c->job != NULL) {
 		c->ready = false;
 		c->limit = INT64_MAX;

@@ -35,6 +35,7 @@ enum rcpt_state {
 	RCPT_DONE, /* its event was given or is the pending one */
 	RCPT_BAD_SYNTAX,
 	RCPT_BAD_UTF8,
+	RCPT_BEYOND,  /* more than the peer takes at a time */
 	RCPT_SKIPPED, /* bad, and its event was given */
 };
 
@@ -56,6 +57,7 @@ struct client {
 
 	uint32_t extensions, mechanisms;
 	uint64_t peer_size;
+	struct client_limits limits;
 	bool helo;      /* HELO was said, not EHLO */
 	bool owes_rset; /* the last transaction did not reach its dot */
 	bool excess;    /* a reply began that was not due: nothing more is sent */

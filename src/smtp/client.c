@@ -174,7 +174,9 @@ static int bad_event(struct client *c, struct client_event *ev, size_t i)
 	struct client_rcpt *rcpt = &c->txn->rcpt[i];
 	struct verdict v = {.stage = "rcpt", .source = CLIENT_FROM_US};
 
-	if (rcpt->state == RCPT_BAD_UTF8)
+	if (rcpt->state == RCPT_BEYOND)
+		v.reply = REPLY(452, 4, 5, 3, "more recipients than the peer takes at a time");
+	else if (rcpt->state == RCPT_BAD_UTF8)
 		v.reply = REPLY(553, 5, 6, 7, "the peer takes ASCII addresses only");
 	else
 		v.reply = REPLY(501, 5, 1, 3, "the address cannot stand in a command");
@@ -187,7 +189,7 @@ static int next_bad(struct client *c, struct client_event *ev)
 	for (size_t i = c->fan_at; i < c->txn->n_rcpt; i++) {
 		uint8_t state = c->txn->rcpt[i].state;
 
-		if (state == RCPT_BAD_SYNTAX || state == RCPT_BAD_UTF8) {
+		if (state >= RCPT_BAD_SYNTAX && state < RCPT_SKIPPED) {
 			c->fan_at = i + 1;
 			return bad_event(c, ev, i);
 		}
@@ -409,6 +411,11 @@ void client_tick(struct client *c, int64_t now)
 uint32_t client_extensions(const struct client *c)
 {
 	return c->extensions;
+}
+
+struct client_limits client_peer_limits(const struct client *c)
+{
+	return c->limits;
 }
 
 uint64_t client_peer_size(const struct client *c)

@@ -73,6 +73,13 @@ struct client_txn {
 	bool ask_before_dot;
 };
 
+/* What the peer's EHLO says of LIMITS (RFC 9422); 0: nothing. */
+struct client_limits {
+	uint32_t mailmax;       /* transactions in this session: the owner counts them */
+	uint32_t rcptmax;       /* recipients in one */
+	uint32_t rcptdomainmax; /* different domains among them */
+};
+
 enum client_event_type {
 	CLIENT_READY, /* greeted and EHLO done, or a transaction is over: client_send or client_quit
 		       */
@@ -116,9 +123,11 @@ size_t client_feed(struct client *c, struct span in, int64_t now);
 /* 1: *ev is filled; 0: nothing now; -1: CLIENT_CLOSED was given. */
 int client_next(struct client *c, struct client_event *ev) gw_checked;
 
-/* Only after CLIENT_READY. Recipients that cannot be sent (5.3.4 larger than the peer's SIZE,
- * 5.6.3 8-bit for a peer without 8BITMIME, 5.6.7 address not ASCII, 5.1.3 and 5.1.7 address with
- * controls) get their CLIENT_RCPT without a byte on the wire. */
+/* Only after CLIENT_READY. Recipients beyond the peer's limits are deferred without a byte on the
+ * wire (452 4.5.3), in the order given, so that those in front have their turn. Recipients that
+ * cannot be sent (5.3.4 larger than the peer's SIZE, 5.6.3 8-bit for a peer without 8BITMIME, 5.6.7
+ * address not ASCII, 5.1.3 and 5.1.7 address with controls) get their CLIENT_RCPT without a byte on
+ * the wire. */
 void client_send(struct client *c, struct client_txn *txn, int64_t now);
 /* Between transactions: one line, without its CRLF, whose reply comes as CLIENT_ANSWER. The engine
  * overwrites what it keeps of it, so that it may be a secret. Does nothing once the session is
@@ -158,6 +167,7 @@ void client_eof(struct client *c, int64_t now);
 /* What the peer offered (bits 1 << EXT_... of ehlo.def), its SIZE (0: none), and the mechanisms of
  * its AUTH that we know (bits 1 << SASL_...). */
 uint32_t client_extensions(const struct client *c);
+struct client_limits client_peer_limits(const struct client *c);
 uint64_t client_peer_size(const struct client *c);
 uint32_t client_mechanisms(const struct client *c);
 

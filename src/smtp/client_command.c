@@ -150,9 +150,44 @@ static enum rcpt_state judge_address(struct span a)
 	return high & 0x80 ? RCPT_BAD_UTF8 : RCPT_OPEN;
 }
 
+static struct span domain_of(struct span addr)
+{
+	size_t at = addr.n;
+
+	while (at > 0 && addr.p[at - 1] != '@')
+		at--;
+	return span_skip(addr, at);
+}
+
+/* Is a recipient before i, who is to be sent, at the same domain? */
+static bool domain_seen(const struct client_txn *txn, size_t i)
+{
+	struct span domain = domain_of(txn->rcpt[i].addr);
+
+	for (size_t k = 0; k < i; k++) {
+		if (txn->rcpt[k].state == RCPT_OPEN &&
+		    span_eq_case(domain_of(txn->rcpt[k].addr), domain))
+			return true;
+	}
+	return false;
+}
+
+/* One more: is it within the limits of the peer? */
+static bool within_limits(const struct client *c, size_t i, size_t good, size_t *domains)
+{
+	if (c->limits.rcptmax != 0 && good >= c->limits.rcptmax)
+		return false;
+	if (c->limits.rcptdomainmax == 0 || domain_seen(c->txn, i))
+		return true;
+	if (*domains >= c->limits.rcptdomainmax)
+		return false;
+	++*domains;
+	return true;
+}
+
 static size_t judge_recipients(struct client *c)
 {
-	size_t good = 0;
+	size_t good = 0, domains = 0;
 
 	for (size_t i = 0; i < c->txn->n_rcpt; i++) {
 		struct client_rcpt *rcpt = &c->txn->rcpt[i];
@@ -161,6 +196,8 @@ static size_t judge_recipients(struct client *c)
 		/* RCPT TO:<> means nothing. */
 		if (rcpt->addr.n == 0)
 			rcpt->state = RCPT_BAD_SYNTAX;
+		if (rcpt->state == RCPT_OPEN && !within_limits(c, i, good, &domains))
+			rcpt->state = RCPT_BEYOND;
 		if (rcpt->state == RCPT_OPEN)
 			good++;
 		else

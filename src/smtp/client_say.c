@@ -1,6 +1,8 @@
 #include "smtp/client-private.h"
 #include "smtp/sasl.h"
 
+enum { LIMIT_DIGITS_MAX = 999999 }; /* RFC 9422: up to six digits */
+
 void client_say(struct client *c, struct span line, int64_t now)
 {
 	gw_check_magic(c, CLIENT_MAGIC);
@@ -43,6 +45,7 @@ void client_start_over(struct client *c, int64_t now)
 	gw_assert(client_quiet(c));
 	c->extensions = c->mechanisms = 0;
 	c->peer_size = 0;
+	c->limits = (struct client_limits){0};
 	c->owes_rset = false;
 	client_say_hello(c, now);
 }
@@ -69,6 +72,30 @@ static void learn_mechanisms(struct client *c, struct span names)
 	}
 }
 
+/* RFC 9422 section 4: what is not known, or makes no sense, is ignored. */
+static void learn_limits(struct client *c, struct span words)
+{
+	const struct {
+		struct span name;
+		uint32_t *limit;
+	} known[] = {
+	    {SPAN("MAILMAX="), &c->limits.mailmax},
+	    {SPAN("RCPTMAX="), &c->limits.rcptmax},
+	    {SPAN("RCPTDOMAINMAX="), &c->limits.rcptdomainmax},
+	};
+
+	for (struct span word = take_word(&words); word.n > 0; word = take_word(&words)) {
+		for (size_t i = 0; i < GW_ARRAY_LEN(known); i++) {
+			uint64_t n;
+
+			if (span_starts_case(word, known[i].name) &&
+			    span_to_u64(span_skip(word, known[i].name.n), &n) == 0 &&
+			    n <= LIMIT_DIGITS_MAX)
+				*known[i].limit = (uint32_t)n;
+		}
+	}
+}
+
 void client_learn_extension(struct client *c, struct span line)
 {
 	int id = ehlo_find(take_word(&line));
@@ -82,4 +109,6 @@ void client_learn_extension(struct client *c, struct span line)
 		c->peer_size = size;
 	else if (id == EXT_AUTH)
 		learn_mechanisms(c, line);
+	else if (id == EXT_LIMITS)
+		learn_limits(c, line);
 }

@@ -1,5 +1,5 @@
 /*
- * Between the files of the server engine: server.c (session, feed, verdicts),
+ * Between the files of the server engine: server.c (session, feed), server_answer.c (verdicts),
  * server_command.c (verbs), server_mail.c (MAIL and RCPT), server_ehlo.c (what is offered),
  * server_auth.c (STARTTLS and AUTH), server_body.c (content, the dot machine),
  * server_chunk.c (BDAT).
@@ -8,6 +8,14 @@
 #define GW_SMTP_SERVER_PRIVATE_H
 
 #include "smtp/server.h"
+
+enum {
+	SERVER_MAGIC = GW_MAGIC('S', 'r', 'v', 'r'),
+	/* Ceiling of one verdict's text: the worst of it, a line per octet, still fits above HIGH.
+	 */
+	ANSWER_TEXT_MAX = 1024,
+	LATE_MAX = ANSWER_TEXT_MAX * 24,
+};
 
 /* Why the content is refused: server.refuse, the graver the higher. */
 enum server_refuse {
@@ -23,6 +31,8 @@ enum server_eom { EOM_NOT, EOM_LINE /* the last line lacks its CRLF */, EOM_DUE 
 
 /* Puts a reply into the output. A failed output ends the session. */
 void server_say(struct server *s, const struct reply *r);
+/* The same without enhanced codes: to EHLO and HELO. */
+void server_say_plain(struct server *s, const struct reply *r);
 /* The same with the host name in front of the text: greeting, 221, 421. */
 void server_say_host(struct server *s, const struct reply *r);
 
@@ -45,6 +55,9 @@ bool server_tolerate(struct server *s, const char *stage);
 void server_forget(struct server *s);
 /* The session is over. */
 void server_finish(struct server *s, const char *reason);
+
+/* At the boundary of commands: time begins anew, a wish to end is granted. */
+void server_boundary(struct server *s, int64_t now);
 
 /* One whole line without its CRLF; waiting: there is input behind it. */
 void server_command(struct server *s, struct span line, bool waiting);

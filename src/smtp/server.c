@@ -2,14 +2,6 @@
 
 #include <stdio.h>
 
-enum {
-	SERVER_MAGIC = GW_MAGIC('S', 'r', 'v', 'r'),
-	/* Ceiling of one verdict's text: the worst of it, a line per octet, still fits above HIGH.
-	 */
-	ANSWER_TEXT_MAX = 1024,
-	LATE_MAX = ANSWER_TEXT_MAX * 24,
-};
-
 /* In server.overflow: discarding, and the last octet was a CR; AUTH: the line is of a login. */
 enum { OVERFLOW_NOT, OVERFLOW_LINE, OVERFLOW_CR, OVERFLOW_AUTH = 4 };
 
@@ -71,6 +63,11 @@ void server_say_late(struct server *s)
 	buf_add_span(&s->out, buf_view(&s->late));
 	buf_fini(&s->late);
 	settle(s, before);
+}
+
+void server_say_plain(struct server *s, const struct reply *r)
+{
+	say(s, r, false);
 }
 
 void server_say(struct server *s, const struct reply *r)
@@ -219,8 +216,7 @@ static size_t feed_line(struct server *s, struct span in)
 	return (size_t)lf + 1;
 }
 
-/* At the boundary of commands: time begins anew, a wish to end is granted. */
-static void boundary(struct server *s, int64_t now)
+void server_boundary(struct server *s, int64_t now)
 {
 	const struct server_config *c = s->config;
 
@@ -262,7 +258,7 @@ size_t server_feed(struct server *s, struct span in, int64_t now)
 	else
 		n = s->overflow ? feed_overflow(s, in) : feed_line(s, in);
 	if (n > 0 && s->overflow == OVERFLOW_NOT)
-		boundary(s, now);
+		server_boundary(s, now);
 	return n;
 }
 
@@ -289,118 +285,6 @@ int server_next(struct server *s, struct server_event *ev)
 		return s->ended ? -1 : 0;
 	}
 	return 1;
-}
-
-static void answer_connect(struct server *s, const struct reply *r)
-{
-	struct reply greeting = {.code = 220, .text = s->config->banner};
-
-	if (r->code == 220) {
-		server_say_host(s, &greeting);
-		s->state = SERVER_S_START;
-	} else {
-		server_say(s, r);
-		server_finish(s, "refused");
-	}
-}
-
-static void answer_helo(struct server *s)
-{
-	struct buf text;
-
-	buf_init(&text, 2048);
-	buf_add_span(&text, s->config->hostname);
-	if (s->asked_esmtp)
-		server_ehlo(s, &text);
-	say(s, &(struct reply){.code = 250, .text = buf_view(&text)}, false);
-	if (s->state == SERVER_S_START) {
-		s->state = SERVER_S_IDLE;
-		s->bad = s->bad_logins;
-	}
-	s->esmtp = s->asked_esmtp;
-	buf_fini(&text);
-}
-
-static void answer_data(struct server *s, const struct reply *r)
-{
-	static const struct reply go = {354, {0}, {(const uint8_t *)"End with <CRLF>.<CRLF>", 22}};
-
-	if (s->chunked) {
-		server_answer_chunk(s, r);
-		return;
-	}
-	gw_assert(r->code == 354 || r->code >= 400);
-	server_say(s, r->code == 354 && r->text.n == 0 ? &go : r);
-	if (r->code == 354 && !s->ended)
-		server_body_start(s);
-}
-
-static void answer_eom(struct server *s, const struct reply *r)
-{
-	s->open = false;
-	server_forget(s);
-	s->state = SERVER_S_IDLE;
-	server_say(s, r);
-}
-
-static void apply(struct server *s, const struct reply *r)
-{
-	switch (s->asked) {
-	case SERVER_CONNECT: answer_connect(s, r); return;
-	case SERVER_DATA: answer_data(s, r); break;
-	case SERVER_EOM: answer_eom(s, r); break;
-	case SERVER_HELO:
-		if (reply_ok(r)) {
-			answer_helo(s);
-			return;
-		}
-		server_say(s, r);
-		break;
-	case SERVER_MAIL:
-		server_say(s, r);
-		if (reply_ok(r) && !s->ended) {
-			s->state = SERVER_S_MAIL;
-			s->open = true;
-			s->transactions++;
-		}
-		break;
-	case SERVER_RCPT:
-		server_say(s, r);
-		s->recipients_ok += reply_ok(r);
-		s->recipients_refused += !reply_ok(r);
-		break;
-	case SERVER_TLS: server_answer_tls(s, r); break;
-	case SERVER_AUTH:
-	case SERVER_AUTH_LINE: server_answer_auth(s, r); break;
-	default: die("no verdict was due");
-	}
-	/* A refusal is no progress, nor is a challenge; that of one recipient among many is no
-	 * offence either. Who guesses passwords does not buy more tries with other commands. */
-	if (r->code == 334)
-		return;
-	if (r->code < 400)
-		s->bad = s->bad_logins;
-	else if (s->asked != SERVER_RCPT && s->asked != SERVER_EOM)
-		s->bad++;
-}
-
-void server_answer(struct server *s, const struct reply *r, int64_t now)
-{
-	struct reply cut = *r;
-
-	gw_check_magic(s, SERVER_MAGIC);
-	if (s->ended)
-		return;
-	gw_assert(s->verdict_due && !s->has_pending && !s->reset_due && !s->gone_due);
-	gw_assert(r->code >= 200 && r->code < 600);
-	if (r->code != 334)
-		cut.text = span_first(cut.text, ANSWER_TEXT_MAX);
-	s->verdict_due = false;
-	s->now = now;
-	apply(s, &cut);
-	if (r->code == 421)
-		server_finish(s, "refused");
-	boundary(s, now);
 }
 
 struct span server_output(const struct server *s)
@@ -451,7 +335,7 @@ void server_shutdown(struct server *s, int64_t now)
 	gw_check_magic(s, SERVER_MAGIC);
 	s->closing = true;
 	if (s->overflow == OVERFLOW_NOT && !s->verdict_due)
-		boundary(s, now);
+		server_boundary(s, now);
 }
 
 void server_evict(struct server *s, const struct reply *r, const char *reason)
@@ -498,7 +382,7 @@ void server_tls_started(struct server *s, bool binds, int64_t now)
 	if (!s->tls_due)
 		return;
 	s->tls_due = false;
-	boundary(s, now);
+	server_boundary(s, now);
 }
 
 bool server_has_tls(const struct server *s)

@@ -18,7 +18,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from peers import godwit as godwit_peer  # noqa: E402
-from peers import ports, postfix  # noqa: E402
+from peers import certs, ports, postfix  # noqa: E402
 from peers.sink import Sink  # noqa: E402
 
 LONG = os.environ.get("GODWIT_LONG") == "1"
@@ -138,7 +138,7 @@ Endpoint = namedtuple("Endpoint", "host port")
 
 WIRE_CONFIG = """\
 hostname  mx.test
-listen    mx 127.0.0.1:@PORT@ {{ tls off }}
+listen    mx 127.0.0.1:@PORT@
 spool     @DIR@/spool
 control   @DIR@/control.sock
 log       file @DIR@/godwit.log
@@ -155,6 +155,29 @@ def run_as():
     """The statement for configurations of a test's own, where this machine has no user godwit."""
     needed = os.geteuid() == 0 and not godwit_peer.has_user("godwit")
     return "run-as nobody" if needed else ""
+
+
+@pytest.fixture(scope="module")
+def wire_submission(program):
+    """(host, port) of a server for mail programs: TLS and the login of alice, then all mail."""
+    folder = ports.scratch()
+    pair = certs.Authority(folder).issue("mx.test", "127.0.0.1")
+    g = godwit_peer.Godwit(
+        trust="", listeners={"submission": "submission {tls require}"}, tls=[pair],
+        users={"alice@example.net": "wire secret"}, domains=("example.net", "elsewhere.example"),
+        limits="limits { message-size 1M; recipients 100; transactions 20; bad-commands 10\n"
+               "connections 1000 per-ip 500 }",
+        extra='domain refused.example { deliver reject "550 5.1.1 no such user" }')
+    g.expected_alarms = set()
+    problems = []
+    try:
+        g.start()
+        yield Endpoint("127.0.0.1", g.ports["submission"])
+        problems = end_of_godwit(g)
+    finally:
+        g.close()
+        ports.discard(folder)
+    assert not problems, problems
 
 
 @pytest.fixture(scope="module")

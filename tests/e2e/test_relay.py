@@ -330,6 +330,23 @@ def test_messages_per_connection(make_godwit):
         assert sink.most_sessions == 1
 
 
+def test_limits_of_the_peer(make_godwit):
+    """RFC 9422: two recipients at a time, three messages in a session. The rest goes at once, not
+    by the schedule of what failed."""
+    extensions = ("PIPELINING", "8BITMIME", "LIMITS MAILMAX=3 RCPTMAX=2")
+    with Sink(extensions=extensions) as sink:
+        g = make_godwit(relay=("127.0.0.1", sink.port), connections=1, retry="60s", expire="1h")
+        everybody = [f"u{n}@example.org" for n in range(11)]
+        assert send(g, everybody)[0] == 250
+        assert sorted(sink.wait_recipients(11, timeout=20)) == sorted(everybody)
+        per_session = {}
+        for message in sink.messages:
+            assert len(message.rcpts) <= 2
+            per_session[message.session] = per_session.get(message.session, 0) + 1
+        assert max(per_session.values()) <= 3 and len(per_session) >= 2
+        assert not sink.violations
+
+
 def test_peer_without_extensions(make_godwit):
     with Sink(extensions=()) as sink:
         sink.reply_at("helo", "502 5.5.1 no EHLO here", times=1)

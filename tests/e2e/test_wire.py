@@ -13,18 +13,26 @@ import wire  # noqa: E402
 SCRIPTS = [wire.Script(path) for path in sorted(WIRE.glob("*.wire"))]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [s for s in SCRIPTS if not s.engine_only],
-    ids=lambda s: pathlib.Path(s.path).stem,
-)
+def played(submission):
+    return pytest.mark.parametrize(
+        "script",
+        [s for s in SCRIPTS if not s.engine_only and s.submission == submission],
+        ids=lambda s: pathlib.Path(s.path).stem,
+    )
+
+
+@played(submission=False)
 def test_transcript(script, wire_daemon):
-    host, port = wire_daemon
-    wire.play(script, host, port)
+    wire.play(script, *wire_daemon)
+
+
+@played(submission=True)
+def test_submission(script, wire_submission):
+    wire.play(script, *wire_submission)
 
 
 def test_there_are_transcripts():
-    assert len(SCRIPTS) >= 60
+    assert len(SCRIPTS) >= 150
 
 
 def test_a_wrong_transcript_fails(wire_daemon, tmp_path):

@@ -362,6 +362,7 @@ static const char *const words[] = {
     "220 go\r\n250 AUTH PLAIN\r\n",
     "235 2.7.0 in\r\n",
     "334 AA==\r\n",
+    "250-mx\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2 RCPTDOMAINMAX=1 MAILMAX=1\r\n",
 };
 
 static const char *const addrs[] = {"a@x.example", "b@x.example", "c@x.example", "postmaster",

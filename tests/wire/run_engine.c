@@ -84,7 +84,7 @@ static struct reply refuse_login(struct world *w, bool malformed)
 static bool password_right(const struct sasl *s)
 {
 	return span_eq_case(sasl_name(s), SPAN("alice@example.net")) &&
-	       span_eq(sasl_secret(s), SPAN("secret"));
+	       span_eq(sasl_secret(s), SPAN("wire secret"));
 }
 
 static bool proof_right(const struct sasl *s)

@@ -245,6 +245,22 @@ static void keywords(void **state)
 	client_free(&c);
 }
 
+static void limits(void **state)
+{
+	struct client *c =
+	    greeted("250-mx\r\n250-LIMITS MAILMAX=20 rcptmax=999999 RCPTDOMAINMAX=1000000\r\n"
+		    "250 STARTTLS\r\n");
+
+	(void)state;
+	assert_int_equal(client_peer_limits(c).mailmax, 20);
+	assert_int_equal(client_peer_limits(c).rcptmax, 999999);
+	assert_int_equal(client_peer_limits(c).rcptdomainmax, 0);
+	client_start_over(c, 0);
+	assert_int_equal(say(c, "250 mx\r\n").ready, 1);
+	assert_int_equal(client_peer_limits(c).rcptmax, 0);
+	client_free(&c);
+}
+
 /* A keyword far behind in a long reply counts as well. */
 static void a_long_list_of_keywords(void **state)
 {
@@ -365,6 +381,7 @@ int main(void)
 		cmocka_unit_test(quit_before_the_greeting),
 		cmocka_unit_test(an_address_of_any_length),
 		cmocka_unit_test(keywords),
+		cmocka_unit_test(limits),
 		cmocka_unit_test(a_long_list_of_keywords),
 		cmocka_unit_test(an_idle_engine_is_small),
 		cmocka_unit_test(the_engine_alone_is_small),
