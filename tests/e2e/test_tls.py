@@ -389,7 +389,7 @@ def test_a_hundred_swaps_under_load(make_godwit, ca, scratch):
     rounds = 10 if LONG else 3
     made = [[ca.issue(name, file=f"{name}-{turn}") for name in names] for turn in range(2)]
     own = [copy_pair(pair, scratch, name) for name, pair in zip(names, made[0])]
-    g = make_godwit(listeners=LISTENERS, tls=own, limits=LIMITS)
+    g = make_godwit(listeners=LISTENERS, tls=own)
     ctx, port = tls.context(ca), g.ports["smtps"]
     standing = tls.connect(port, ctx)
     with load(g.port, ctx) as threads:
