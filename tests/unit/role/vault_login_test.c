@@ -196,6 +196,32 @@ static void going_away_is_of_no_use(void **state)
 	assert_string_equal(login(w, 7, "alice@example.com", "right")->reason, "address_limit");
 }
 
+/* A receiver dies while a right login of its client is being hashed; the next one in its place
+ * counts its requests from 1 as well. The answer to the one must not let in a client of the other.
+ */
+static void answers_reach_who_asked(void **state)
+{
+	struct world *w = start("users file /u\n");
+	uint64_t request;
+
+	(void)state;
+	give_users(w, users());
+	request =
+	    send_check(w, CHECK_PASSWORD, 1, SPAN("alice@example.com"), SPAN("right"), SPAN_NONE);
+	loop_once(w->loop, false);
+	loop_once(w->loop, false);
+	ipc_free(&w->smtpd);
+	connect_receiver(w);
+	w->request = request - 1;
+	assert_int_equal(
+	    send_check(w, CHECK_PASSWORD, 2, SPAN("alice@example.com"), SPAN("wrong"), SPAN_NONE),
+	    request);
+	assert_int_equal(answer_to(w, request)->c.status, CHECK_WRONG);
+	for (int i = 0; i < 200; i++)
+		turn(w);
+	assert_int_equal(w->n_answer, 1);
+}
+
 static int64_t usec_of(struct world *w, unsigned from, const char *name, int i)
 {
 	char password[16];
@@ -357,8 +383,8 @@ int main(void)
 	    cmocka_unit_test(odd_logins), cmocka_unit_test(tickets_outlive_the_vault),
 	    cmocka_unit_test(guesses), cmocka_unit_test(the_owner_goes_on),
 	    cmocka_unit_test(a_flood_of_guesses), cmocka_unit_test(going_away_is_of_no_use),
-	    cmocka_unit_test(equal_times), cmocka_unit_test(scram_logins),
-	    cmocka_unit_test(salts_outlive_the_vault)};
+	    cmocka_unit_test(answers_reach_who_asked), cmocka_unit_test(equal_times),
+	    cmocka_unit_test(scram_logins), cmocka_unit_test(salts_outlive_the_vault)};
 
 	return cmocka_run_group_tests(tests, quiet, NULL);
 }
