@@ -329,7 +329,7 @@ static void file_changed(void *arg, const struct watched_file *f)
 	struct master *m = arg;
 
 	for (size_t i = 0; i < m->n_slot; i++)
-		slot_file(&m->slot[i], f);
+		wires_file(&m->slot[i], f);
 }
 
 static void close_everything(struct master *m)

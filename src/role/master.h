@@ -89,10 +89,18 @@ void master_blame_tell(struct slot *s);
 void slot_start(struct slot *s);
 /* Says STOP, once. */
 void slot_stop(struct slot *s);
-/* A file for this role has changed. */
-void slot_file(struct slot *s, const struct watched_file *f);
 /* At once. */
 void slot_kill(struct slot *s);
+
+/* ---- master_wires.c ---- */
+
+/* Are there descriptors for it? */
+bool wires_possible(const struct slot *s) gw_checked;
+/* To all that run: one end into its boot data, the other sent to them. False: for want of means. */
+bool wires_connect(struct slot *s) gw_checked;
+/* All files that its role uses; and one that has changed. */
+void wires_files(struct slot *s);
+void wires_file(struct slot *s, const struct watched_file *f);
 
 /* ---- master.c, called by slots ---- */
 

@@ -49,6 +49,7 @@ struct check {
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
+/* p NULL: nobody waits for it any more. */
 static void answer(struct vault_peer *p, const struct proto_checked *c)
 {
 	struct span part;
@@ -58,7 +59,7 @@ static void answer(struct vault_peer *p, const struct proto_checked *c)
 		metric_add(METRIC_LOGINS_WRONG, 1);
 	else if (c->status == CHECK_LATER)
 		metric_add(METRIC_LOGINS_LATER, 1);
-	if (p->ipc == NULL)
+	if (p == NULL || p->ipc == NULL)
 		return;
 	buf_init(&b, REPLY_MAX);
 	proto_put_checked(&b, c);
@@ -77,15 +78,15 @@ static void say(
 	answer(p, &c);
 }
 
-static void say_good(
-    struct vault_peer *p, uint64_t request, struct span account, struct span signature)
+static void say_good(struct vault *v, struct vault_peer *p, uint64_t request, struct span account,
+    struct span signature)
 {
 	struct ticket t = {.account = account, .origin = SPAN("login"), .at = clock_wall()};
 	struct proto_checked c = {
 	    .request = request, .status = CHECK_GOOD, .account = account, .signature = signature};
 	char text[TICKET_TEXT];
 
-	ticket_make(p->vault->ticket_key, &t, text);
+	ticket_make(v->ticket_key, &t, text);
 	c.ticket = span_str(text);
 	answer(p, &c);
 }
@@ -190,10 +191,11 @@ static struct check *next_check(struct vault_checks *k)
 	return c;
 }
 
-/* The channel it came by is there no more: nobody waits. */
-static bool is_orphan(const struct check *c)
+/* Who waits for it; NULL if the channel it came by is gone. In its place there may be another by
+ * now, whose requests have the same numbers: an answer to the one must never reach the other. */
+static struct vault_peer *asker(const struct check *c)
 {
-	return c->peer->ipc == NULL || c->peer->number != c->channel;
+	return c->peer->ipc != NULL && c->peer->number == c->channel ? c->peer : NULL;
 }
 
 /* As many as there are threads. The limits are asked again: they count what was found out while
@@ -206,7 +208,7 @@ static void proceed(struct vault *v)
 	while (vault_workers_idle(k->workers) && (c = next_check(k)) != NULL) {
 		struct span name = span_of(c->name, c->n_name);
 
-		if (is_orphan(c) || !may_try(v, c->peer, c->request, c->ip, name))
+		if (asker(c) == NULL || !may_try(v, c->peer, c->request, c->ip, name))
 			forget_check(c);
 		else
 			vault_workers_give(k->workers, &c->job);
@@ -253,14 +255,14 @@ static void refuse(struct vault *v, const struct check *c, const char *reason)
 
 	guess_wrong(v->checks.guess, c->ip, name, loop_now(v->loop));
 	logins_add(v->checks.logins, c->digest, false, loop_now(v->loop));
-	say(c->peer, c->request, CHECK_WRONG, reason);
+	say(asker(c), c->request, CHECK_WRONG, reason);
 }
 
 static void permit(struct vault *v, const struct check *c, const struct account *a)
 {
 	guess_right(v->checks.guess, c->ip, a->name, loop_now(v->loop));
 	logins_add(v->checks.logins, c->digest, true, loop_now(v->loop));
-	say_good(c->peer, c->request, a->name, SPAN_NONE);
+	say_good(v, asker(c), c->request, a->name, SPAN_NONE);
 }
 
 static void judge(struct vault *v, const struct check *c)
@@ -270,7 +272,7 @@ static void judge(struct vault *v, const struct check *c)
 	bool right = c->exists && c->job.answer == PASSHASH_RIGHT;
 
 	if (c->job.answer == PASSHASH_UNKNOWN || c->version != v->version)
-		say(c->peer, c->request, CHECK_LATER, "busy");
+		say(asker(c), c->request, CHECK_LATER, "busy");
 	else if (right && why == NULL)
 		permit(v, c, a);
 	else
@@ -302,7 +304,7 @@ static void check_password(struct vault *v, struct vault_peer *p, const struct p
 	known = logins_find(k->logins, digest, loop_now(v->loop));
 	if (known == 1 && why == NULL) {
 		guess_right(k->guess, in->ip, a->name, loop_now(v->loop));
-		say_good(p, in->request, a->name, SPAN_NONE);
+		say_good(v, p, in->request, a->name, SPAN_NONE);
 	} else if (known == 0) {
 		/* The same mistake again: a device that was forgotten, not a guesser. */
 		say(p, in->request, CHECK_WRONG, why != NULL ? why : "bad_password");
@@ -347,7 +349,7 @@ static void scram_final(struct vault *v, struct vault_peer *p, const struct prot
 	scram_server_signature(s, in->secret, signature);
 	if (right && why == NULL) {
 		guess_right(v->checks.guess, in->ip, a->name, loop_now(v->loop));
-		say_good(p, in->request, a->name, span_of(signature, sizeof(signature)));
+		say_good(v, p, in->request, a->name, span_of(signature, sizeof(signature)));
 		return;
 	}
 	guess_wrong(v->checks.guess, in->ip, in->name, loop_now(v->loop));
@@ -358,10 +360,10 @@ static void scram_final(struct vault *v, struct vault_peer *p, const struct prot
  */
 
 /* godwit dev: who it is does not matter. */
-static void take_anybody(struct vault_peer *p, const struct proto_check *in)
+static void take_anybody(struct vault *v, struct vault_peer *p, const struct proto_check *in)
 {
 	if (in->kind == CHECK_PASSWORD)
-		say_good(p, in->request, in->name, SPAN_NONE);
+		say_good(v, p, in->request, in->name, SPAN_NONE);
 	else
 		say(p, in->request, CHECK_WRONG, "bad_password");
 }
@@ -388,7 +390,7 @@ static void check(struct vault *v, struct vault_peer *p, const struct proto_chec
 		return;
 	}
 	if (v->config->users_any) {
-		take_anybody(p, in);
+		take_anybody(v, p, in);
 		return;
 	}
 	/* A users file that cannot be read makes nobody's password wrong. */

@@ -1,5 +1,7 @@
 #include "role/vault_keys.h"
 
+#include "base/metric.h"
+
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
@@ -205,5 +207,7 @@ ptrdiff_t vault_keys_sign(
 		return GW_ENOENT;
 	n = sign_with(key, r, to);
 	EVP_PKEY_free(key);
+	if (n > 0)
+		metric_add(METRIC_HANDSHAKE_SIGNATURES, 1);
 	return n;
 }

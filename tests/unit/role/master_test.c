@@ -77,6 +77,25 @@ static void on_roles(void *arg, struct span payload)
 	note(d->boot, "roles", n, restarts);
 }
 
+static void on_signer(void *arg, unsigned index, int fd)
+{
+	struct role_data *d = arg;
+	char c;
+
+	note(d->boot,
+	    recv(fd, &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN ? "signer" : "dead-signer", index,
+	    0);
+}
+
+static void on_file(void *arg, const struct proto_file *f, int fd)
+{
+	struct role_data *d = arg;
+	char c;
+
+	note(d->boot, "file", f->kind, pread(fd, &c, 1, 0) == 1);
+	close(fd);
+}
+
 static void on_stop(void *arg)
 {
 	struct role_data *d = arg;
@@ -124,10 +143,16 @@ static int any_role(struct loop *l, struct boot *b)
 	gw_assert(c->generation == b->generation);
 	d->boot = b;
 	d->loop = l;
-	d->link =
-	    (struct master_link){.peer = on_peer, .stop = on_stop, .roles = on_roles, .arg = d};
+	d->link = (struct master_link){.peer = on_peer,
+	    .stop = on_stop,
+	    .roles = on_roles,
+	    .signer = on_signer,
+	    .file = on_file,
+	    .arg = d};
 	look_at_metrics(b);
 	note(b, "start", (unsigned)b->n_peer, (unsigned)b->n_listen);
+	if (b->n_signer > 0)
+		note(b, "signers", (unsigned)b->n_signer, b->signer[0].index);
 	note(b, "holds", (b->spool_dir >= 0) | (b->control_fd >= 0) << 1,
 	    b->one_process ? 0 : count_fds());
 	for (size_t i = 0; i < b->n_listen; i++)
@@ -157,6 +182,11 @@ int role_mda(struct loop *l, struct boot *b)
 }
 
 int role_control(struct loop *l, struct boot *b)
+{
+	return any_role(l, b);
+}
+
+int role_vault(struct loop *l, struct boot *b)
 {
 	return any_role(l, b);
 }
@@ -273,24 +303,36 @@ static void every_role_gets_its_own(void **state)
 	assert_int_equal(lines_with("queue 0 start"), 1);
 	assert_int_equal(lines_with("mda 0 start 1 0"), 1);
 	assert_int_equal(lines_with("control 0 start 1 0"), 1);
-	assert_int_equal(lines_with("start"), 3 + 2 * n);
-	/* One listener and one peer each, by index. */
+	assert_int_equal(lines_with("vault 0 start 2 0"), 1);
+	assert_int_equal(lines_with("start"), 4 + 2 * n);
+	/* One listener, and the queue and the vault as peers, by index. */
 	for (unsigned i = 0; i < n; i++) {
-		snprintf(want, sizeof(want), "smtpd %u start 1 1", i);
+		snprintf(want, sizeof(want), "smtpd %u start 2 1", i);
 		assert_int_equal(lines_with(want), 1);
 		snprintf(want, sizeof(want), "sender %u start 1 0", i);
 		assert_int_equal(lines_with(want), 1);
 	}
 	/* The queue was told of everybody, over living channels. */
-	assert_true(comes("queue 0 peer", 2 + 2 * n));
+	assert_true(comes("queue 0 peer", 3 + 2 * n));
 	assert_int_equal(lines_with("dead-peer"), 0);
 	assert_int_equal(lines_with("queue 0 holds 1"), 1);
 	assert_int_equal(lines_with("control 0 holds 2"), 1);
 	assert_int_equal(lines_with("mda 0 holds 0"), 1);
-	snprintf(want, sizeof(want), "control 0 pages %u 1", 4 + 2 * n);
+	snprintf(want, sizeof(want), "control 0 pages %u 1", 5 + 2 * n);
 	assert_int_equal(lines_with(want), 1);
 	assert_int_equal(lines_with("writable 1"), 0);
-	assert_int_equal(lines_with("writable 0"), 4 + 2 * n);
+	assert_int_equal(lines_with("writable 0"), 5 + 2 * n);
+	/* Each receiver and the vault have the ends of one socket, and the vault has its file. */
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(want, sizeof(want), "smtpd %u signers 1 %u", i, i);
+		assert_int_equal(lines_with(want), 1);
+		snprintf(want, sizeof(want), "vault 0 signer %u 0", i);
+		assert_true(comes(want, 1));
+	}
+	assert_int_equal(lines_with("dead-signer"), 0);
+	snprintf(want, sizeof(want), "vault 0 file %d 1", FILE_TICKET_KEY);
+	assert_true(comes(want, 1));
+	assert_int_equal(lines_with(" file "), 1);
 	stop_master(pid);
 }
 
@@ -303,8 +345,9 @@ static void no_role_holds_more(void **state)
 	/* channel to master, to the queue, epoll, the pipe of signals */
 	assert_int_equal(lines_with("mda 0 holds 0 5 "), 1);
 	assert_int_equal(lines_with("sender 0 holds 0 5 "), 1);
-	assert_int_equal(lines_with("smtpd 0 holds 0 6 "), 1);
+	assert_int_equal(lines_with("smtpd 0 holds 0 8 "), 1);
 	assert_int_equal(lines_with("control 0 holds 2 6 "), 1);
+	assert_int_equal(lines_with("vault 0 holds 0 6 "), 1);
 	assert_int_equal(lines_with("queue 0 holds 1 5 "), 1);
 	stop_master(pid);
 }
@@ -364,20 +407,49 @@ static void a_dead_queue_is_connected_to_all(void **state)
 	(void)state;
 	kill(pid_of("queue 0 start"), SIGKILL);
 	assert_true(comes("queue 0 start", 2));
-	snprintf(want, sizeof(want), "queue 0 start %u 0", 2 + 2 * n);
+	snprintf(want, sizeof(want), "queue 0 start %u 0", 3 + 2 * n);
 	assert_int_equal(lines_with(want), 1);
 	assert_true(comes("smtpd 0 peer 2 0", 1));
 	assert_true(comes("sender 0 peer 2 0", 1));
 	assert_true(comes("mda 0 peer 2 0", 1));
 	assert_true(comes("control 0 peer 2 0", 1));
+	assert_true(comes("vault 0 peer 2 0", 1));
+	stop_master(pid);
+}
+
+/* It comes back with sockets to all receivers, and they get their ends; and its file again. */
+static void a_dead_vault_has_all_it_had(void **state)
+{
+	pid_t pid = start_ready();
+	unsigned n = workers();
+	char want[64];
+
+	(void)state;
+	kill(pid_of("vault 0 start"), SIGKILL);
+	assert_true(comes("vault 0 start", 2));
+	snprintf(want, sizeof(want), "vault 0 start %u 0", 2 + n);
+	assert_int_equal(lines_with(want), 1);
+	snprintf(want, sizeof(want), "vault 0 signers %u 0", n);
+	assert_int_equal(lines_with(want), 1);
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(want, sizeof(want), "smtpd %u peer %d 0", i, ROLE_VAULT);
+		assert_true(comes(want, 1));
+		snprintf(want, sizeof(want), "smtpd %u signer 0 0", i);
+		assert_true(comes(want, 1));
+	}
+	snprintf(want, sizeof(want), "control 0 peer %d 0", ROLE_VAULT);
+	assert_true(comes(want, 2));
+	snprintf(want, sizeof(want), "vault 0 file %d 1", FILE_TICKET_KEY);
+	assert_true(comes(want, 2));
+	assert_int_equal(lines_with("dead-signer"), 0);
 	stop_master(pid);
 }
 
 /* All at once, several times: in the end everybody has a living channel to everybody. */
 static void all_die_together(void **state)
 {
-	static const char *const roles[] = {
-	    "queue 0 start", "mda 0 start", "sender 0 start", "control 0 start", "smtpd 0 start"};
+	static const char *const roles[] = {"queue 0 start", "mda 0 start", "sender 0 start",
+	    "control 0 start", "vault 0 start", "smtpd 0 start"};
 	pid_t pid = start_ready();
 
 	(void)state;
@@ -488,7 +560,7 @@ static void reload_and_terminal_signals(void **state)
 	kill(pid_of("queue 0 start"), SIGINT);
 	kill(pid_of("smtpd 0 start"), SIGTERM);
 	usleep(200000);
-	assert_int_equal(lines_with("start"), 3 + 2 * workers());
+	assert_int_equal(lines_with("start"), 4 + 2 * workers());
 	stop_master(pid);
 }
 
@@ -609,10 +681,11 @@ static void one_process_has_all_roles(void **state)
 	close(ready);
 	assert_int_equal(pid_of("queue 0 start"), pid);
 	assert_int_equal(pid_of("smtpd 0 start"), pid);
-	assert_int_equal(lines_with("start"), 5);
-	assert_true(comes("queue 0 peer", 4));
+	assert_int_equal(lines_with("start"), 6);
+	assert_true(comes("queue 0 peer", 5));
+	assert_true(comes("vault 0 signer 0 0", 1));
 	stop_master(pid);
-	assert_int_equal(lines_with("stop"), 5);
+	assert_int_equal(lines_with("stop"), 6);
 	assert_null(strstr(strstr(read_notes(), "queue 0 stop"), "mda"));
 }
 
@@ -669,6 +742,7 @@ int main(void)
 	    IN_WORLD(ps_shows_the_role),
 	    IN_WORLD(a_dead_role_comes_back),
 	    IN_WORLD(a_dead_queue_is_connected_to_all),
+	    IN_WORLD(a_dead_vault_has_all_it_had),
 	    IN_WORLD(all_die_together),
 	    IN_WORLD(restarts_are_damped),
 	    IN_WORLD(the_order_of_the_end),

@@ -10,10 +10,12 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -502,12 +504,17 @@ static void threads_and_the_loop(void **state)
 	(void)state;
 	pthread_create(&t[0], NULL, signs, &x);
 	pthread_create(&t[1], NULL, signs, &x);
-	for (int i = 0; i < 20000; i++) {
+	for (int i = 0; i < 20000 || (x.good < 100 && i < 1000000); i++) {
 		uint32_t before = x.now;
 
 		EVP_PKEY_up_ref(p256);
 		x.now = vault_keys_add(x.keys, p256);
 		vault_keys_drop(x.keys, before);
+		/* Now and then one stays long enough to be used. */
+		if (i % 64 == 0)
+			sched_yield();
+		if (i % 1024 == 0)
+			usleep(500);
 	}
 	x.over = true;
 	for (size_t i = 0; i < 2; i++) {
