@@ -309,9 +309,24 @@ static void feed(struct session *s, struct span data)
 	buf_wipe(&plain);
 }
 
+/* The octets of this TLS connection that both ends know and nobody between them. */
+struct bindings {
+	uint8_t exporter[STREAM_BINDING_MAX], unique[STREAM_BINDING_MAX];
+};
+
+static struct sasl_binding binding_of(const struct session *s, struct bindings *b)
+{
+	bool plus = s->listener->engine.mechanisms & SASL_BIT(SCRAM_SHA_256_PLUS);
+
+	return (struct sasl_binding){.offered = plus && s->engine.binds,
+	    .exporter = span_of(b->exporter, stream_tls_binding(&s->io, true, b->exporter)),
+	    .unique = span_of(b->unique, stream_tls_binding(&s->io, false, b->unique))};
+}
+
 static void begin(struct session *s, const struct server_event *ev)
 {
-	struct sasl_binding binding = {.offered = false};
+	struct bindings octets;
+	struct sasl_binding binding = binding_of(s, &octets);
 	uint8_t random[SASL_NONCE / 4 * 3];
 	struct buf nonce;
 
