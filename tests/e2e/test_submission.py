@@ -420,6 +420,34 @@ def test_nesting_without_end_costs_nothing(kinds):
     assert peak_memory(pid) - before < 8 * 1024
 
 
+@needs_processes
+def test_large_headers_of_many_clients(make_kinds):
+    """Headers wait in memory until they are whole: there is an end to that, and a small message
+    still goes through."""
+    kinds = make_kinds("header-size 1M")
+    smtpds = kinds.godwit.roles()["smtpd"]
+    begun = b"X: " + b"y" * 900000
+    clients, refused = [], 0
+    try:
+        for _ in range(170 * len(smtpds)):  # 146 MiB each
+            clients.append(Client(kinds.port["mx"], timeout=30))
+            clients[-1].hello()
+            clients[-1].begin(SENDER, [BOB])
+            assert clients[-1].cmd("DATA")[0] == 354
+            clients[-1].send(begun)
+        assert kinds.send("mx", simple_message())[0] == 250
+        assert all(peak_memory(pid) < 220 * 1024 for pid in smtpds)
+        for client in clients:
+            client.send("\r\n\r\nbody\r\n.\r\n")
+            code, text = client.reply()
+            assert code == 250 or (code == 452 and text.startswith("4.3.1 "))
+            refused += code == 452
+    finally:
+        for client in clients:
+            client.close()
+    assert refused >= 5
+
+
 # ---- two of them -----------------------------------------------------------------------------
 
 PLAIN = """\
