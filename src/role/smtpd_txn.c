@@ -138,9 +138,8 @@ static int check_content(struct transaction *t, struct reply *r, const char **re
 	}
 	if (check_structure(t, r, reason) < 0 || check_class(t, r, reason) < 0)
 		return GW_EFORMAT;
-	if (check_from(t, r, reason) < 0)
-		return GW_EPERM;
-	return txn_mend(t, r, reason);
+	/* From is judged as it goes out. */
+	return txn_mend(t, r, reason) < 0 ? GW_EFORMAT : check_from(t, r, reason);
 }
 
 static void put_envelope(const struct transaction *t, const struct body_facts *facts,

@@ -4,12 +4,15 @@ listeners leave every octet alone; loops, headers and nesting without end are re
 import email
 import pathlib
 import re
+import smtplib
+import ssl
 import time
 
 import pytest
 
 from conftest import assert_same_content, needs_processes, run_as, split_trace
 from peers import ports
+from peers.certs import Authority
 from peers.client import Client, simple_message
 
 CONFIG = """\
@@ -263,6 +266,72 @@ def test_recipients_do_not_see_each_other(kinds):
     assert all(b"for <" not in m.data and b"carol" not in m.data for m in kinds.sink.messages)
 
 
+# ---- users ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def logged_in(make_godwit, sink, scratch):
+    """alice@example.com, logged in under TLS at a submission listener."""
+    pair = Authority(scratch).issue("mx.test")
+    g = make_godwit(relay=("127.0.0.1", sink.port), trust=None, tls=[pair],
+                    listeners={"submission": "submission"},
+                    users={"alice@example.com": ("correct horse", "--as", "alice@example.com")})
+    with smtplib.SMTP("127.0.0.1", g.ports["submission"]) as client:
+        client.starttls(context=ssl._create_unverified_context())
+        ports.wait_for(lambda: client.ehlo()[0] == 250 and client.has_extn("auth"), 5, what="AUTH")
+        client.login("alice@example.com", "correct horse")
+        client.godwit = g
+        yield client
+        g.wait_idle()
+
+
+def submit_as_user(client, content, sender="alice@example.com"):
+    client.mail(sender)
+    client.rcpt(BOB)
+    code, text = client.data(content)
+    client.rset()
+    return code, text.decode()
+
+
+def test_the_trace_of_a_user(logged_in, sink):
+    code, text = submit_as_user(logged_in, WHOLE.replace("a@b.example", "alice") + "\r\nhi\r\n")
+    assert code == 250, text
+    data = sink.wait()[0].data.decode()
+    received = dict(fields(data))["received"]
+    assert re.search(r"with ESMTPSA\s+\(version=TLSv1\.[23] cipher=[A-Z0-9_-]+\)\s+id ", received)
+    assert "alice" not in received  # who it was is for us to know
+    ident = re.search(r"\sid (\w{26})\s", received)[1]
+    accepted = logged_in.godwit.wait_log("accepted", id=ident)[0]
+    assert accepted["login"] == "alice@example.com" and accepted["tls"].startswith("TLSv1.")
+    assert accepted["ip"] == "127.0.0.1"
+    # A bare address of a user is one of his own domain, and From is judged with it.
+    assert ("from", " <alice@example.com>\r\n") in fields(data) and accepted["fixed"] == "address"
+
+
+def test_a_user_without_from_is_himself(logged_in, sink):
+    assert submit_as_user(logged_in, "Subject: x\r\n\r\n", sender="")[0] == 250
+    assert ("from", " alice@example.com\r\n") in fields(sink.wait()[0].data.decode())
+
+
+@pytest.mark.parametrize("head", [
+    "From: victim@example.com\r\n",
+    "From: victim\r\n",
+    "From: alice@example.com, victim@example.com\r\n",
+    "From: alice@example.com\r\nFrom: victim@example.com\r\n",
+    "From: victim@example.com <alice@example.com>\r\n",
+    "From: g: alice@example.com; victim@example.com\r\n",
+    "From: alice@example.com\r\nFrom\r\n : victim@example.com\r\n",
+    "From: alice@example.com\r\nF\x01rom: victim@example.com\r\n",
+    "From: alice@example.com\r\nno field\r\nFROM : victim@example.com\r\n",
+    "From: =?utf-8?Q?=22?= <alice@example.com>,\r\n\tvictim@example.com (alice@example.com)\r\n",
+    "From: (a\\)) victim@example.com (\r\n <alice@example.com>)\r\n",
+])
+def test_a_user_cannot_be_another(logged_in, head):
+    code, text = submit_as_user(logged_in, head + "To: x@y.example\r\n\r\nsend money\r\n")
+    assert code == 550 and text[:2] == "5."
+    assert not logged_in.godwit.log_lines("accepted")
+
+
 # ---- limits --------------------------------------------------------------------------------------
 
 
@@ -349,6 +418,34 @@ def test_nesting_without_end_costs_nothing(kinds):
                         len(content) < 5000000 or "rfc822" in content else 250)
     assert time.monotonic() - begun < 20
     assert peak_memory(pid) - before < 8 * 1024
+
+
+@needs_processes
+def test_large_headers_of_many_clients(make_kinds):
+    """Headers wait in memory until they are whole: there is an end to that, and a small message
+    still goes through."""
+    kinds = make_kinds("header-size 1M")
+    smtpds = kinds.godwit.roles()["smtpd"]
+    begun = b"X: " + b"y" * 900000
+    clients, refused = [], 0
+    try:
+        for _ in range(170 * len(smtpds)):  # 146 MiB each
+            clients.append(Client(kinds.port["mx"], timeout=30))
+            clients[-1].hello()
+            clients[-1].begin(SENDER, [BOB])
+            assert clients[-1].cmd("DATA")[0] == 354
+            clients[-1].send(begun)
+        assert kinds.send("mx", simple_message())[0] == 250
+        assert all(peak_memory(pid) < 220 * 1024 for pid in smtpds)
+        for client in clients:
+            client.send("\r\n\r\nbody\r\n.\r\n")
+            code, text = client.reply()
+            assert code == 250 or (code == 452 and text.startswith("4.3.1 "))
+            refused += code == 452
+    finally:
+        for client in clients:
+            client.close()
+    assert refused >= 5
 
 
 # ---- two of them -----------------------------------------------------------------------------
