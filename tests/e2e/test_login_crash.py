@@ -54,6 +54,7 @@ class Sender(threading.Thread):
             self.unknown.add(mark)  # perhaps between the dot and its reply
             raise
         self.accepted.add(mark)
+        time.sleep(0.01)
 
 
 @needs_processes
