@@ -332,3 +332,59 @@ def test_trusted_under_tls(make_godwit, ca):
     data = g.wait_mail()[0].read_bytes()
     assert " with ESMTPS " in received(data)
     assert split_trace(data)[0].count("received") == 1
+
+
+# ---- what the messages are -----------------------------------------------------------------------
+
+BARE = (
+    "From: Alice <alice@example.com>\r\n"
+    "To: bob\r\n"
+    "Bcc: carol@example.net\r\n"
+    "Subject: as a program wrote it\r\n"
+    "\r\n"
+    "Hello.\r\n"
+).encode()
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["swaks", "smtplib", "curl", "nodemailer"])
+def test_submission_mends(server, submit, ca, name):
+    """What RFC 6409 section 8 lets it, and not a character more."""
+    to = fresh()
+    sent = submit(name, door(server, ca, "submissions"), Mail(ALICE, [to], BARE))
+    assert sent.ok, sent.said
+    _, rest = split_trace(delivered(server, to))
+    head, _, body = rest.partition(b"\n\n")
+    names = [line.partition(b":")[0].decode() for line in head.split(b"\n") if line[:1] not in b" \t"]
+    assert sorted(names) == ["Date", "From", "Message-ID", "Subject", "To"], head
+    assert b"\nTo: bob@mx.test" in b"\n" + head and body == b"Hello.\n"
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["swaks", "smtplib", "curl", "nodemailer"])
+def test_relay_mends_nothing(server, submit, ca, name):
+    to = fresh()
+    sent = submit(name, door(server, ca, "relays"), Mail(ALICE, [to], BARE))
+    assert sent.ok, sent.said
+    assert_same_content(delivered(server, to), BARE)
+
+
+@needs_root
+@pytest.mark.parametrize("name", [name for name in CLIENTS if name != "postfix"])
+def test_large_message(server, submit, ca, name):
+    to = fresh()
+    line = b"0123456789abcdefghijklmnopqrstuvwxyz+" * 2 + b"\r\n"
+    content = CONTENT + b"".join(b"%06d " % n + line for n in range(60000))
+    sent = submit(name, door(server, ca, "submissions"), Mail(ALICE, [to], content))
+    assert sent.ok, sent.said[-2000:]
+    assert_same_content(delivered(server, to), content)
+
+
+def test_many_messages_in_one_session(server, ca):
+    people = [fresh() for _ in range(150)]
+    with clients.smtplib_session(door(server, ca, "submission")) as session:
+        session.login(ALICE, SECRET)
+        for to in people:
+            session.sendmail(ALICE, [to], CONTENT)
+    for to in people:
+        assert_same_content(delivered(server, to), CONTENT)

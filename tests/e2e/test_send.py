@@ -1,5 +1,6 @@
 """godwit send with TLS and logins: against Postfix, and against Godwit's own listeners."""
 
+import base64
 import os
 import re
 import socket
@@ -174,3 +175,66 @@ def test_password_file(scratch):
     assert done.returncode == 66 and "No such file" in done.stderr
     done = send(1, "--auth", ALICE, "--password-file", scratch / "empty", password=None)
     assert done.returncode == 66 and "no password" in done.stderr
+
+
+# ---- our own listeners ---------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def server(program, ca):
+    g = godwit.Godwit(trust="", tls=[ca.pair], users={ALICE: SECRET}, listeners={
+        "submission": "submission", "submissions": "submission {tls implicit}"})
+    try:
+        yield g.start()
+    finally:
+        g.close()
+
+
+def secrets():
+    """The password as any mechanism would show it."""
+    words = [SECRET, base64.b64encode(SECRET.encode()).decode(),
+             base64.b64encode(f"\0{ALICE}\0{SECRET}".encode()).decode()]
+    return words + [word.rstrip("=") for word in words]
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
+def test_dialogue_shows_nothing_secret(server, ca, mechanism):
+    done = send(server.ports["submission"], "--auth", ALICE, "--auth-mech", mechanism, "--tls-ca",
+                ca.cert)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert f"-> AUTH {mechanism}" in text and "(hidden)" in text and "<- 235 2.7.0" in text
+    assert not [word for word in secrets() if word in text], text
+    assert not re.search(r"-> .*,p=", text)
+
+
+def test_the_strongest_is_chosen(server, ca):
+    done = send(server.ports["submissions"], "--tls", "implicit", "--auth", ALICE, "--tls-ca",
+                ca.cert)
+    assert done.returncode == 0 and "-> AUTH SCRAM-SHA-256-PLUS (hidden)" in done.stdout
+
+
+def test_login_for_each_connection_of_a_long_run(server, ca, scratch):
+    """The password is asked for once; --count goes on over the same connection."""
+    (scratch / "password").write_text(SECRET + "\nno part of it\n")
+    done = send(server.ports["submission"], "--auth", ALICE, "--tls-ca", ca.cert, "--count", "20",
+                "--password-file", scratch / "password", password=None)
+    assert done.returncode == 0 and done.stdout.count("<- 235 ") == 1
+    assert "20 of 20 accepted" in done.stdout
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
+def test_wrong_password(server, ca, mechanism):
+    done = send(server.ports["submission"], "--auth", ALICE, "--auth-mech", mechanism, "--tls-ca",
+                ca.cert, password="not it")
+    assert done.returncode == 2
+    assert "no login as alice@example.com: 535 5.7.8" in done.stderr, done.stderr
+
+
+def test_password_from_standard_input(server, ca):
+    read, write = os.pipe()
+    os.write(write, f"{SECRET}\n".encode())
+    os.close(write)
+    with open(read) as stdin:
+        done = send(server.ports["submission"], "--auth", ALICE, "--tls-ca", ca.cert,
+                    "--password-file", "-", password="another", stdin=stdin)
+    assert done.returncode == 0, done.stderr

@@ -194,9 +194,9 @@ def python(server, mail, mechanism=None):
     return _with_smtplib(server, mail, login)
 
 
-def python_scram(server, mail, mechanism="SCRAM-SHA-256"):
+def python_scram(server, mail, mechanism=None):
     """smtplib with a SCRAM of our own; -PLUS over TLS 1.2, whose binding Python can tell."""
-    plus = mechanism.endswith("-PLUS")
+    plus = mechanism == "SCRAM-SHA-256-PLUS"
 
     def login(session):
         binding = ("tls-unique", session.sock.get_channel_binding("tls-unique")) if plus else None
