@@ -1,4 +1,5 @@
 #include "cmd/cmd.h"
+#include "cmd/config_files.h"
 
 #include "config/config.h"
 #include "config/schema.h"
@@ -29,8 +30,9 @@ static int print(struct buf *b, FILE *to)
 	return good && fflush(to) == 0 ? DONE : FOUND_ERRORS;
 }
 
-/* Loads and checks; what there is to say goes to standard error unless quiet. */
-static struct config *load(const char *path, bool quiet, struct config_diags *d)
+/* Loads and checks, with files also what it names; what there is to say goes to standard error
+ * unless quiet. */
+static struct config *load(const char *path, bool quiet, bool files, struct config_diags *d)
 {
 	struct config *c = NULL;
 	struct buf bundle, text;
@@ -39,6 +41,8 @@ static struct config *load(const char *path, bool quiet, struct config_diags *d)
 	buf_init(&text, 1 << 20);
 	if (config_bundle_load(path, &bundle, d) == 0)
 		c = config_parse(buf_view(&bundle), 1, d);
+	if (c != NULL && files && !config_files_good(c, d))
+		config_free(&c);
 	config_diags_format(d, &text);
 	if (!quiet)
 		print(&text, stderr);
@@ -90,7 +94,7 @@ static int check(const struct cmd_globals *g, const char *path)
 	bool good;
 
 	config_diags_init(&d);
-	c = load(path, g->json, &d);
+	c = load(path, g->json, true, &d);
 	good = c != NULL;
 	if (g->json)
 		print_json(path, &d);
@@ -111,7 +115,7 @@ static int show(const char *path, bool origin, bool json)
 	struct buf out;
 
 	config_diags_init(&d);
-	c = load(path, false, &d);
+	c = load(path, false, false, &d);
 	if (c != NULL) {
 		buf_init(&out, 64 << 20);
 		config_show(c, origin, json, &out);

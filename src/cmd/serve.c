@@ -1,3 +1,4 @@
+#include "cmd/config_files.h"
 #include "cmd/flags.h"
 
 #include "config/config.h"
@@ -27,8 +28,8 @@ static bool load(const char *path, struct buf *bundle)
 	config_diags_init(&d);
 	if (config_bundle_load(path, bundle, &d) == 0)
 		c = config_parse(buf_view(bundle), 1, &d);
+	good = c != NULL && config_files_good(c, &d);
 	print_diags(&d);
-	good = c != NULL;
 	if (good && c->n_listen == 0)
 		fprintf(
 		    stderr, "godwit serve: %s has no listen statement: no mail comes in\n", path);

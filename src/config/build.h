@@ -53,5 +53,7 @@ void build_own(struct builder *b, struct block *k, const struct option *row, con
 
 /* ---- check.c */
 void check_whole(struct builder *b);
+/* ---- check_listen.c: a part of it */
+void check_listeners(struct builder *b);
 
 #endif

@@ -204,4 +204,5 @@ void check_whole(struct builder *b)
 	check_routes(b);
 	check_shapes(b);
 	check_hosts(b);
+	check_listeners(b);
 }

@@ -71,6 +71,9 @@ struct listen {
 	struct place place;
 };
 
+/* Sockets of all listen statements together. */
+enum { CONFIG_LISTEN_MAX = 64 };
+
 /* A certificate chain and its private key, both PEM files. */
 struct tls_pair {
 	const char *certificate, *key;
@@ -191,6 +194,11 @@ struct config_diags {
 };
 void config_diags_init(struct config_diags *d);
 void config_diags_fini(struct config_diags *d);
+/* Adds what is wrong with a file that the configuration names: that it cannot be used, at the
+ * statement; or a mistake in it, at its own place. */
+void config_diags_unusable(
+    struct config_diags *d, const struct place *statement, const char *path, const char *why);
+void config_diags_content(struct config_diags *d, const struct place *at, const char *text);
 /* "file:line:col: error: sentence", the line, the caret, the hint, as ux.md 2.4 shows. */
 void config_diags_format(const struct config_diags *d, struct buf *out);
 

@@ -207,6 +207,21 @@ void report_place(struct reader *r, enum config_error e, const struct place *at,
 	buf_fini(&b);
 }
 
+void config_diags_unusable(
+    struct config_diags *d, const struct place *statement, const char *path, const char *why)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_FILE_UNUSABLE, statement, 0, NULL, path, why);
+}
+
+void config_diags_content(struct config_diags *d, const struct place *at, const char *text)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_FILE_CONTENT, at, 0, NULL, text);
+}
+
 static size_t characters(const char *s)
 {
 	size_t n = 0;

@@ -19,7 +19,7 @@
 #include "role/sandbox.h"
 #include "role/tally.h"
 
-enum { BOOT_PEERS_MAX = 2 * 16 + 6, BOOT_LISTEN_MAX = 64, WORKERS_MAX = 16 };
+enum { BOOT_PEERS_MAX = 2 * 16 + 6, BOOT_LISTEN_MAX = CONFIG_LISTEN_MAX, WORKERS_MAX = 16 };
 /* Processes at most: smtpd and sender by number of processors, the others once, master. */
 enum { BOOT_SLOTS_MAX = 2 * WORKERS_MAX + 5 };
 enum { BOOT_ASIDE_MAX = 64 };

@@ -132,7 +132,8 @@ static void test_each_message_occurs(void **state)
 {
 	(void)state;
 	for (size_t e = 0; e < CE_COUNT; e++) {
-		if (!produced[e])
+		/* What is wrong with other files is not found by the parser (diag_test.c). */
+		if (!produced[e] && e != CE_FILE_UNUSABLE && e != CE_FILE_CONTENT)
 			fail_msg(
 			    "no file in tests/config produces code %u", config_errors[e].number);
 	}
