@@ -322,3 +322,15 @@ def test_drip(name, hasty):
     assert player.input.rstrip().rpartition(b"\r\n")[2].startswith(b"421 4.4.2"), player.input
     player.close()
     hasty.good_client()
+
+
+def test_the_end_while_clients_linger(program):
+    """Who was sent away and does not close is waited for a moment; an end in that moment is an end."""
+    with daemon.Daemon() as d:
+        players = [attack.Player(d, "mx", d.new_address()) for _ in range(4)]
+        for player in players:
+            player.read_line()
+            player.send(b"NOOP\nNOOP\r\n")
+            player.read_line()
+        found = d.problems()
+        assert not found, found
