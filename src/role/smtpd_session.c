@@ -537,6 +537,8 @@ void session_evict(struct session *s)
 
 void session_shutdown(struct session *s)
 {
+	if (s->lingering)
+		return; /* all is said; it counts for nobody any more */
 	if (session_is_shaking(s)) {
 		session_free(s); /* nothing was said yet that could be lost */
 		return;

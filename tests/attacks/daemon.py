@@ -1,10 +1,10 @@
 """The daemon under attack: its listeners, its log by client address, its memory, its good client."""
 
 import contextlib
+import multiprocessing
 import os
 import pathlib
 import sys
-import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -32,6 +32,8 @@ store     {{ segment 8M; reserve 16M; spares 1 }}
 """
 
 GOOD = "127.0.0.1"
+# docs/machine.md, "Memory": all processes, each receiver, each connection that is allowed
+BASE, PER_RECEIVER, PER_CONNECTION = 128 << 20, 96 << 20, 200 << 10
 # What must not be in the log: nothing an attacker sends may end or stop anything.
 ALARMS = ("role.died", "role.crashed", "client.denied", "spool.failed", "error")
 
@@ -41,6 +43,7 @@ class Daemon:
 
     def __init__(self, size="1M", connections=1000, limits="", extra=""):
         self.ports = {name: ports.free_port() for name in ("slow", "inside")}
+        self.connections = connections
         run_as = "run-as nobody" if os.geteuid() == 0 and not godwit.has_user("godwit") else ""
         text = CONFIG.format(run_as=run_as, size=size, connections=connections, limits=limits,
                              extra=extra, **self.ports)
@@ -115,7 +118,7 @@ class Daemon:
             found.append(f"exit status {status}")
         for alarm in ALARMS:
             found += self.godwit.log_lines(alarm)
-        return found
+        return found and found + [self.godwit.output()]
 
     # ---- memory ---------------------------------------------------------------------------
 
@@ -128,6 +131,11 @@ class Daemon:
                     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
                     total += int(text.partition("\nPss:")[2].split()[0]) * 1024
         return total
+
+    def ceiling(self):
+        """What docs/machine.md says all processes together may have at most."""
+        receivers = len(self.godwit.roles().get("smtpd", ())) or 1
+        return (BASE + receivers * PER_RECEIVER + self.connections * PER_CONNECTION)
 
     # ---- the good client ------------------------------------------------------------------
 
@@ -149,14 +157,17 @@ class Daemon:
             player.close()
 
 
-class Bystander(threading.Thread):
-    """A good client that sends message after message while something else goes on."""
+class Bystander:
+    """A good client that sends message after message while something else goes on: a process of its
+    own, as what is measured is the server and not the flooder. Afterwards: sent, worst, failures,
+    peak (octets)."""
 
     def __init__(self, daemon, address=GOOD, pause=0.05):
-        super().__init__(daemon=True)
         self.server, self.address, self.pause = daemon, address, pause
         self.worst, self.sent, self.failures, self.peak = 0.0, 0, [], 0
-        self.over = threading.Event()
+        fork = multiprocessing.get_context("fork")
+        self.over, self.first, self.found = fork.Event(), fork.Event(), fork.SimpleQueue()
+        self.process = fork.Process(target=self.run, daemon=True)
 
     def run(self):
         while not self.over.is_set():
@@ -166,12 +177,16 @@ class Bystander(threading.Thread):
             except (attack.WireError, OSError) as error:
                 self.failures.append(repr(error))
             self.peak = max(self.peak, self.server.memory())
+            self.first.set()
             self.over.wait(self.pause)
+        self.found.put((self.worst, self.sent, self.failures, self.peak))
 
     def __enter__(self):
-        self.start()
+        self.process.start()
+        assert self.first.wait(15), "the good client's first message took too long"
         return self
 
     def __exit__(self, *_):
         self.over.set()
-        self.join(30)
+        self.worst, self.sent, self.failures, self.peak = self.found.get()
+        self.process.join(10)
