@@ -221,8 +221,8 @@ void master_link_start(struct master_link *m, struct loop *l, struct boot *b)
 
 void master_link_done(struct master_link *m)
 {
-	if (m->one_process)
-		ipc_end(m->ipc, "done");
-	else
+	if (!m->one_process)
 		loop_stop(m->loop, 0);
+	else if (m->ipc != NULL) /* what ends behind the end says so again */
+		ipc_end(m->ipc, "done");
 }
