@@ -308,7 +308,7 @@ def test_states_at_login(server, mechanism):
             answer = enter(client, ALICE, SECRET)
             assert answer[0] == (235 if verb == "activate" else 535), verb
             assert verb == "activate" or answer == WRONG
-    reasons = [line["reason"] for line in server.log_lines("auth.fail")]
+    reasons = [line["reason"] for line in server.wait_log("auth.fail", count=3)]
     assert reasons == ["suspended", "closed", "no_such_user"]
 
 
@@ -326,6 +326,7 @@ def test_log_of_logins(server):
     with session(server) as client:
         plain(client, "x ip=198.51.100.99 y", "pass")
         plain(client, ALICE, SECRET)
+    server.wait_log("auth.ok")
     lines = [line.split(" ", 1)[1] for line in server.log_text().splitlines() if " ev=auth." in line]
     assert re.fullmatch(r'ev=auth\.fail sid=\w+ listener=submission ip=127\.0\.0\.1 mech=PLAIN '
                         r'reason=no_such_user login="x ip=198\.51\.100\.99 y"', lines[0])
