@@ -44,7 +44,9 @@ static void text_line(const struct account *a, size_t width, struct buf *out)
 	terminal_left(out, a->name, width);
 	buf_add_str(out, "  ");
 	terminal_left(out, span_str(account_states[a->state]), STATE);
-	terminal_left(out, span_str(login), LOGIN);
+	buf_add_str(out, login);
+	if (a->n_as + a->n_header_as + a->n_from > 0)
+		terminal_left(out, SPAN(""), LOGIN - strlen(login));
 	put_list(out, " as=", a->as, a->n_as);
 	put_list(out, " header-as=", a->header_as, a->n_header_as);
 	put_list(out, " from=", a->from, a->n_from);

@@ -40,8 +40,8 @@ struct queue {
 	unsigned next_receiver;
 	uint64_t failed_segment; /* the last one that was told */
 	int64_t trim_at;
-	int64_t wall_ahead;  /* of loop_now(), when it was looked at last */
-	int64_t retire_from; /* before that, the answers to questions must stay in the log */
+	int64_t wall_ahead;        /* of loop_now(), when it was looked at last */
+	int64_t retire_from;       /* before that, the answers to questions must stay in the log */
 	struct accounts *accounts; /* as the vault told them last; the broker has them on loan */
 	struct master_link master;
 	struct timer tick, house;
