@@ -17,6 +17,15 @@ struct reply {
 /* A reply from literals: REPLY(550, 5, 7, 1, "Relay denied"). */
 #define REPLY(code, c, s, d, lit) ((struct reply){code, {c, s, d}, SPAN(lit)})
 
+/* The same where a constant is wanted. */
+#define REPLY_INIT(code, c, s, d, lit) \
+	{ \
+		code, {c, s, d}, \
+		{ \
+			(const uint8_t *)("" lit), sizeof(lit) - 1 \
+		} \
+	}
+
 /* Appends "250-5.1.1 text CRLF ..."; the enhanced code is left out when enhanced is false
  * or the code is 3xx. Bytes that may not stand in a reply become '?'; a line that would be
  * longer than 512 octets goes on in a next one. */

@@ -316,7 +316,7 @@ void server_tick(struct server *s, int64_t now)
 		server_say_host(s, &REPLY(421, 4, 3, 0, "No verdict in time"));
 		server_finish(s, "verdict_timeout");
 	} else {
-		server_say_host(s, &REPLY(421, 4, 4, 2, "Timeout"));
+		server_say_host(s, &REPLY(421, 4, 4, 2, "You took too long"));
 		server_finish(s, "timeout");
 	}
 }
@@ -350,7 +350,8 @@ void server_evict(struct server *s, const struct reply *r, const char *reason)
 
 void server_early(struct server *s, int64_t now)
 {
-	static const struct reply no = {554, {5, 5, 0}, {(const uint8_t *)"Out of turn", 11}};
+	static const struct reply no =
+	    REPLY_INIT(554, 5, 5, 0, "You spoke before it was your turn");
 
 	(void)now;
 	gw_check_magic(s, SERVER_MAGIC);

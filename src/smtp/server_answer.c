@@ -33,7 +33,7 @@ static void answer_helo(struct server *s)
 
 static void answer_data(struct server *s, const struct reply *r)
 {
-	static const struct reply go = {354, {0}, {(const uint8_t *)"End with <CRLF>.<CRLF>", 22}};
+	static const struct reply go = REPLY_INIT(354, 0, 0, 0, "End with <CRLF>.<CRLF>");
 
 	if (s->chunked) {
 		server_answer_chunk(s, r);

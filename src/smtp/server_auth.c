@@ -17,8 +17,7 @@ void server_run_starttls(struct server *s, struct span args)
 
 void server_answer_tls(struct server *s, const struct reply *r)
 {
-	static const struct reply go = {
-	    220, {2, 0, 0}, {(const uint8_t *)"Ready to start TLS", 18}};
+	static const struct reply go = REPLY_INIT(220, 2, 0, 0, "Ready to start TLS");
 
 	gw_assert(r->code == 220 || r->code >= 400);
 	server_say(s, r->code == 220 && r->text.n == 0 ? &go : r);
@@ -34,17 +33,16 @@ void server_answer_tls(struct server *s, const struct reply *r)
 /* Why there can be no login now, whatever the mechanism; NULL if there can. */
 static const struct reply *cannot(const struct server *s, const char **reason)
 {
-	static const struct reply never = {502, {5, 5, 1},
-	    {(const uint8_t *)"No logins here; mail programs use port 465 or 587", 49}};
-	static const struct reply hello = {503, {5, 5, 1}, {(const uint8_t *)"EHLO first", 10}};
-	static const struct reply twice = {
-	    503, {5, 5, 1}, {(const uint8_t *)"You are logged in already", 25}};
-	static const struct reply message = {
-	    503, {5, 5, 1}, {(const uint8_t *)"No login inside of a message; RSET first", 40}};
-	static const struct reply clear = {
-	    538, {5, 7, 11}, {(const uint8_t *)"Logins need TLS; STARTTLS first", 31}};
-	static const struct reply none = {
-	    454, {4, 7, 0}, {(const uint8_t *)"No logins at present; please try later", 38}};
+	static const struct reply never =
+	    REPLY_INIT(502, 5, 5, 1, "No logins here; mail programs use port 465 or 587");
+	static const struct reply hello = REPLY_INIT(503, 5, 5, 1, "EHLO first");
+	static const struct reply twice = REPLY_INIT(503, 5, 5, 1, "You are logged in already");
+	static const struct reply message =
+	    REPLY_INIT(503, 5, 5, 1, "No login inside of a message; RSET first");
+	static const struct reply clear =
+	    REPLY_INIT(538, 5, 7, 11, "Logins need TLS; STARTTLS first");
+	static const struct reply none =
+	    REPLY_INIT(454, 4, 7, 0, "No logins at present; please try later");
 	const struct server_config *c = s->config;
 
 	*reason = "not_offered";
@@ -128,8 +126,7 @@ void server_auth_line(struct server *s, struct span line)
 
 void server_auth_too_long(struct server *s)
 {
-	static const struct reply no = {
-	    500, {5, 5, 6}, {(const uint8_t *)"Line too long for a login", 25}};
+	static const struct reply no = REPLY_INIT(500, 5, 5, 6, "Line too long for a login");
 
 	if (s->state == SERVER_S_AUTH)
 		cancel(s, &no, "line_too_long");

@@ -28,9 +28,9 @@ void server_body_start(struct server *s)
 }
 
 static const struct reply refusals[] = {
-    [REFUSE_SIZE] = {552, {5, 3, 4}, {(const uint8_t *)"Message too big", 15}},
-    [REFUSE_NUL] = {550, {5, 6, 0}, {(const uint8_t *)"NUL in the content", 18}},
-    [REFUSE_BARE] = {550, {5, 6, 11}, {(const uint8_t *)"Bare CR or LF in the content", 28}},
+    [REFUSE_SIZE] = REPLY_INIT(552, 5, 3, 4, "Message too big; EHLO names the limit"),
+    [REFUSE_NUL] = REPLY_INIT(550, 5, 6, 0, "NUL in the content; send it encoded"),
+    [REFUSE_BARE] = REPLY_INIT(550, 5, 6, 11, "Bare CR or LF in the content; lines end with CRLF"),
 };
 static const char *const reasons[] = {
     [REFUSE_SIZE] = "too_big", [REFUSE_NUL] = "nul", [REFUSE_BARE] = "bare_lf"};

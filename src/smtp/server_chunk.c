@@ -71,10 +71,10 @@ static void swallow(struct server *s, const struct reply *r)
 /* What is wrong with a chunk of this size now; NULL: nothing. */
 static const struct reply *judge(const struct server *s, const char **reason)
 {
-	static const struct reply no_tls = {
-	    530, {5, 7, 0}, {(const uint8_t *)"Must issue a STARTTLS command first", 35}};
-	static const struct reply too_big = {
-	    552, {5, 3, 4}, {(const uint8_t *)"Message too big", 15}};
+	static const struct reply no_tls =
+	    REPLY_INIT(530, 5, 7, 0, "Must issue a STARTTLS command first");
+	static const struct reply too_big =
+	    REPLY_INIT(552, 5, 3, 4, "Message too big; EHLO names the limit");
 	uint64_t max = s->config->message_size;
 	uint64_t before = s->state == SERVER_S_CHUNKS ? s->body.facts.size : 0;
 

@@ -22,8 +22,8 @@ struct verb {
 
 void server_bad_argument(struct server *s, const char *stage)
 {
-	server_refuse(
-	    s, &REPLY(501, 5, 5, 4, "Syntax error in the argument"), stage, "bad_argument");
+	server_refuse(s, &REPLY(501, 5, 5, 4, "The argument is not of the form this command takes"),
+	    stage, "bad_argument");
 }
 
 /* Anything printable but what would be punctuation in a Received field. */
@@ -69,10 +69,9 @@ static void run_ehlo(struct server *s, struct span args)
 
 const struct reply *server_no_data(const struct server *s, const char **reason)
 {
-	static const struct reply none = {
-	    554, {5, 5, 1}, {(const uint8_t *)"No valid recipients", 19}};
-	static const struct reply rcpt = {503, {5, 5, 1}, {(const uint8_t *)"RCPT first", 10}};
-	static const struct reply mail = {503, {5, 5, 1}, {(const uint8_t *)"MAIL first", 10}};
+	static const struct reply none = REPLY_INIT(554, 5, 5, 1, "No valid recipients");
+	static const struct reply rcpt = REPLY_INIT(503, 5, 5, 1, "RCPT first");
+	static const struct reply mail = REPLY_INIT(503, 5, 5, 1, "MAIL first");
 
 	*reason = "sequence";
 	if (s->state != SERVER_S_MAIL)
@@ -121,7 +120,7 @@ static void run_vrfy(struct server *s, struct span args)
 	if (args.n == 0)
 		server_bad_argument(s, "command");
 	else if (server_tolerate(s, "command"))
-		server_say(s, &REPLY(252, 2, 0, 0, "Send mail and see"));
+		server_say(s, &REPLY(252, 2, 0, 0, "Not told; send mail and see"));
 }
 
 static void run_expn(struct server *s, struct span args)
@@ -140,7 +139,8 @@ static void run_quit(struct server *s, struct span args)
 void server_run_foreign(struct server *s, struct span args)
 {
 	(void)args;
-	server_note(s, &REPLY(500, 5, 5, 1, "Command not known"), "command", "foreign");
+	server_note(s, &REPLY(500, 5, 5, 1, "Command not known; HELP lists those that are"),
+	    "command", "foreign");
 	server_say(s, &s->pending.reply);
 	server_say_host(s, &REPLY(421, 4, 7, 0, "Closing, this is not SMTP as offered"));
 	server_finish(s, "foreign");
@@ -213,12 +213,11 @@ static const struct verb *find_verb(struct span name)
 
 static void out_of_sequence(struct server *s, const char *stage)
 {
-	static const struct reply hello = {503, {5, 5, 1}, {(const uint8_t *)"EHLO first", 10}};
-	static const struct reply mail = {503, {5, 5, 1}, {(const uint8_t *)"MAIL first", 10}};
-	static const struct reply nested = {
-	    503, {5, 5, 1}, {(const uint8_t *)"MAIL was given", 14}};
-	static const struct reply chunks = {
-	    503, {5, 5, 1}, {(const uint8_t *)"A message is under way: BDAT or RSET", 36}};
+	static const struct reply hello = REPLY_INIT(503, 5, 5, 1, "EHLO first");
+	static const struct reply mail = REPLY_INIT(503, 5, 5, 1, "MAIL first");
+	static const struct reply nested = REPLY_INIT(503, 5, 5, 1, "MAIL was given");
+	static const struct reply chunks =
+	    REPLY_INIT(503, 5, 5, 1, "A message is under way: BDAT or RSET");
 	const struct reply *r = &mail;
 
 	if (s->state == SERVER_S_CHUNKS)
@@ -286,9 +285,12 @@ void server_command(struct server *s, struct span line, bool waiting)
 	else if (span_starts_case(line, SPAN("BDAT")) && (v == NULL || !server_plain(line)))
 		server_chunk_lost(s);
 	else if (!server_plain(line))
-		server_refuse(s, &REPLY(500, 5, 5, 2, "Octet not allowed"), "command", "octet");
+		server_refuse(s, &REPLY(500, 5, 5, 2, "Commands are of printable ASCII only"),
+		    "command", "octet");
 	else if (v == NULL)
-		server_refuse(s, &REPLY(500, 5, 5, 1, "Command not known"), "command", "unknown");
+		server_refuse(s,
+		    &REPLY(500, 5, 5, 1, "Command not known; HELP lists those that are"), "command",
+		    "unknown");
 	else if (waiting && ends_group(v))
 		expel_early(s, v);
 	else

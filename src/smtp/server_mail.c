@@ -162,10 +162,13 @@ static const struct mail_parameter *find_parameter(const struct server *s, struc
 static void unknown_parameter(struct server *s, const char *stage)
 {
 	if (s->esmtp)
-		server_refuse(s, &REPLY(555, 5, 5, 4, "Parameter not known"), stage, "parameter");
+		server_refuse(s,
+		    &REPLY(
+			555, 5, 5, 4, "Parameter not known; EHLO names the extensions there are"),
+		    stage, "parameter");
 	else
 		server_refuse(
-		    s, &REPLY(555, 5, 5, 4, "No parameters after HELO"), stage, "parameter");
+		    s, &REPLY(555, 5, 5, 4, "Parameters need EHLO, not HELO"), stage, "parameter");
 }
 
 /* True if all parameters of MAIL made sense. */
@@ -207,7 +210,8 @@ void server_run_mail(struct server *s, struct span args)
 	    !mail_parameters_take(s, args, &ev))
 		return;
 	if (max && ev.size > max) {
-		server_refuse(s, &REPLY(552, 5, 3, 4, "Message too big"), "mail", "too_big");
+		server_refuse(s, &REPLY(552, 5, 3, 4, "Message too big; EHLO names the limit"),
+		    "mail", "too_big");
 		return;
 	}
 	ask = server_ask(s, SERVER_MAIL);
@@ -220,8 +224,8 @@ void server_run_mail(struct server *s, struct span args)
    until there are ten times too many. */
 static void too_many_recipients(struct server *s)
 {
-	static const struct reply no = {
-	    452, {4, 5, 3}, {(const uint8_t *)"Too many recipients", 19}};
+	static const struct reply no =
+	    REPLY_INIT(452, 4, 5, 3, "Too many recipients; send the rest in another message");
 
 	if (++s->recipients_refused > 10 * (uint64_t)s->config->recipients + 100) {
 		server_expel(

@@ -124,7 +124,8 @@ static void refused_content_is_dropped_at_once(void **state)
 	assert_string_equal(replies(&t), "");
 	say(&t, "\r\n.\r\n");
 	assert_string_equal(t.log, "CHMRDbxr.");
-	assert_string_equal(replies(&t), "550 5.6.11 Bare CR or LF in the content\r\n");
+	assert_string_equal(
+	    replies(&t), "550 5.6.11 Bare CR or LF in the content; lines end with CRLF\r\n");
 	session_end(&t);
 }
 

@@ -191,7 +191,7 @@ static void what_is_too_big(void **state)
 	say(&t, big);
 	assert_string_equal(replies(&t), "");
 	say(&t, "x");
-	assert_string_equal(replies(&t), "552 5.3.4 Message too big\r\n");
+	assert_string_equal(replies(&t), "552 5.3.4 Message too big; EHLO names the limit\r\n");
 	say(&t, "MAIL FROM:<>\r\n");
 	assert_string_equal(replies(&t), "250 2.0.0 words\r\n");
 	session_end(&t);
@@ -201,7 +201,8 @@ static void what_is_too_big(void **state)
 	say(&t, "BDAT 5001 LAST\r\n");
 	assert_string_equal(t.log, "Dbxr");
 	say_span(&t, span_of(big, 5001));
-	assert_string_equal(replies(&t), "250 2.0.0 Chunk taken\r\n552 5.3.4 Message too big\r\n");
+	assert_string_equal(replies(&t),
+	    "250 2.0.0 Chunk taken\r\n552 5.3.4 Message too big; EHLO names the limit\r\n");
 	session_end(&t);
 	to_mail(&t, &config); /* with the CRLF that it lacks */
 	say(&t, "BDAT 9999 LAST\r\n");
@@ -212,8 +213,9 @@ static void what_is_too_big(void **state)
 	to_mail(&t, &config); /* not worth reading */
 	say(&t, "BDAT 4294967296\r\nQUIT\r\n");
 	assert_true(t.ended);
-	assert_string_equal(replies(&t), "552 5.3.4 Message too big\r\n421 4.7.0 mx.test Closing, "
-					 "where this chunk ends is not known\r\n");
+	assert_string_equal(replies(&t),
+	    "552 5.3.4 Message too big; EHLO names the limit\r\n421 4.7.0 mx.test Closing, "
+	    "where this chunk ends is not known\r\n");
 	session_end(&t);
 }
 
@@ -268,7 +270,7 @@ static void nul_is_refused(void **state)
 	to_mail(&t, &config);
 	say_span(&t, SPAN("BDAT 4\r\nx\0\r\nBDAT 3 LAST\r\ny\r\nNOOP\r\n"));
 	assert_string_equal(t.log, "Dxr.");
-	assert_string_equal(replies(&t), "550 5.6.0 NUL in the content\r\n");
+	assert_string_equal(replies(&t), "550 5.6.0 NUL in the content; send it encoded\r\n");
 	session_end(&t);
 }
 
