@@ -102,6 +102,7 @@ struct smtpd {
 	bool tls_trusted;          /* there is a certificate that clients can check */
 	bool tls_waited;           /* long enough for the first certificate */
 	struct timer tls_wait;
+	size_t n_shaking; /* handshakes under way */
 	struct map txns, checks;
 	uint64_t next_check;
 	struct tally *tally;
@@ -142,8 +143,9 @@ struct session {
 	unsigned auth_failures;
 	struct buf helo;
 	bool eof, held, in_process, lingering;
-	bool reads_by_write;   /* TLS must write before it can read on */
-	int64_t shake_until;   /* a handshake is under way; 0: none */
+	bool reads_by_write; /* TLS must write before it can read on */
+	int64_t shake_until; /* a handshake is under way; 0: none */
+	int64_t shake_since;
 	size_t forgotten;      /* octets read while lingering */
 	int64_t delayed_until; /* a verdict given later (fault addresses) */
 	struct reply delayed;  /* its text is a literal or the configuration's */

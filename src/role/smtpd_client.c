@@ -295,6 +295,7 @@ void session_free(struct session *s)
 	auth_forget(s);
 	watch_stop(&s->watch);
 	timer_stop(&s->timer);
+	session_end_shake(s);
 	stream_close(&s->io);
 	server_fini(&s->engine);
 	buf_fini(&s->in);

@@ -11,6 +11,10 @@ enum {
 	SHAKE_MOST = 30, /* seconds for a handshake, if commands may take longer */
 	/* Seconds in which the first certificate is waited for where TLS is only offered. */
 	FIRST_WAIT = 3,
+	/* Handshakes of one process at one time: each takes 40 kB, up to 130 kB where the first
+	 * message is that long. And the seconds a client may take when others wait. */
+	SHAKES_MAX = 256,
+	PATIENCE = 1,
 };
 
 /* ---- what the vault gives ---------------------------------------------------------------------
@@ -175,6 +179,37 @@ bool session_is_shaking(const struct session *s)
 	return s->shake_until > 0;
 }
 
+void session_end_shake(struct session *s)
+{
+	if (session_is_shaking(s))
+		s->smtpd->n_shaking--;
+	s->shake_until = 0;
+}
+
+/* The one that takes longest ends, in a turn of its own. False: none had its time. */
+static bool make_room(struct smtpd *d)
+{
+	int64_t now = loop_now(d->loop);
+	struct session *s, *slowest = NULL;
+
+	TAILQ_FOREACH(s, &d->sessions, link)
+	{
+		if (session_is_shaking(s) && s->shake_until > now &&
+		    (slowest == NULL || s->shake_since < slowest->shake_since))
+			slowest = s;
+	}
+	if (slowest == NULL || now - slowest->shake_since < PATIENCE * USEC_PER_SEC)
+		return false;
+	slowest->shake_until = now;
+	timer_set(&slowest->timer, now);
+	return true;
+}
+
+static bool has_room(struct smtpd *d)
+{
+	return d->n_shaking < SHAKES_MAX || make_room(d);
+}
+
 int session_begin_tls(struct session *s)
 {
 	int64_t most = s->smtpd->config->limits.command_timeout;
@@ -184,6 +219,8 @@ int session_begin_tls(struct session *s)
 		most = SHAKE_MOST * USEC_PER_SEC;
 	if (!has_certificate(s->smtpd))
 		why = "no_certificate";
+	else if (!has_room(s->smtpd))
+		why = "too_many_handshakes";
 	else if (stream_start_tls(&s->io, s->smtpd->tls) < 0)
 		why = "no_memory";
 	if (why != NULL) {
@@ -191,7 +228,9 @@ int session_begin_tls(struct session *s)
 		log_failure(s, why);
 		return GW_EIO;
 	}
-	s->shake_until = loop_now(s->smtpd->loop) + most;
+	s->smtpd->n_shaking++;
+	s->shake_since = loop_now(s->smtpd->loop);
+	s->shake_until = s->shake_since + most;
 	return 0;
 }
 
@@ -203,7 +242,7 @@ int session_shake(struct session *s)
 
 	if (status == 0)
 		return 0;
-	s->shake_until = 0;
+	session_end_shake(s);
 	if (status < 0) {
 		log_failure(s, why);
 		return GW_EIO;
@@ -219,6 +258,6 @@ int session_shake(struct session *s)
 
 void session_shake_late(struct session *s)
 {
-	s->shake_until = 0;
+	session_end_shake(s);
 	log_failure(s, "timeout");
 }

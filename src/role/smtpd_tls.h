@@ -23,6 +23,8 @@ bool session_needs_handshake(const struct session *s);
  * wait, as s->io says. */
 int session_begin_tls(struct session *s) gw_checked;
 int session_shake(struct session *s) gw_checked;
+/* It is given up or the session goes; no-op if there is none. */
+void session_end_shake(struct session *s);
 /* Its time is over. */
 void session_shake_late(struct session *s);
 /* Something of it is under way. */

@@ -244,6 +244,26 @@ def test_octet_by_octet(server):
     assert 2.5 < time.monotonic() - began < 5
 
 
+def test_handshakes_that_go_nowhere(server, ca):
+    """Nine octets that announce a message of 130 kB cost us 40 kB. There is a ceiling; who takes
+    longest goes, and a good client still comes through."""
+    begin = b"\x16\x03\x01\x00\x04" + b"\x01\x02\x00\x00"
+    before, ctx = private_bytes(server.roles()["smtpd"]), tls.context(ca)
+    with contextlib.ExitStack() as held:
+        for i in range(1200):
+            s = held.enter_context(tls.plain(server.ports["smtps"]))
+            s.sendall(begin)
+        time.sleep(1)
+        began = time.monotonic()
+        ports.wait_for(lambda: works(server.ports["smtps"], ctx), 3, 0.1, what="a handshake")
+        took = time.monotonic() - began
+        grown = private_bytes(server.roles()["smtpd"]) - before
+    print(f"\n{grown / 1e6:.0f} MB for 1200 handshakes that go nowhere; a good one took {took:.2f} s")
+    assert grown < 40e6
+    reasons = {line["reason"] for line in server.log_lines("tls.failed")}
+    assert "too_many_handshakes" in reasons or "timeout" in reasons
+
+
 # ---- STARTTLS and what was said in the clear ------------------------------------------------------
 
 @pytest.mark.parametrize("behind", [b"RSET\r\n", b"MAIL FROM:<evil@example.org>\r\n", b"MAI", b"\r",
