@@ -69,7 +69,7 @@ static void on_signer(void *arg, unsigned index, int fd)
 {
 	struct vault *v = arg;
 
-	if (index < v->boot->workers)
+	if (index < v->boot->workers && v->signer[index] != NULL)
 		signer_serve(v->signer[index], fd);
 	else
 		close(fd);
@@ -114,6 +114,18 @@ static void on_file(void *arg, const struct proto_file *f, int fd)
 	}
 }
 
+/* ---- end ------------------------------------------------------------------------------------- */
+
+/* Threads that used the library end before it is taken down. */
+static void on_stop(void *arg)
+{
+	struct vault *v = arg;
+
+	for (unsigned i = 0; i < v->boot->workers; i++)
+		signer_stop(&v->signer[i]);
+	master_link_done(&v->master);
+}
+
 /* ---- start ----------------------------------------------------------------------------------- */
 
 static void enter_jail(struct vault *v)
@@ -144,8 +156,8 @@ int role_vault(struct loop *l, struct boot *b)
 		on_signer(v, b->signer[i].index, b->signer[i].fd);
 	for (size_t i = 0; i < b->n_peer; i++)
 		on_peer(v, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
-	v->master =
-	    (struct master_link){.peer = on_peer, .signer = on_signer, .file = on_file, .arg = v};
+	v->master = (struct master_link){
+	    .peer = on_peer, .stop = on_stop, .signer = on_signer, .file = on_file, .arg = v};
 	master_link_start(&v->master, l, b);
 	return 0;
 }

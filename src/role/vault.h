@@ -66,7 +66,6 @@ struct vault {
 	struct vault_peer queue, control, smtpd[WORKERS_MAX];
 	uint64_t last_number;
 	struct master_link master;
-	bool stopping;
 
 	struct vault_keys *keys;
 	struct signer *signer[WORKERS_MAX];

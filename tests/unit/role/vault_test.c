@@ -278,5 +278,5 @@ int main(void)
 	    cmocka_unit_test(accounts_change), cmocka_unit_test(others_see_no_secrets),
 	    cmocka_unit_test(anybody), cmocka_unit_test(nonsense_ends_its_sender)};
 
-	return cmocka_run_group_tests(tests, quiet, NULL);
+	return cmocka_run_group_tests(tests, quiet, stop_all);
 }

@@ -299,4 +299,17 @@ static inline int quiet(void **state)
 	return 0;
 }
 
+/* After the last test: the vaults are told to end, as master does. */
+static inline int stop_all(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < n_worlds; i++) {
+		if (worlds[i]->master != NULL)
+			ipc_send(worlds[i]->master, IPC_STOP, NULL, 0, -1);
+		for (int k = 0; k < 5; k++)
+			turn(worlds[i]);
+	}
+	return 0;
+}
+
 #endif
