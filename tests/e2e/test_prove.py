@@ -68,7 +68,7 @@ def left_behind(place):
     return found
 
 
-@pytest.mark.parametrize("mode", [(), ("--power-cut",)], ids=["kill", "power"])
+@pytest.mark.parametrize("mode", [(), ("--power-cut",), ("--tls",)], ids=["kill", "power", "tls"])
 def test_nothing_is_lost(program, place, mode):
     status, events = finish(start(program, place, "--kills", "12", "--seed", "1", *mode))
     result = result_of(events)
