@@ -30,6 +30,7 @@ void session_init(struct source *src, struct session *s)
 
 void session_fini(struct session *s)
 {
+	send_tls_free(&s->tls);
 	if (s->fd >= 0)
 		close(s->fd);
 	buf_fini(&s->head);
@@ -77,6 +78,27 @@ void session_start(struct source *src, struct session *s, int64_t now)
 		die("epoll: %s", strerror(errno));
 }
 
+/* TLS from the first octet, with whoever is there: it is the load that counts. */
+static void shake(struct source *src, struct session *s)
+{
+	static const struct send_tls_wish wish;
+	char why[SEND_TLS_WHY];
+	bool writable = false;
+	int done = GW_EIO;
+
+	if (s->tls == NULL)
+		s->tls = send_tls_begin(s->fd, &wish, why);
+	if (s->tls != NULL)
+		done = send_tls_shake(s->tls, &writable, why);
+	if (done < 0) {
+		session_lost(src, s, clock_now(), why);
+		return;
+	}
+	if (done == 1)
+		s->state = SESSION_GREETING;
+	watch(src, s, writable);
+}
+
 static void connected(struct source *src, struct session *s, int64_t now)
 {
 	int err = 0;
@@ -89,8 +111,10 @@ static void connected(struct source *src, struct session *s, int64_t now)
 		return;
 	}
 	src->connections++;
-	s->state = SESSION_GREETING;
+	s->state = src->opt.tls ? SESSION_SHAKING : SESSION_GREETING;
 	watch(src, s, false);
+	if (src->opt.tls)
+		shake(src, s);
 }
 
 static void settle_lost(struct source *src, struct job *j, int64_t now)
@@ -116,6 +140,7 @@ void session_lost(struct source *src, struct session *s, int64_t now, const char
 {
 	bool idle = s->now.n == 0;
 
+	send_tls_free(&s->tls);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -164,16 +189,25 @@ static size_t unwritten(const struct session *s)
 	return buf_len(&s->head) + s->body.n + buf_len(&s->tail);
 }
 
+/* As much as the kernel takes now; -1 with errno. Under TLS one piece after the other. */
+static ssize_t write_some(struct session *s)
+{
+	struct span h = buf_view(&s->head), t = buf_view(&s->tail);
+	struct iovec iov[3] = {
+	    {(void *)h.p, h.n}, {(void *)s->body.p, s->body.n}, {(void *)t.p, t.n}};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
+
+	if (s->tls == NULL)
+		return sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+	return send_tls_write(s->tls, h.n > 0 ? h : s->body.n > 0 ? s->body : t);
+}
+
 static void session_write(struct source *src, struct session *s)
 {
 	while (unwritten(s) > 0) {
-		struct span h = buf_view(&s->head), t = buf_view(&s->tail);
-		struct iovec iov[3] = {
-		    {(void *)h.p, h.n}, {(void *)s->body.p, s->body.n}, {(void *)t.p, t.n}};
-		struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 		/* The clock starts before the call: on loopback the server may answer within it. */
 		int64_t now = s->until_dot > 0 ? clock_now() : s->heard_at;
-		ssize_t n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+		ssize_t n = write_some(s);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -213,7 +247,9 @@ static void take_lines(struct source *src, struct session *s, int64_t now)
 
 static void session_read(struct source *src, struct session *s)
 {
-	ssize_t n = recv(s->fd, s->in + s->in_used, sizeof(s->in) - s->in_used, 0);
+	size_t room = sizeof(s->in) - s->in_used;
+	ssize_t n = s->tls != NULL ? send_tls_read(s->tls, (uint8_t *)s->in + s->in_used, room)
+				   : recv(s->fd, s->in + s->in_used, room, 0);
 	int64_t now;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -228,6 +264,14 @@ static void session_read(struct source *src, struct session *s)
 	take_lines(src, s, now);
 }
 
+/* TLS may hold more than epoll knows of. */
+static void read_all(struct source *src, struct session *s)
+{
+	do
+		session_read(src, s);
+	while (s->fd >= 0 && s->tls != NULL && send_tls_pending(s->tls));
+}
+
 void session_event(struct source *src, struct session *s, uint32_t events)
 {
 	gw_check_magic(s, SESSION_MAGIC);
@@ -235,11 +279,13 @@ void session_event(struct source *src, struct session *s, uint32_t events)
 		return;
 	if (s->state == SESSION_CONNECTING)
 		connected(src, s, clock_now());
+	else if (s->state == SESSION_SHAKING)
+		shake(src, s);
 	else if (events & (EPOLLIN | EPOLLERR | EPOLLHUP))
-		session_read(src, s);
+		read_all(src, s);
 	if (s->fd >= 0 && unwritten(s) > 0)
 		session_write(src, s);
-	else if (s->fd >= 0 && s->writable_asked && s->state != SESSION_CONNECTING)
+	else if (s->fd >= 0 && s->writable_asked && s->state > SESSION_SHAKING)
 		watch(src, s, false);
 	if (s->state == SESSION_WAITING && s->wake_at <= clock_now())
 		session_start(src, s, clock_now());

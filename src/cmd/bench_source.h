@@ -17,13 +17,14 @@
 #include "cmd/bench.h"
 #include "cmd/bench_message.h"
 #include "cmd/progress.h"
+#include "cmd/send_tls.h"
 
 enum fate { FATE_ACKED, FATE_REFUSED, FATE_UNKNOWN, FATE_UNSENT, FATE_COUNT };
 
 struct source_options {
 	struct bench_target target;
 	uint64_t sessions, messages, size, per_session, rcpts, timeout, keep_going, first;
-	bool pipeline, own, json, quiet;
+	bool pipeline, own, json, quiet, tls;
 	const char *from, *to, *helo, *ledger, *run;
 };
 
@@ -43,6 +44,7 @@ enum { JOB_WHY_MAX = 512 };
 enum session_state {
 	SESSION_WAITING, /* not connected; tries again at wake_at */
 	SESSION_CONNECTING,
+	SESSION_SHAKING, /* the handshake of TLS */
 	SESSION_GREETING,
 	SESSION_EHLO,
 	SESSION_MAIL,
@@ -59,6 +61,7 @@ struct source;
 struct session {
 	uint32_t magic;
 	int fd;
+	struct send_tls *tls; /* NULL: none */
 	enum session_state state;
 	bool pipelining;     /* asked for and offered */
 	bool writable_asked; /* EPOLLOUT is on */

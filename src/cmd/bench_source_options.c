@@ -17,6 +17,7 @@ static const char usage[] =
     "  --per-session N    a new connection after N messages; 1: one message each (no limit)\n"
     "  --pipeline         envelopes in one write, where the server offers PIPELINING\n"
     "  --lone             one session, one message after another\n"
+    "  --tls              TLS from the first octet; the certificate is not looked at\n"
     "  --from ADDRESS     (bench@example.org)\n"
     "  --to ADDRESS       %d stands for the number (sink@example.net)\n"
     "  --ehlo NAME        (bench.example)\n"
@@ -28,7 +29,7 @@ static const char usage[] =
     "  --i-own-the-target needed for a target outside loopback\n"
     "  --json --quiet\n";
 
-enum { OPT_LONE = 256, OPT_OWN, OPT_JSON, OPT_QUIET, OPT_KEEP, OPT_PIPELINE, OPT_HELP };
+enum { OPT_LONE = 256, OPT_OWN, OPT_JSON, OPT_QUIET, OPT_KEEP, OPT_PIPELINE, OPT_TLS, OPT_HELP };
 
 struct number_option {
 	const char *name;
@@ -64,6 +65,7 @@ static const struct {
 	int code, arg;
 } flags[] = {
     {"pipeline", OPT_PIPELINE, no_argument},
+    {"tls", OPT_TLS, no_argument},
     {"lone", OPT_LONE, no_argument},
     {"i-own-the-target", OPT_OWN, no_argument},
     {"json", OPT_JSON, no_argument},
@@ -109,6 +111,7 @@ static int take_flag(struct source_options *opt, int code)
 
 	switch (code) {
 	case OPT_PIPELINE: opt->pipeline = true; break;
+	case OPT_TLS: opt->tls = true; break;
 	case OPT_LONE: opt->sessions = 1; break;
 	case OPT_OWN: opt->own = true; break;
 	case OPT_JSON: opt->json = true; break;

@@ -286,6 +286,7 @@ int cmd_prove(const struct cmd_globals *g, int argc, char **argv)
 	    {"--seed", FLAG_NUMBER, &p.opt.seed},
 	    {"--power-cut", FLAG_ON, &p.opt.power_cut},
 	    {"--sabotage", FLAG_TEXT, &lie},
+	    {"--tls", FLAG_ON, &p.opt.tls},
 	    {"--keep", FLAG_ON, &p.opt.keep},
 	};
 	struct flags f = {"prove", rows, GW_ARRAY_LEN(rows), &p.g, false};

@@ -36,7 +36,7 @@ struct prove_options {
 	uint64_t kills; /* 0: until the time is over */
 	int64_t time;   /* 0: until the kills are done */
 	uint64_t sessions, size, seed;
-	bool power_cut, keep;
+	bool power_cut, keep, tls;
 	enum disk_cut_lie lie;
 };
 
@@ -85,9 +85,9 @@ struct prove {
 
 	/* The scratch instance. */
 	pid_t server;
-	unsigned port;
-	bool up;     /* greeted since the last strike */
-	bool failed; /* it did not come back, or did not end well: `trouble` says how */
+	unsigned port, tls_port; /* the load is on the second with --tls */
+	bool up;                 /* greeted since the last strike */
+	bool failed;             /* it did not come back, or did not end well: `trouble` says how */
 	char trouble[256];
 
 	struct lane lane[LANES];
@@ -135,7 +135,7 @@ void place_remove(struct prove *p);
 
 /* ---- prove_server.c ----------------------------------------------------------------------- */
 
-/* Finds a port; once. 0 or GW_EIO. */
+/* Finds the ports; once. 0 or GW_EIO. */
 int server_choose_port(struct prove *p) gw_checked;
 int server_start(struct prove *p) gw_checked;
 /* Microseconds until a greeting came, or -1: it did not come back in time, or we were asked to

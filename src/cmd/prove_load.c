@@ -104,15 +104,17 @@ static void in_source(struct prove *p, const struct lane *l)
 	    from[ARG_BYTES];
 	const char *argv[] = {"source", target, "--json", "--sessions", sessions, "--messages",
 	    messages, "--size", size, "--to", to, "--from", from, "--run", l->name,
-	    "--keep-going=3600", "--ledger", place_path(p, l->name, ".sent"), NULL};
+	    "--keep-going=3600", "--ledger", place_path(p, l->name, ".sent"),
+	    p->opt.tls ? "--tls" : NULL, NULL};
 	struct cmd_globals g = {.json = true};
 
-	snprintf(target, sizeof(target), "127.0.0.1:%u", p->port);
+	snprintf(target, sizeof(target), "127.0.0.1:%u", p->opt.tls ? p->tls_port : p->port);
 	snprintf(sessions, sizeof(sessions), "%llu", (unsigned long long)l->sessions);
 	snprintf(size, sizeof(size), "%llu", (unsigned long long)l->size);
 	snprintf(to, sizeof(to), "box@%s.test", l->name);
 	snprintf(from, sizeof(from), "bounce@%s.test", l->name);
-	exit(bench_source(&g, GW_ARRAY_LEN(argv) - 1, (char **)(uintptr_t)argv));
+	exit(bench_source(
+	    &g, (int)GW_ARRAY_LEN(argv) - (p->opt.tls ? 1 : 2), (char **)(uintptr_t)argv));
 }
 
 int load_start_sources(struct prove *p)

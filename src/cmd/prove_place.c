@@ -167,6 +167,8 @@ int place_make(struct prove *p)
 static void put_config(const struct prove *p, struct buf *out)
 {
 	buf_addf(out, "hostname prove.test\nlisten mx 127.0.0.1:%u\n", p->port);
+	if (p->opt.tls)
+		buf_addf(out, "listen relay 127.0.0.1:%u { tls implicit }\n", p->tls_port);
 	buf_addf(out, "spool \"%s\"\n", place_path(p, "spool", ""));
 	buf_addf(out, "control \"%s\"\n", place_path(p, "control", ""));
 	buf_addf(out, "log json file \"%s\"\n", place_path(p, "godwit", ".log"));

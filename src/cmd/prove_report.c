@@ -137,14 +137,15 @@ static void print_json(json_t *o)
 void report_begin(const struct prove *p)
 {
 	if (p->g.json)
-		print_json(json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:s}", "event", "begin", "tool",
-		    "prove", "directory", p->dir, "seed", (json_int_t)p->opt.seed, "sessions",
-		    (json_int_t)p->opt.sessions, "size", (json_int_t)p->opt.size, "power_cut",
-		    p->opt.power_cut, "sabotage", disk_cut_lies[p->opt.lie]));
+		print_json(json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:b,s:b,s:s}", "event", "begin",
+		    "tool", "prove", "directory", p->dir, "seed", (json_int_t)p->opt.seed,
+		    "sessions", (json_int_t)p->opt.sessions, "size", (json_int_t)p->opt.size,
+		    "power_cut", p->opt.power_cut, "tls", p->opt.tls, "sabotage",
+		    disk_cut_lies[p->opt.lie]));
 	else if (!p->g.quiet)
-		printf("proving %s: %llu sessions, seed %llu%s%s%s\n", p->dir,
+		printf("proving %s: %llu sessions, seed %llu%s%s%s%s\n", p->dir,
 		    (unsigned long long)p->opt.sessions, (unsigned long long)p->opt.seed,
-		    p->opt.power_cut ? ", power cuts" : "",
+		    p->opt.tls ? ", TLS" : "", p->opt.power_cut ? ", power cuts" : "",
 		    p->opt.lie != LIE_NONE ? ", sabotage " : "",
 		    p->opt.lie != LIE_NONE ? disk_cut_lies[p->opt.lie] : "");
 	if (p->in_memory && !p->g.quiet)

@@ -33,7 +33,8 @@ static struct sockaddr_in loopback(unsigned port)
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
-int server_choose_port(struct prove *p)
+/* 0: there is none. */
+static unsigned free_port(void)
 {
 	struct sockaddr_in at = loopback(0);
 	socklen_t n = sizeof(at);
@@ -43,8 +44,16 @@ int server_choose_port(struct prove *p)
 
 	if (fd >= 0)
 		close(fd);
-	p->port = ntohs(at.sin_port);
-	return good ? 0 : GW_EIO;
+	return good ? ntohs(at.sin_port) : 0;
+}
+
+int server_choose_port(struct prove *p)
+{
+	p->port = free_port();
+	do
+		p->tls_port = free_port();
+	while (p->tls_port == p->port && p->port != 0);
+	return p->port != 0 && p->tls_port != 0 ? 0 : GW_EIO;
 }
 
 _Noreturn static void in_server(const struct prove *p, pid_t parent)

@@ -33,6 +33,8 @@ static bool is_address(const char *host)
 
 static bool trust(struct send_tls *t, const struct send_tls_wish *wish, char why[SEND_TLS_WHY])
 {
+	if (wish->host == NULL)
+		return true;
 	if (wish->ca_file == NULL)
 		return SSL_CTX_set_default_verify_paths(t->ctx) == 1;
 	if (SSL_CTX_load_verify_locations(t->ctx, wish->ca_file, NULL) == 1)
@@ -44,6 +46,8 @@ static bool trust(struct send_tls *t, const struct send_tls_wish *wish, char why
 /* The result of the judgement is asked for later, so that it can be told in either case. */
 static bool expect_host(struct send_tls *t, const char *host)
 {
+	if (host == NULL)
+		return true;
 	if (is_address(host))
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), host) == 1;
 	return SSL_set1_host(t->ssl, host) == 1 && SSL_set_tlsext_host_name(t->ssl, host) == 1;
@@ -75,36 +79,40 @@ static const char *reason(int error)
 	return error == SSL_ERROR_SYSCALL && errno != 0 ? strerror(errno) : "the peer hung up";
 }
 
-static bool wait_for(const struct send_tls *t, int error, int64_t end)
+int send_tls_shake(struct send_tls *t, bool *writable, char why[SEND_TLS_WHY])
 {
-	struct pollfd p = {.fd = t->fd, .events = error == SSL_ERROR_WANT_WRITE ? POLLOUT : POLLIN};
-	int64_t left = end - clock_now();
+	int result, error;
 
-	return left > 0 && poll(&p, 1, (int)(left / USEC_PER_MSEC) + 1) >= 0;
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_connect(t->ssl);
+	if (result == 1)
+		return 1;
+	error = SSL_get_error(t->ssl, result);
+	*writable = error == SSL_ERROR_WANT_WRITE;
+	if (*writable || error == SSL_ERROR_WANT_READ)
+		return 0;
+	snprintf(why, SEND_TLS_WHY, "TLS failed: %s", reason(error));
+	return GW_EIO;
 }
 
 static bool shake(struct send_tls *t, int64_t timeout, char why[SEND_TLS_WHY])
 {
 	int64_t end = clock_now() + timeout;
+	bool writable = false;
+	int result;
 
-	for (;;) {
-		int result, error;
+	while ((result = send_tls_shake(t, &writable, why)) == 0) {
+		struct pollfd p = {.fd = t->fd, .events = writable ? POLLOUT : POLLIN};
+		int64_t left = end - clock_now();
 
-		ERR_clear_error();
-		errno = 0;
-		result = SSL_connect(t->ssl);
-		if (result == 1)
-			return true;
-		error = SSL_get_error(t->ssl, result);
-		if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-			snprintf(why, SEND_TLS_WHY, "TLS failed: %s", reason(error));
-			return false;
-		}
-		if (!wait_for(t, error, end)) {
+		if (left <= 0) {
 			snprintf(why, SEND_TLS_WHY, "TLS failed: no answer in time");
 			return false;
 		}
+		poll(&p, 1, (int)(left / USEC_PER_MSEC) + 1);
 	}
+	return result == 1;
 }
 
 /* True: the certificate is good. */
@@ -126,13 +134,23 @@ static bool judge(struct send_tls *t, const char *host, char why[SEND_TLS_WHY])
 	return good;
 }
 
-struct send_tls *send_tls_new(int fd, const struct send_tls_wish *wish, char why[SEND_TLS_WHY])
+struct send_tls *send_tls_begin(int fd, const struct send_tls_wish *wish, char why[SEND_TLS_WHY])
 {
 	struct send_tls *t = gw_calloc(1, sizeof(*t));
 
 	t->fd = fd;
-	if (set_up(t, wish, why) && shake(t, wish->timeout, why) &&
-	    (judge(t, wish->host, why) || !wish->verify))
+	if (!set_up(t, wish, why))
+		send_tls_free(&t);
+	return t;
+}
+
+struct send_tls *send_tls_new(int fd, const struct send_tls_wish *wish, char why[SEND_TLS_WHY])
+{
+	struct send_tls *t = send_tls_begin(fd, wish, why);
+
+	if (t == NULL)
+		return NULL;
+	if (shake(t, wish->timeout, why) && (judge(t, wish->host, why) || !wish->verify))
 		return t;
 	send_tls_free(&t);
 	return NULL;

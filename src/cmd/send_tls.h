@@ -1,6 +1,6 @@
 /*
- * TLS of "godwit send": the client's side over a non-blocking socket, waited for with poll. The
- * certificate is always judged; whoever asked for a connection decides what an unverified one is
+ * TLS of "godwit send" and of the load generator: the client's side over a non-blocking socket. The
+ * certificate is judged; whoever asked for a connection decides what an unverified one is
  * worth. Each object belongs to one connection, and does not own its socket.
  */
 #ifndef GW_CMD_SEND_TLS_H
@@ -11,7 +11,8 @@
 struct send_tls;
 
 struct send_tls_wish {
-	const char *host;    /* the name, or the address, that the certificate must be for */
+	const char *host;    /* the name, or the address, that the certificate must be for; NULL: it
+				is not judged */
 	const char *ca_file; /* who may have signed it; NULL: whom this machine trusts */
 	bool verify;         /* an unverified one ends the connection */
 	int64_t timeout;     /* of the handshake, microseconds */
@@ -19,7 +20,13 @@ struct send_tls_wish {
 
 enum { SEND_TLS_WHY = 200, SEND_TLS_BINDING = 64 };
 
-/* The handshake. NULL: it failed, and why says with what. */
+/* Before the handshake. NULL: it cannot be set up, and why says with what. */
+struct send_tls *send_tls_begin(
+    int fd, const struct send_tls_wish *wish, char why[SEND_TLS_WHY]) gw_checked;
+/* A step of it: 1: done; 0: call again when the socket can be read, or *writable: written; GW_EIO.
+ */
+int send_tls_shake(struct send_tls *t, bool *writable, char why[SEND_TLS_WHY]) gw_checked;
+/* Both, waited for with poll. NULL: it failed, and why says with what. */
 struct send_tls *send_tls_new(
     int fd, const struct send_tls_wish *wish, char why[SEND_TLS_WHY]) gw_checked;
 /* Says goodbye as far as that can be done without waiting. */

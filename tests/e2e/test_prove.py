@@ -68,7 +68,7 @@ def left_behind(place):
     return found
 
 
-@pytest.mark.parametrize("mode", [(), ("--power-cut",)], ids=["kill", "power"])
+@pytest.mark.parametrize("mode", [(), ("--power-cut",), ("--tls",)], ids=["kill", "power", "tls"])
 def test_nothing_is_lost(program, place, mode):
     status, events = finish(start(program, place, "--kills", "12", "--seed", "1", *mode))
     result = result_of(events)
@@ -77,7 +77,7 @@ def test_nothing_is_lost(program, place, mode):
     assert result["kills"] == 12
     kills = [e for e in events if e["event"] == "kill"]
     assert len(kills) == 12
-    assert any(e["power_cut"] for e in kills) == bool(mode)
+    assert any(e["power_cut"] for e in kills) == ("--power-cut" in mode)
     assert result["power"]["cuts"] == sum(e["power_cut"] for e in kills)
     assert not os.listdir(place)
     assert not left_behind(place)
