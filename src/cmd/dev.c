@@ -139,6 +139,8 @@ static void put_places(const struct dev *d, struct buf *out)
 
 	buf_add_str(out, "  SMTP      ");
 	put_listeners(d, out);
+	buf_add_str(out, s->open ? "     TLS optional (self-signed)"
+				 : "     any login is accepted, TLS optional (self-signed)");
 	if (s->forward != NULL)
 		buf_addf(out, "\n  Forward   %s", s->forward);
 	else

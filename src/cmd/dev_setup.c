@@ -247,9 +247,12 @@ void dev_remove_dirs(const struct dev_setup *s)
 
 void dev_config(const struct dev_setup *s, struct buf *out)
 {
-	buf_add_str(out, "hostname localhost\nlisten mx");
+	buf_add_str(out, "hostname localhost\nlisten submission");
 	for (size_t i = 0; i < s->n_listen; i++)
 		buf_addf(out, " %s", s->listen[i]);
+	/* Programs under test log in as their users will, with TLS or without. Beyond this machine
+	   no login is good by itself. */
+	buf_add_str(out, s->open ? " { auth off }" : " { auth plaintext }\nusers any");
 	buf_add_str(out, "\ntrust 127.0.0.0/8 ::1\n"
 			 "limits { connections 1000 per-ip 1000; transactions 1000000 }\n");
 	/* Caught mail harms nobody: whoever can reach the catcher may put mail into it. */

@@ -5,6 +5,8 @@ import os
 import pathlib
 import re
 import shutil
+import smtplib
+import ssl
 import subprocess
 import time
 
@@ -86,6 +88,20 @@ def test_says_what_it_is(make_dev):
     ports.wait_for(lambda: "Try it" in dev.text(), 10, what="the banner")
     assert "development mode" in dev.text()
     assert f"127.0.0.1:{dev.port}" in dev.text()
+
+
+def test_any_login_is_good(make_dev):
+    """With TLS or without, as the program under test will do it later; and without a login."""
+    dev = make_dev()
+    insecure = ssl._create_unverified_context()
+    for tls, login in ((False, True), (True, True), (True, False), (False, False)):
+        with smtplib.SMTP("127.0.0.1", dev.port) as s:
+            if tls:
+                s.starttls(context=insecure)
+            if login:
+                s.login("whoever", "whatever")
+            assert s.sendmail("a@else.example", ["b@there.example"], "no header\n") == {}
+    dev.wait_mail(4)
 
 
 def test_without_data_nothing_stays(make_dev):

@@ -125,76 +125,72 @@ static void check(struct rig *r, const char *addr, const char *want)
 
 #define UNKNOWN "550 5.1.1 unknown_user"
 
+static const char *const rows[][2] = {
+    {"Any.One+x@any.test", "taken Any.One+x@any.test"},
+    {"postmaster@any.test", "taken postmaster@any.test"},
+    {"you@far.test", "taken you@far.test"},
+    /* the recipients file; its spelling of the name */
+    {"alice@file.test", "taken alice@file.test"},
+    {"ALICE@File.Test", "taken alice@file.test"},
+    {"\"alice\"@file.test", "taken alice@file.test"},
+    {"Alice+Shop@file.test", "taken alice+Shop@file.test"},
+    {"alice-x@file.test", UNKNOWN},
+    {"+alice@file.test", UNKNOWN},
+    {"alice+VIP@file.test", "held alice+vip@file.test"},
+    {"\"John Doe\"@file.test", "taken \"john doe\"@file.test"},
+    {"\"John Doe+\\\"\"@file.test", "taken \"john doe+\\\"\"@file.test"},
+    {"bob@file.test", "550 5.1.6 recipient_rejects"},
+    {"bob+x@file.test", "550 5.1.6 recipient_rejects"},
+    {"trap@file.test", "dropped trap@file.test"},
+    {"Legal@file.test", "held legal@file.test"},
+    {"nobody@file.test", UNKNOWN},
+    {"xanything@file.test", "dropped xanything@file.test"},
+    {"Sales-eu@file.test", "taken alice@file.test; taken far@far.test"},
+    {"w@file.test", "taken alice@file.test; taken far@far.test"},
+    /* aliases, which come behind the exact lines of the file */
+    {"staff@file.test", "taken alice@file.test; taken boss@file.test; taken Carol@users.test; "
+			"taken far@far.test"},
+    {"Staff+x@file.test", "taken alice@file.test; taken boss@file.test; taken Carol@users.test; "
+			  "taken far@far.test"},
+    {"mixed@file.test", "refused nobody@file.test; refused bob@file.test; dropped trap@file.test; "
+			"held legal@file.test"},
+    {"dead@file.test", UNKNOWN},
+    {"out@file.test", "554 5.7.1 route_rejects"},
+    {"off@file.test", "550 5.4.4 no_route"},
+    {"send@file.test", "550 5.1.1 domain_rejects"},
+    {"self@file.test", "taken self@file.test; taken alice@file.test; taken boss@file.test; "
+		       "taken Carol@users.test; taken far@far.test"},
+    {"self+1@file.test", "taken self+1@file.test; taken alice@file.test; taken boss@file.test; "
+			 "taken Carol@users.test; taken far@far.test"},
+    {"ping@file.test", "550 5.4.6 alias_loop"},
+    {"twice@file.test", "taken alice@file.test; taken alice@file.test"},
+    /* accounts */
+    {"carol@users.test", "taken Carol@users.test"},
+    {"CAROL-x@users.test", "taken Carol-x@users.test"},
+    {"carol+x@users.test", UNKNOWN},
+    {"dave@users.test", "taken dave@users.test"},
+    {"eve@users.test", UNKNOWN},
+    {"frank@users.test", UNKNOWN},
+    {"all@users.test", "taken Carol@users.test; taken dave-x@users.test"},
+    {"frank@A.wild.test", "taken frank@a.wild.test"},
+    {"frank@b.wild.test", UNKNOWN},
+    {"frank+x@a.wild.test", UNKNOWN},
+    {"\"carol@users.test\"@users.test", UNKNOWN},
+    /* catch-all */
+    {"in@catch.test", "taken in@catch.test"},
+    {"whoever@catch.test", "taken lost@catch.test"},
+    {"LOST@catch.test", "taken LOST@catch.test"},
+    {"a@circle.test", "550 5.4.6 alias_loop"},
+    /* postmaster */
+    {"postmaster@file.test", "taken boss@file.test"},
+    {"PostMaster@empty.test", "taken boss@file.test"},
+    {"postmaster@mx.test", "taken Carol@users.test"},
+    {"postmaster", "taken Carol@users.test"},
+    {"postmaster@catch.test", "taken boss@file.test"},
+};
+
 static void test_rows(void **state)
 {
-	static const char *const rows[][2] = {
-	    {"Any.One+x@any.test", "taken Any.One+x@any.test"},
-	    {"postmaster@any.test", "taken postmaster@any.test"},
-	    {"you@far.test", "taken you@far.test"},
-	    /* the recipients file; its spelling of the name */
-	    {"alice@file.test", "taken alice@file.test"},
-	    {"ALICE@File.Test", "taken alice@file.test"},
-	    {"\"alice\"@file.test", "taken alice@file.test"},
-	    {"Alice+Shop@file.test", "taken alice+Shop@file.test"},
-	    {"alice-x@file.test", UNKNOWN},
-	    {"+alice@file.test", UNKNOWN},
-	    {"alice+VIP@file.test", "held alice+vip@file.test"},
-	    {"\"John Doe\"@file.test", "taken \"john doe\"@file.test"},
-	    {"\"John Doe+\\\"\"@file.test", "taken \"john doe+\\\"\"@file.test"},
-	    {"bob@file.test", "550 5.1.6 recipient_rejects"},
-	    {"bob+x@file.test", "550 5.1.6 recipient_rejects"},
-	    {"trap@file.test", "dropped trap@file.test"},
-	    {"Legal@file.test", "held legal@file.test"},
-	    {"nobody@file.test", UNKNOWN},
-	    {"xanything@file.test", "dropped xanything@file.test"},
-	    {"Sales-eu@file.test", "taken alice@file.test; taken far@far.test"},
-	    {"w@file.test", "taken alice@file.test; taken far@far.test"},
-	    /* aliases, which come behind the exact lines of the file */
-	    {"staff@file.test",
-		"taken alice@file.test; taken boss@file.test; taken Carol@users.test; "
-		"taken far@far.test"},
-	    {"Staff+x@file.test",
-		"taken alice@file.test; taken boss@file.test; taken Carol@users.test; "
-		"taken far@far.test"},
-	    {"mixed@file.test",
-		"refused nobody@file.test; refused bob@file.test; dropped trap@file.test; "
-		"held legal@file.test"},
-	    {"dead@file.test", UNKNOWN},
-	    {"out@file.test", "554 5.7.1 route_rejects"},
-	    {"off@file.test", "550 5.4.4 no_route"},
-	    {"send@file.test", "550 5.1.1 domain_rejects"},
-	    {"self@file.test", "taken self@file.test; taken alice@file.test; taken boss@file.test; "
-			       "taken Carol@users.test; taken far@far.test"},
-	    {"self+1@file.test",
-		"taken self+1@file.test; taken alice@file.test; taken boss@file.test; "
-		"taken Carol@users.test; taken far@far.test"},
-	    {"ping@file.test", "550 5.4.6 alias_loop"},
-	    {"twice@file.test", "taken alice@file.test; taken alice@file.test"},
-	    /* accounts */
-	    {"carol@users.test", "taken Carol@users.test"},
-	    {"CAROL-x@users.test", "taken Carol-x@users.test"},
-	    {"carol+x@users.test", UNKNOWN},
-	    {"dave@users.test", "taken dave@users.test"},
-	    {"eve@users.test", UNKNOWN},
-	    {"frank@users.test", UNKNOWN},
-	    {"all@users.test", "taken Carol@users.test; taken dave-x@users.test"},
-	    {"frank@A.wild.test", "taken frank@a.wild.test"},
-	    {"frank@b.wild.test", UNKNOWN},
-	    {"frank+x@a.wild.test", UNKNOWN},
-	    {"\"carol@users.test\"@users.test", UNKNOWN},
-	    /* catch-all */
-	    {"in@catch.test", "taken in@catch.test"},
-	    {"whoever@catch.test", "taken lost@catch.test"},
-	    {"LOST@catch.test", "taken LOST@catch.test"},
-	    {"a@circle.test", "550 5.4.6 alias_loop"},
-	    /* postmaster */
-	    {"postmaster@file.test", "taken boss@file.test"},
-	    {"PostMaster@empty.test", "taken boss@file.test"},
-	    {"postmaster@mx.test", "taken Carol@users.test"},
-	    {"postmaster", "taken Carol@users.test"},
-	    {"postmaster@catch.test", "taken boss@file.test"},
-	};
-
 	for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++)
 		check(*state, rows[i][0], rows[i][1]);
 }
