@@ -1,5 +1,7 @@
 """Attacks on a page (README.md): the transcripts of tests/wire with a few lines more."""
 
+import contextlib
+import os
 import pathlib
 import re
 import socket
@@ -64,9 +66,20 @@ class Player(wire.Player):
     def start_tls(self):
         self.sock = trusting().wrap_socket(self.sock, server_hostname="mx.test")
 
+    def end_tls(self):
+        """Says that TLS is over, and goes on in the clear over the same connection."""
+        below = socket.socket(fileno=os.dup(self.sock.fileno()))
+        below.settimeout(self.timeout)
+        with contextlib.suppress(OSError):
+            self.sock.settimeout(0.2)
+            self.sock.unwrap()
+        self.sock = below
+
     def own(self, kind, text):
         if kind == "own P":
             time.sleep(float(text))
+        elif kind == "own T" and text == "end":
+            self.end_tls()
         elif kind == "own T":
             self.start_tls()
         else:
@@ -114,7 +127,7 @@ def scripts():
 # ---- content with a false end ---------------------------------------------------------------
 
 # as DATA or as chunks; "cut": the ending in two segments, or two chunks; over TLS or not.
-WAYS = ["data", "data-cut", "data-tls"]
+WAYS = ["data", "data-cut", "data-tls", "bdat", "bdat-cut", "bdat-tls"]
 
 
 def send_content(server, address, way, content, cut_at, verdict):

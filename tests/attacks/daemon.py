@@ -12,13 +12,17 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 import attack  # noqa: E402
-from peers import godwit, ports  # noqa: E402
+from peers import certs, godwit, ports, users  # noqa: E402
 
 CONFIG = """\
 hostname  mx.test
 listen    mx 127.0.0.1:@PORT@
 listen    mx 127.0.0.1:{slow} {{ greet-delay 1s; name slow }}
 listen    mx 127.0.0.1:{inside} {{ from 127.200.0.0/16; name inside }}
+listen    submission 127.0.0.1:{submission}
+listen    submission 127.0.0.1:{submissions} {{ tls implicit; name submissions }}
+tls       file {pair.cert} {pair.key}
+users     file @DIR@/users
 spool     @DIR@/spool
 control   @DIR@/control.sock
 log       file @DIR@/godwit.log
@@ -33,7 +37,7 @@ store     {{ segment 8M; reserve 16M; spares 1 }}
 
 GOOD = "127.0.0.1"
 # docs/machine.md, "Memory": all processes, each receiver, each connection that is allowed
-BASE, PER_RECEIVER, PER_CONNECTION = 128 << 20, 96 << 20, 200 << 10
+BASE, PER_RECEIVER, PER_CONNECTION = 128 << 20, 96 << 20, 320 << 10
 # What must not be in the log: nothing an attacker sends may end or stop anything.
 ALARMS = ("role.died", "role.crashed", "client.denied", "spool.failed", "error")
 
@@ -42,19 +46,30 @@ class Daemon:
     """with Daemon() as d: d.ports["mx"], d.new_address(), d.good_client()"""
 
     def __init__(self, size="1M", connections=1000, limits="", extra=""):
-        self.ports = {name: ports.free_port() for name in ("slow", "inside")}
+        self.ports = {name: ports.free_port() for name in
+                      ("slow", "inside", "submission", "submissions")}
         self.connections = connections
         run_as = "run-as nobody" if os.geteuid() == 0 and not godwit.has_user("godwit") else ""
         text = CONFIG.format(run_as=run_as, size=size, connections=connections, limits=limits,
-                             extra=extra, **self.ports)
+                             extra=extra, pair=self.pair(), **self.ports)
         self.godwit = godwit.Godwit(text)
         self.ports["mx"] = self.godwit.port
+        self.ports["submissions-plain"] = self.ports["submissions"]
         names = self.godwit.folder / "names"
         names.write_text("alice\nbob\n")
         names.chmod(0o644)
+        accounts = self.godwit.folder / "users"
+        accounts.write_text(users.line("alice@example.net", "secret") +
+                            users.line("bob@example.net", "terces", state="suspended"))
+        accounts.chmod(0o600)
         self.addresses = 0
         self.log_end = 0
         self.lines = {}
+
+    def pair(self):
+        """A certificate of the tests' own."""
+        self.keys = ports.scratch("godwit-keys-")
+        return certs.Authority(self.keys).issue("mx.test")
 
     def __enter__(self):
         self.godwit.start()
@@ -62,6 +77,7 @@ class Daemon:
 
     def __exit__(self, *_):
         self.godwit.close()
+        ports.discard(self.keys)
 
     def new_address(self):
         """One that no attack had yet; each in a /24 of its own."""

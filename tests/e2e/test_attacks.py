@@ -2,10 +2,12 @@
 floods: while they go on a good client must be served within a second, and memory stays below the
 ceiling of docs/machine.md."""
 
+import base64
 import contextlib
 import pathlib
 import select
 import socket
+import statistics
 import sys
 import threading
 import time
@@ -334,3 +336,116 @@ def test_the_end_while_clients_linger(program):
             player.read_line()
         found = d.problems()
         assert not found, found
+
+
+def test_drip_of_a_handshake(hasty):
+    """The hello of TLS, one octet at a time: it ends with the time, and without a word in the clear."""
+    player = attack.Player(hasty, "mx", hasty.new_address())
+    player.read_line()
+    for words in (b"EHLO x\r\n", b"STARTTLS\r\n"):
+        player.send(words)
+        player.expect(attack.wire.Step(0, "R: 2"))
+    begin = time.monotonic()
+    player.sock.settimeout(0.2)
+    for octet in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"a" * 40:
+        with contextlib.suppress(OSError):
+            player.sock.send(bytes([octet]))
+        player.drain()
+        if player.closed:
+            break
+    assert player.closed and 1.5 < time.monotonic() - begin < 4
+    assert player.input == b""
+    player.close()
+    hasty.good_client()
+
+
+# ---- logins --------------------------------------------------------------------------------------
+
+def login(server, source, name, password):
+    """(reply, seconds) of one AUTH PLAIN under TLS."""
+    player = attack.Player(server, "submissions", source)
+    try:
+        player.expect(attack.wire.Step(0, "S: 220"))
+        player.send(b"EHLO x\r\n")
+        player.expect(attack.wire.Step(0, "R: 250"))
+        text = base64.b64encode(b"\0" + name.encode() + b"\0" + password.encode())
+        begin = time.monotonic()
+        player.send(b"AUTH PLAIN " + text + b"\r\n")
+        reply = player.read_line()
+        return reply, time.monotonic() - begin
+    finally:
+        player.close()
+
+
+@pytest.fixture
+def logins(program):
+    with daemon.Daemon() as d:
+        yield d
+        found = d.problems()
+        assert not found, found
+
+
+def test_nobody_learns_which_names_exist(logins):
+    """A wrong password, a name that is not there, one that is suspended, with its password or not:
+    one text, and the same time."""
+    kinds = {"wrong": lambda i: ("alice@example.net", f"wrong{i}"),
+             "unknown": lambda i: (f"nobody{i}@example.net", "wrong"),
+             "foreign": lambda i: (f"x{i}@other.example", "wrong"),
+             "suspended": lambda i: ("bob@example.net", "terces")}
+    took, texts = {kind: [] for kind in kinds}, set()
+    for i in range(5):
+        for kind, make in kinds.items():
+            reply, seconds = login(logins, logins.new_address(), *make(i))
+            texts.add(reply)
+            took[kind].append(seconds)
+    medians = {kind: statistics.median(seconds) for kind, seconds in took.items()}
+
+    assert len(texts) == 1 and texts.pop().startswith("535 5.7.8")
+    assert max(medians.values()) < 1.5 * min(medians.values()) + 0.02, medians
+    reply, _ = login(logins, logins.new_address(), "alice@example.net", "secret")
+    assert reply.startswith("235 2.7.0")
+
+
+def test_guesses_do_not_lock_out_the_good_user(logins):
+    """Thirty wrong guesses from one address: it has to wait or is sent away, and the owner logs in at
+    once from where he did before."""
+    owner, guesser, replies = logins.new_address(), logins.new_address(), []
+    assert login(logins, owner, "alice@example.net", "secret")[0].startswith("235")
+    end = time.monotonic() + 12
+    for i in range(30):
+        with contextlib.suppress(attack.WireError, OSError):
+            replies.append(login(logins, guesser, "alice@example.net", f"guess{i}")[0])
+        if time.monotonic() > end:
+            break
+    assert not [reply for reply in replies if reply.startswith("2")]
+    assert replies[-1].startswith("454"), replies
+    reply, seconds = login(logins, owner, "alice@example.net", "secret")
+    assert reply.startswith("235 2.7.0") and seconds < 2
+
+
+def test_broken_logins_hurt_nobody_else(logins):
+    """Bad base64 and broken exchanges, while others log in (CVE-2025-59028)."""
+    over, failures = threading.Event(), []
+
+    def break_things():
+        lines = (b"AUTH PLAIN !!!!\r\n", b"AUTH PLAIN\r\n====\r\n", b"AUTH SCRAM-SHA-256 AAAA\r\n",
+                 b"AUTH LOGIN\r\n\xff\xff\r\n", b"AUTH SCRAM-SHA-256 biwsbj0scj0=\r\nAA\r\n")
+        while not over.is_set():
+            for line in lines:
+                with contextlib.suppress(attack.WireError, OSError):
+                    player = attack.Player(logins, "submissions", logins.new_address())
+                    player.read_line()
+                    player.send(b"EHLO x\r\n" + line)
+                    player.drain()
+                    player.close()
+
+    breaker = threading.Thread(target=break_things)
+    breaker.start()
+    good = logins.new_address()
+    for _ in range(8):
+        reply, seconds = login(logins, good, "alice@example.net", "secret")
+        if not reply.startswith("235") or seconds > 2:
+            failures.append((reply, seconds))
+    over.set()
+    breaker.join()
+    assert not failures
