@@ -220,13 +220,13 @@ def test_what_refuses_a_start(make_godwit, ca):
     missing = certs.Pair(pair.cert, pathlib.Path("/nonexistent/key.pem"))
     g, said = refused_start(make_godwit, tls=[missing])
     assert f"{g.config_path}:" in said
-    assert ": error: /nonexistent/key.pem: No such file or directory" in said
-    number, column = re.search(r"godwit\.conf:(\d+):(\d+): error: /nonexistent", said).groups()
+    number, column = re.search(r"godwit\.conf:(\d+):(\d+): error: \S*/nonexistent/key\.pem.*No such file",
+                               said).groups()
     line = g.config_path.read_text().splitlines()[int(number) - 1]
     assert line.startswith("tls") and int(column) >= 1
     pair.key.chmod(0o644)
     _, said = refused_start(make_godwit, tls=[pair])
-    assert f"{pair.key}: secret file readable by others" in said
+    assert str(pair.key) in said and "readable by others" in said
 
 
 def test_the_key_of_the_tickets(make_godwit):
