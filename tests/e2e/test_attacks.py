@@ -4,6 +4,7 @@ ceiling of docs/machine.md."""
 
 import base64
 import contextlib
+import os
 import pathlib
 import select
 import socket
@@ -76,7 +77,6 @@ def test_ending(ending, way, server):
 
 # ---- floods: a good client is served within a second, memory stays below the ceiling -------------
 
-LATENCY = 1.0
 TRUSTED = "127.0.9.9"  # one of those for whom the last places are
 OPENING = b"EHLO x\r\nMAIL FROM:<mallory@example.org>\r\nRCPT TO:<bob@example.net>\r\n"
 
@@ -97,10 +97,10 @@ def bystander(flooded, request, capsys):
         yield b
     with capsys.disabled():
         print(f"\n{request.node.name}: {b.sent} messages of the good client, worst {b.worst:.3f} s; "
-              f"memory {b.peak >> 20} MiB of {flooded.ceiling() >> 20}")
+              f"load {os.getloadavg()[0]:.1f}; memory {b.peak >> 20} MiB of {flooded.ceiling() >> 20}")
     assert not b.failures
     assert b.sent >= 2
-    assert b.worst < LATENCY
+    assert b.worst < daemon.latency_allowed()
     assert b.peak < flooded.ceiling()
 
 
@@ -191,7 +191,7 @@ def test_flood_that_takes_all_places(flooded, bystander):
     with Flooder(flooded, 800):
         time.sleep(2.5)
         for i in range(5):
-            assert flooded.good_client(f"127.0.{20 + i}.1") < LATENCY
+            assert flooded.good_client(f"127.0.{20 + i}.1") < daemon.latency_allowed()
 
 
 def test_flood_of_connections(flooded, bystander):

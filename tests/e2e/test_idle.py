@@ -15,7 +15,7 @@ SESSIONS, MESSAGES = (10000, 1000) if LONG else (1000, 200)
 TLS_SESSIONS = 5000 if LONG else 1000
 
 
-@pytest.mark.parametrize("tls, sessions, most", [(False, SESSIONS, 6 << 10), (True, TLS_SESSIONS, 20 << 10)],
+@pytest.mark.parametrize("tls, sessions, most", [(False, SESSIONS, 6 << 10), (True, TLS_SESSIONS, 24 << 10)],
                          ids=["plain", "tls"])
 def test_idle_sessions(tls, sessions, most, program, capsys):
     figures = idle.measure(sessions, MESSAGES, tls)
@@ -25,5 +25,5 @@ def test_idle_sessions(tls, sessions, most, program, capsys):
     assert not figures["failures"]
     assert figures["messages"] == MESSAGES
     assert figures["alive"] == sessions
-    assert figures["worst"] < 1
+    assert figures["worst"] < idle.daemon.latency_allowed()
     assert figures["octets"] < most
