@@ -146,7 +146,8 @@ static void forget(const struct guess *g, struct entry *e, int64_t now)
 	e->since += times * g->limits.forget;
 }
 
-static void count_wrong(const struct guess *g, struct entry *e, unsigned most, int64_t now)
+static void count_wrong(
+    const struct guess *g, struct entry *e, unsigned most, int64_t longest, int64_t now)
 {
 	int64_t wait = g->limits.first_wait;
 
@@ -154,9 +155,9 @@ static void count_wrong(const struct guess *g, struct entry *e, unsigned most, i
 	e->wrong++;
 	if (e->wrong < most)
 		return;
-	for (unsigned i = most; i < e->wrong && wait < g->limits.last_wait; i++)
+	for (unsigned i = most; i < e->wrong && wait < longest; i++)
 		wait *= 2;
-	e->until = now + (wait < g->limits.last_wait ? wait : g->limits.last_wait);
+	e->until = now + (wait < longest ? wait : longest);
 }
 
 /* Being asked for keeps an entry: what is attacked must not be pushed out by other names. */
@@ -177,6 +178,7 @@ struct guess *guess_new(const struct guess_limits *l, uint64_t seed)
 	struct guess *g = gw_calloc(1, sizeof(*g));
 
 	gw_assert(l->forget > 0 && l->first_wait > 0 && l->last_wait >= l->first_wait);
+	gw_assert(l->account_wait >= l->first_wait && l->account_wait <= l->last_wait);
 	gw_assert(l->last_wait < INT64_MAX / 4 && l->per_address > 0 && l->per_account > 0);
 	g->magic = GUESS_MAGIC;
 	g->limits = *l;
@@ -223,9 +225,11 @@ void guess_wrong(struct guess *g, const uint8_t ip[16], struct span account, int
 
 	gw_check_magic(g, GUESS_MAGIC);
 	key_of_address(ip, key);
-	count_wrong(g, table_need(&g->address, key, now), g->limits.per_address, now);
+	count_wrong(
+	    g, table_need(&g->address, key, now), g->limits.per_address, g->limits.last_wait, now);
 	key_of_account(g, account, key);
-	count_wrong(g, table_need(&g->account, key, now), g->limits.per_account, now);
+	count_wrong(g, table_need(&g->account, key, now), g->limits.per_account,
+	    g->limits.account_wait, now);
 }
 
 void guess_right(struct guess *g, const uint8_t ip[16], struct span account, int64_t now)

@@ -19,10 +19,13 @@ enum guess_verdict { GUESS_GO, GUESS_ADDRESS_LIMIT, GUESS_ACCOUNT_LIMIT };
 
 struct guess_limits {
 	unsigned per_address; /* wrong ones before it has to wait */
+	/* Many times per_address, so that it takes many addresses to reach it: one that guesses
+	 * waits long before the account does, and its owner gets in from anywhere. */
 	unsigned per_account;
-	int64_t forget;     /* microseconds after which one wrong one is forgotten */
-	int64_t first_wait; /* doubles with each further one, up to last_wait */
-	int64_t last_wait;
+	int64_t forget;       /* microseconds after which one wrong one is forgotten */
+	int64_t first_wait;   /* doubles with each further one */
+	int64_t last_wait;    /* ... up to this, of an address */
+	int64_t account_wait; /* ... and of an account */
 	size_t addresses, accounts; /* entries at most; as many pairs of both as accounts */
 };
 

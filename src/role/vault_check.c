@@ -26,10 +26,11 @@ enum { LOGINS_KEPT = 8192, ADDRESSES_KEPT = 65536, NAMES_KEPT = 65536 };
 #define DISPROVEN_FOR (3600 * USEC_PER_SEC)
 
 static const struct guess_limits limits = {.per_address = 20,
-    .per_account = 20,
+    .per_account = 100,
     .forget = 180 * USEC_PER_SEC,
     .first_wait = 30 * USEC_PER_SEC,
     .last_wait = 3600 * USEC_PER_SEC,
+    .account_wait = 300 * USEC_PER_SEC,
     .addresses = ADDRESSES_KEPT,
     .accounts = NAMES_KEPT};
 

@@ -15,10 +15,11 @@
 #define START (INT64_C(1700000000) * SEC)
 
 static const struct guess_limits limits = {.per_address = 20,
-    .per_account = 20,
+    .per_account = 100,
     .forget = 180 * SEC,
     .first_wait = 30 * SEC,
     .last_wait = 3600 * SEC,
+    .account_wait = 300 * SEC,
     .addresses = 1000,
     .accounts = 1000};
 
@@ -151,6 +152,25 @@ static void time_goes_back(void **state)
 	assert_int_equal(ask(w, here, "alice"), GUESS_ADDRESS_LIMIT);
 }
 
+/* One that tries all day, as soon as it may again: only it has to wait. */
+static void one_guesser_locks_nobody_out(void **state)
+{
+	struct world *w = *state;
+	uint8_t here[16], elsewhere[16];
+	unsigned tries = 0;
+
+	v4(here, 1);
+	v4(elsewhere, 2);
+	for (int64_t second = 0; second < 86400; second++, w->now += SEC) {
+		if (ask(w, here, "alice") == GUESS_GO) {
+			wrong(w, here, "alice", 1);
+			tries++;
+		}
+		assert_int_equal(ask(w, elsewhere, "alice"), GUESS_GO);
+	}
+	assert_in_range(tries, 20, 600);
+}
+
 /* From a thousand places at one account: the places wait, and the owner does not. */
 static void owner_elsewhere_is_not_locked_out(void **state)
 {
@@ -221,8 +241,11 @@ static void ceilings_hold_and_the_attacked_stays(void **state)
 	uint8_t there[16];
 	char name[32];
 
+	for (unsigned i = 0; i < 100; i++) {
+		v4(there, 1 + i % 5);
+		wrong(w, there, "alice", 1);
+	}
 	v4(there, 1);
-	wrong(w, there, "alice", 20);
 	for (unsigned i = 0; i < 20000; i++) {
 		uint8_t from[16];
 
@@ -262,9 +285,9 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	const struct CMUnitTest tests[] = {TEST(twenty_wrong_ones_and_then_a_wait),
 	    TEST(waits_grow_and_stop_growing), TEST(time_forgives), TEST(time_goes_back),
-	    TEST(owner_elsewhere_is_not_locked_out), TEST(own_login_takes_nothing_back),
-	    TEST(a_network_of_ipv6_is_one_address), TEST(ceilings_hold_and_the_attacked_stays),
-	    TEST(hostile_names)};
+	    TEST(one_guesser_locks_nobody_out), TEST(owner_elsewhere_is_not_locked_out),
+	    TEST(own_login_takes_nothing_back), TEST(a_network_of_ipv6_is_one_address),
+	    TEST(ceilings_hold_and_the_attacked_stays), TEST(hostile_names)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,27 +105,50 @@ static void guesses(void **state)
 	/* Now also the right one has to wait, from there. */
 	assert_string_equal(login(w, 7, "alice@example.com", "right")->reason, "address_limit");
 	assert_string_equal(login(w, 7, "nobody", "right")->reason, "address_limit");
-	/* From where she never was it is the account; for a name that does not exist the same. */
-	assert_string_equal(login(w, 8, "alice@example.com", "right")->reason, "account_limit");
-	for (int i = 0; i < 20; i++) {
-		snprintf(password, sizeof(password), "guess%d", i);
-		assert_int_equal(login(w, 9, "nobody", password)->c.status, CHECK_WRONG);
+	/* One guesser alone does not shut the account, not even where she never was. */
+	assert_int_equal(login(w, 8, "alice@example.com", "right")->c.status, CHECK_GOOD);
+}
+
+/* From ten places each. */
+static void a_hundred_guesses(struct world *w, const char *name)
+{
+	char password[32];
+
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(password, sizeof(password), "guess%u", i);
+		assert_int_equal(login(w, 100 + i % 10, name, password)->c.status, CHECK_WRONG);
 	}
+}
+
+/* A name that does not exist is no different. */
+static void many_guessers(void **state)
+{
+	struct world *w = start("users file /u\n");
+
+	(void)state;
+	give_users(w, users());
+	a_hundred_guesses(w, "alice@example.com");
+	assert_string_equal(login(w, 8, "alice@example.com", "right")->reason, "account_limit");
+}
+
+static void many_guessers_of_nobody(void **state)
+{
+	struct world *w = start("users file /u\n");
+
+	(void)state;
+	give_users(w, users());
+	a_hundred_guesses(w, "nobody");
 	assert_string_equal(login(w, 8, "nobody", "x")->reason, "account_limit");
 }
 
 static void the_owner_goes_on(void **state)
 {
 	struct world *w = start("users file /u\n");
-	char password[32];
 
 	(void)state;
 	give_users(w, users());
 	assert_int_equal(login(w, 1, "alice@example.com", "right")->c.status, CHECK_GOOD);
-	for (unsigned i = 0; i < 25; i++) {
-		snprintf(password, sizeof(password), "guess%u", i);
-		login(w, 100 + i, "alice@example.com", password);
-	}
+	a_hundred_guesses(w, "alice@example.com");
 	assert_string_equal(login(w, 200, "alice@example.com", "right")->reason, "account_limit");
 	assert_int_equal(login(w, 1, "alice@example.com", "right")->c.status, CHECK_GOOD);
 }
@@ -160,7 +183,7 @@ static void a_flood_of_guesses(void **state)
 	    "the owner had her answer after %lld ms\n", (long long)(owner->at - began) / 1000);
 	assert_true(owner->c.status == CHECK_GOOD ||
 		    (owner->c.status == CHECK_LATER && strcmp(owner->reason, "busy") == 0));
-	for (int i = 0; i < TRIES && w->n_answer < 902; i++)
+	while (w->n_answer < 902 && clock_now() < began + 30 * USEC_PER_SEC)
 		turn(w);
 	assert_int_equal(w->n_answer, 902);
 	for (size_t i = 0; i < w->n_answer; i++) {
@@ -168,7 +191,7 @@ static void a_flood_of_guesses(void **state)
 		tried += w->answer[i].c.status == CHECK_WRONG;
 	}
 	print_message("good %u wrong %u later %u\n", n[CHECK_GOOD], n[CHECK_WRONG], n[CHECK_LATER]);
-	assert_true(tried <= 22);
+	assert_true(tried <= 102);
 }
 
 /* The one who asked is gone: no answer, no crash, and the guess counts. */
@@ -381,7 +404,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(right_and_wrong),
 	    cmocka_unit_test(odd_logins), cmocka_unit_test(tickets_outlive_the_vault),
-	    cmocka_unit_test(guesses), cmocka_unit_test(the_owner_goes_on),
+	    cmocka_unit_test(guesses), cmocka_unit_test(many_guessers),
+	    cmocka_unit_test(many_guessers_of_nobody), cmocka_unit_test(the_owner_goes_on),
 	    cmocka_unit_test(a_flood_of_guesses), cmocka_unit_test(going_away_is_of_no_use),
 	    cmocka_unit_test(answers_reach_who_asked), cmocka_unit_test(equal_times),
 	    cmocka_unit_test(scram_logins), cmocka_unit_test(salts_outlive_the_vault)};
