@@ -22,10 +22,10 @@ struct guess_limits {
 	/* Many times per_address, so that it takes many addresses to reach it: one that guesses
 	 * waits long before the account does, and its owner gets in from anywhere. */
 	unsigned per_account;
-	int64_t forget;       /* microseconds after which one wrong one is forgotten */
-	int64_t first_wait;   /* doubles with each further one */
-	int64_t last_wait;    /* ... up to this, of an address */
-	int64_t account_wait; /* ... and of an account */
+	int64_t forget;             /* microseconds after which one wrong one is forgotten */
+	int64_t first_wait;         /* doubles with each further one */
+	int64_t last_wait;          /* ... up to this, of an address */
+	int64_t account_wait;       /* ... and of an account */
 	size_t addresses, accounts; /* entries at most; as many pairs of both as accounts */
 };
 

@@ -1,10 +1,11 @@
 /*
  * What the files of the receiver share. smtpd.c: start, listeners, the channel
- * to the queue; smtpd_client.c: clients come and go; smtpd_session.c: the bytes
- * of a client and its engine; smtpd_txn.c: one message on its way to the queue;
+ * to the queue; smtpd_client.c: clients come and go; smtpd_io.c: the bytes of
+ * a client between socket and engine; smtpd_session.c: the verdicts its engine asks for;
+ * smtpd_auth.c: logins; smtpd_tls.c: handshakes; smtpd_tables.c: who is known here;
+ * smtpd_txn.c: one message on its way to the queue; smtpd_rcpt.c: its recipients;
  * smtpd_content.c: its header and body; smtpd_submit.c: what is mended in its header;
- * smtpd_received.c: its trace field; smtpd_tls.c: handshakes; smtpd_vault.c: the channel to the
- * vault.
+ * smtpd_received.c: its trace field; smtpd_vault.c: the channel to the vault.
  */
 #ifndef GW_ROLE_SMTPD_H
 #define GW_ROLE_SMTPD_H
@@ -184,6 +185,16 @@ void session_forgive(struct session *s);
 void session_client(const struct session *s, struct accept_client *out);
 
 /* smtpd_session.c */
+/* An event of the engine; unread: octets of input behind what it came from. */
+void session_on_event(struct session *s, const struct server_event *ev, size_t unread);
+/* 220, or why not; of a session with TLS from its first octet once that stands. */
+void session_greet(struct session *s);
+/* The verdict, into the engine; it is written when the event was handled. */
+void session_say(struct session *s, const struct reply *r);
+void session_log_reject(struct session *s, const char *stage, const struct reply *r,
+    const char *reason, struct place place, struct span rcpt);
+
+/* smtpd_io.c */
 /* Greets the client, and lives from there on by its events. */
 void session_begin(struct session *s);
 /* A verdict that came later; goes on with what the client sent meanwhile. */
@@ -196,8 +207,6 @@ void session_evict(struct session *s);
 void session_shutdown(struct session *s);
 /* Stop and start taking content from this client. */
 void session_hold(struct session *s, bool hold);
-void session_log_reject(struct session *s, const char *stage, const struct reply *r,
-    const char *reason, struct place place, struct span rcpt);
 
 /* smtpd_txn.c */
 struct transaction *txn_new(struct session *s, const struct server_event *mail);
