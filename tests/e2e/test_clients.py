@@ -357,7 +357,7 @@ def test_submission_mends(server, submit, ca, name):
     head, _, body = rest.partition(b"\n\n")
     names = [line.partition(b":")[0].decode() for line in head.split(b"\n") if line[:1] not in b" \t"]
     assert sorted(names) == ["Date", "From", "Message-ID", "Subject", "To"], head
-    assert b"\nTo: bob@mx.test" in b"\n" + head and body == b"Hello.\n"
+    assert b"\nTo: bob@example.com" in b"\n" + head and body == b"Hello.\n"
 
 
 @needs_root
