@@ -31,7 +31,7 @@ DEPS = gcc libc6-dev libbsd-dev libcrypt-dev libcurl4-openssl-dev libevent-dev l
 # Debian's npm only where there is none: it does not go with a node from elsewhere.
 NPM_DEPS := $(if $(shell command -v npm),,nodejs npm)
 TEST_DEPS = $(DEPS) clang-format curl libcmocka-dev libnet-ssleay-perl msmtp openssl python3 \
-	python3-pytest strace swaks $(NPM_DEPS)
+	python3-pytest python3-pytest-xdist strace swaks $(NPM_DEPS)
 LINT_DEPS = $(DEPS) libcmocka-dev python3 clang-format mandoc
 FUZZ_DEPS = $(DEPS) python3 clang libclang-rt-dev llvm
 BENCH_DEPS = $(TEST_DEPS) linux-perf
