@@ -1,6 +1,7 @@
 #include "role/vault_keys.h"
 
 #include "base/metric.h"
+#include "role/sandbox.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -28,10 +29,11 @@ struct vault_keys {
 #define VAULT_KEYS_MAGIC GW_MAGIC('V', 'K', 'E', 'Y')
 
 /* OpenSSL keeps the secret numbers of keys in memory that is locked and never dumped. A machine
- * that permits no locked memory is no reason to have no TLS. */
+ * that permits no locked memory is no reason to have no TLS. Sanitizers do not look for pointers
+ * in there, and would call what they lead to lost. */
 static void set_memory_apart(void)
 {
-	if (CRYPTO_secure_malloc_initialized() == 0)
+	if (sandbox_possible() && CRYPTO_secure_malloc_initialized() == 0)
 		(void)CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_LEAST);
 }
 

@@ -70,7 +70,8 @@ static const struct door {
 static struct sandbox_filters *filters;
 /* Likewise: what the library reads from files was read. */
 static struct vault_keys *vault_keys;
-static struct span pair_pem;
+static BIO *pem;
+static struct span pair_pem; /* in pem */
 
 static struct sandbox jail_of(enum role role)
 {
@@ -597,10 +598,10 @@ static void users_are_found(void **state)
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
 
-/* Certificate and key in one text. */
-static struct span make_pem(void)
+/* Certificate and key in one text, kept in *pem. */
+static struct span make_pem(BIO **pem)
 {
-	BIO *out = BIO_new(BIO_s_mem());
+	BIO *out = *pem = BIO_new(BIO_s_mem());
 	const uint8_t *at;
 	struct pair p;
 	char *text;
@@ -621,7 +622,7 @@ static struct span make_pem(void)
 static int make_world(void **state)
 {
 	vault_keys = vault_keys_new();
-	pair_pem = make_pem();
+	pair_pem = make_pem(&pem);
 	filters = sandbox_filters_new();
 	socklen_t n = sizeof(tcp_at);
 	int fd;
@@ -657,6 +658,7 @@ static int make_world(void **state)
 static int remove_world(void **state)
 {
 	(void)state;
+	BIO_free(pem);
 	unlink(outside);
 	unlink(readable);
 	unlink(unix_at.sun_path);
