@@ -56,8 +56,8 @@ static void find_name(struct send *s)
 	snprintf(s->name, sizeof(s->name), "%s", domain_valid(span_str(host)) ? host : "localhost");
 }
 
-/* The canonical form of an address, into memory that stays. */
-static const char *canonical(const char *text)
+/* The canonical form of an address, for the caller to free; recipients stay until the end. */
+static char *canonical(const char *text)
 {
 	struct address a;
 	struct buf b;
@@ -76,15 +76,17 @@ static const char *canonical(const char *text)
 static int take_from(struct send *s)
 {
 	const char *user = getenv("USER"), *from = s->from_flag;
+	char *copy = NULL;
 
 	if (from == NULL)
 		snprintf(s->from, sizeof(s->from), "%s@%s", user && *user ? user : "root", s->name);
 	else if (strcmp(from, "<>") == 0 || from[0] == '\0')
 		s->from[0] = '\0';
-	else if ((from = canonical(from)) != NULL)
-		snprintf(s->from, sizeof(s->from), "%s", from);
+	else if ((copy = canonical(from)) == NULL)
+		return flags_usage("send", "--from '%s' is no address", from);
 	else
-		return flags_usage("send", "--from '%s' is no address", s->from_flag);
+		snprintf(s->from, sizeof(s->from), "%s", copy);
+	free(copy);
 	return CMD_OK;
 }
 
