@@ -598,10 +598,9 @@ static void users_are_found(void **state)
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
 
-/* Certificate and key in one text, kept in *pem. */
-static struct span make_pem(BIO **pem)
+/* Certificate and key in one text, kept in out. */
+static struct span make_pem(BIO *out)
 {
-	BIO *out = *pem = BIO_new(BIO_s_mem());
 	const uint8_t *at;
 	struct pair p;
 	char *text;
@@ -622,7 +621,8 @@ static struct span make_pem(BIO **pem)
 static int make_world(void **state)
 {
 	vault_keys = vault_keys_new();
-	pair_pem = make_pem(&pem);
+	pem = BIO_new(BIO_s_mem());
+	pair_pem = make_pem(pem);
 	filters = sandbox_filters_new();
 	socklen_t n = sizeof(tcp_at);
 	int fd;
