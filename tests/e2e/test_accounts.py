@@ -477,6 +477,7 @@ def test_who_did_it(shop, sink):
         assert plain(client, ALICE, SECRET)[0] == 235
         assert client.message(ALICE, ["x@y.test"], letter(ALICE))[0] == 250
     assert shop.wait_log("accepted")[0]["login"] == ALICE
+    shop.wait_log("delivered")  # the sink ends before the server
 
 
 # ---- suspended while something is under way ------------------------------------------------------
