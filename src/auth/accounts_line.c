@@ -9,24 +9,12 @@ const char *const account_states[ACCOUNT_STATES] = {"active", "suspended", "clos
 
 enum { SHADOW_DES = 13 };
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static struct span skip_blanks(struct span s)
-{
-	while (s.n > 0 && is_blank(s.p[0]))
-		s = span_skip(s, 1);
-	return s;
-}
-
 struct span account_field(struct span *line)
 {
-	struct span rest = skip_blanks(*line), field;
+	struct span rest = span_skip_blanks(*line), field;
 	size_t n = 0;
 
-	while (n < rest.n && !is_blank(rest.p[n]))
+	while (n < rest.n && !ascii_isblank(rest.p[n]))
 		n++;
 	if (n > 0 && rest.p[0] == '#')
 		n = 0;
@@ -38,7 +26,7 @@ struct span account_field(struct span *line)
 struct span account_comment(struct span line)
 {
 	for (size_t i = 0; i < line.n; i++) {
-		if (line.p[i] == '#' && (i == 0 || is_blank(line.p[i - 1])))
+		if (line.p[i] == '#' && (i == 0 || ascii_isblank(line.p[i - 1])))
 			return span_skip(line, i);
 	}
 	return SPAN_NONE;

@@ -26,16 +26,11 @@ int span_cmp(struct span a, struct span b)
 	return (a.n > b.n) - (a.n < b.n);
 }
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
 struct span span_trim(struct span s)
 {
-	while (s.n && is_blank(s.p[0]))
+	while (s.n && ascii_isblank(s.p[0]))
 		s = span_skip(s, 1);
-	while (s.n && is_blank(s.p[s.n - 1]))
+	while (s.n && ascii_isblank(s.p[s.n - 1]))
 		s.n--;
 	return s;
 }

@@ -67,6 +67,12 @@ static inline uint8_t ascii_lower(uint8_t c)
 	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
+/* A space or a tab: what parts words on a line. */
+static inline bool ascii_isblank(uint8_t c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static inline bool ascii_isdigit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
@@ -83,6 +89,14 @@ bool span_starts_case(struct span s, struct span prefix);
 
 /* Ordering by bytes, shorter first on a tie: <0, 0, >0. */
 int span_cmp(struct span a, struct span b);
+
+/* Without spaces and tabs at its start. */
+static inline struct span span_skip_blanks(struct span s)
+{
+	while (s.n > 0 && ascii_isblank(s.p[0]))
+		s = span_skip(s, 1);
+	return s;
+}
 
 /* Without spaces and tabs at both ends. */
 struct span span_trim(struct span s);

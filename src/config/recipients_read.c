@@ -38,18 +38,6 @@ static bool line_good(struct table_reader *t, struct span line)
 	return true;
 }
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static struct span skip_blanks(struct span s)
-{
-	while (s.n > 0 && is_blank(s.p[0]))
-		s = span_skip(s, 1);
-	return s;
-}
-
 /* ---- words ----------------------------------------------------------------------------------- */
 
 struct token {
@@ -60,7 +48,7 @@ struct token {
 
 static void take_plain(struct span *rest, const char *stops, size_t n, struct token *w)
 {
-	while (n < rest->n && !is_blank(rest->p[n]) && strchr(stops, rest->p[n]) == NULL)
+	while (n < rest->n && !ascii_isblank(rest->p[n]) && strchr(stops, rest->p[n]) == NULL)
 		n++;
 	w->text = span_first(*rest, n);
 	*rest = span_skip(*rest, n);
@@ -90,7 +78,7 @@ static bool take_word(struct table_reader *t, struct span *rest, const char *sto
 {
 	ptrdiff_t quote;
 
-	*rest = skip_blanks(*rest);
+	*rest = span_skip_blanks(*rest);
 	*w = (struct token){.at = rest->p};
 	if (rest->n == 0 || rest->p[0] == '#')
 		return false;
@@ -340,7 +328,7 @@ static bool read_targets(struct table_reader *t, struct span rest, struct target
 			if (!alias_target_good(t, &w) || !add_target(t, to, &w))
 				return false;
 		}
-		rest = skip_blanks(rest);
+		rest = span_skip_blanks(rest);
 		if (rest.n > 0 && rest.p[0] != ',' && rest.p[0] != '#')
 			return table_fail(t, rest.p, "a comma is missing between two addresses");
 		rest = rest.n > 0 && rest.p[0] == ',' ? span_skip(rest, 1) : rest;
@@ -350,7 +338,7 @@ static bool read_targets(struct table_reader *t, struct span rest, struct target
 
 static bool is_comment(struct span line)
 {
-	struct span s = skip_blanks(line);
+	struct span s = span_skip_blanks(line);
 
 	return s.n == 0 || s.p[0] == '#';
 }
@@ -364,7 +352,7 @@ static struct entry *read_alias(struct table_reader *t, struct span line, struct
 	to->n = 0;
 	if (!take_word(t, &line, ":", &name))
 		return NULL;
-	line = skip_blanks(line);
+	line = span_skip_blanks(line);
 	if (line.n == 0 || line.p[0] != ':') {
 		table_fail(t, name.at, "write: NAME: ADDRESS, ADDRESS");
 		return NULL;
@@ -401,7 +389,7 @@ void aliases_read(struct table_reader *t, struct span text)
 	for (; !t->failed && next_line(t, &text, &line); t->line++) {
 		if (!line_good(t, line) || is_comment(line))
 			continue;
-		if (!is_blank(line.p[0])) {
+		if (!ascii_isblank(line.p[0])) {
 			end_alias(t, &x, to);
 			x = t->failed ? NULL : read_alias(t, line, to);
 		} else if (x != NULL) {

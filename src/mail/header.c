@@ -1,13 +1,8 @@
 #include "mail/header.h"
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static bool is_space(uint8_t c)
 {
-	return is_blank(c) || c == '\r' || c == '\n';
+	return ascii_isblank(c) || c == '\r' || c == '\n';
 }
 
 /* The octets of the first line with its CRLF; all if there is no CRLF. */
@@ -31,7 +26,7 @@ static size_t folded_length(struct span s)
 {
 	size_t n = line_length(s);
 
-	while (n < s.n && is_blank(s.p[n]))
+	while (n < s.n && ascii_isblank(s.p[n]))
 		n += line_length(span_skip(s, n));
 	return n;
 }
@@ -76,7 +71,7 @@ int header_next(struct header_walk *w, struct header_field *f)
 	whole = span_first(w->rest, folded_length(w->rest));
 	w->rest = span_skip(w->rest, whole.n);
 	colon = span_find(whole, ':');
-	if (colon < 0 || is_blank(whole.p[0]))
+	if (colon < 0 || ascii_isblank(whole.p[0]))
 		return GW_EFORMAT;
 	f->name = span_trim(span_first(whole, (size_t)colon));
 	f->value = span_skip(whole, (size_t)colon + 1);
@@ -138,7 +133,8 @@ void header_unfold(struct span value, struct buf *out)
 		value = span_skip(value, n);
 		if (value.n == 0)
 			return;
-		if (value.n >= 3 && ends_in_crlf(span_first(value, 2)) && is_blank(value.p[2])) {
+		if (value.n >= 3 && ends_in_crlf(span_first(value, 2)) &&
+		    ascii_isblank(value.p[2])) {
 			value = span_skip(value, 2);
 		} else {
 			buf_add_byte(out, ' ');

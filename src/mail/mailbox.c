@@ -7,11 +7,6 @@ static bool peek(struct span s, uint8_t c)
 	return s.n > 0 && s.p[0] == c;
 }
 
-static bool is_blank(uint8_t c)
-{
-	return c == ' ' || c == '\t';
-}
-
 static bool is_control(uint8_t c)
 {
 	return c == 127 || (c < ' ' && c != '\t');
@@ -29,9 +24,9 @@ static bool take_blank(struct span *s)
 {
 	size_t n = 0;
 
-	if (s->n > 0 && is_blank(s->p[0]))
+	if (s->n > 0 && ascii_isblank(s->p[0]))
 		n = 1;
-	else if (s->n > 2 && s->p[0] == '\r' && s->p[1] == '\n' && is_blank(s->p[2]))
+	else if (s->n > 2 && s->p[0] == '\r' && s->p[1] == '\n' && ascii_isblank(s->p[2]))
 		n = 3;
 	*s = span_skip(*s, n);
 	return n > 0;
@@ -344,7 +339,7 @@ static void add_plain(struct span s, struct buf *out)
 	bool quoted = false;
 
 	while (s.n > 0) {
-		if (!quoted && (peek(s, '(') || is_blank(s.p[0]) || peek(s, '\r'))) {
+		if (!quoted && (peek(s, '(') || ascii_isblank(s.p[0]) || peek(s, '\r'))) {
 			if (skip_space(&s) < 0)
 				return;
 			continue;
