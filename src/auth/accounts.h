@@ -16,6 +16,8 @@
  * (and its subaddresses), *@DOMAIN, *@*.DOMAIN (every domain below it), or * for any. Without it:
  * its own name. header-as: the same for From alone, if it differs.
  * from: the ranges of addresses where it may log in from, comma separated.
+ * plan: the name of the plan whose limits hold for it; without it: the plan called default.
+ * tenant: whose account it is; limits on tenants count all accounts of one together.
  */
 #ifndef GW_AUTH_ACCOUNTS_H
 #define GW_AUTH_ACCOUNTS_H
@@ -35,6 +37,7 @@ enum {
 	ACCOUNT_NAME_MAX = 255,
 	ACCOUNT_HASH_MAX = 255,
 	ACCOUNT_LINE_MAX = 16384,
+	ACCOUNT_WORD_MAX = 32,   /* the name of a plan or a tenant */
 	ACCOUNT_LIST_MAX = 1000, /* patterns or ranges of one account */
 	ACCOUNTS_MAX = 1000000,
 	ACCOUNTS_TEXT_MAX = 512 << 20,
@@ -53,6 +56,7 @@ struct account {
 	const struct scram_verifier *scram; /* NULL: none, or not told */
 	const struct span *as, *header_as;  /* patterns; n 0: see above */
 	const struct span *from;            /* CIDR ranges, as text that was judged */
+	struct span plan, tenant;           /* n 0: not said */
 	uint16_t n_as, n_header_as, n_from;
 	bool has_hash, has_scram; /* also when they are not told */
 	enum account_state state;
@@ -88,6 +92,8 @@ const char *account_name_fault(struct span name);
 const char *account_pattern_fault(struct span pattern);
 const char *account_range_fault(struct span range);
 const char *account_hash_fault(struct span hash);
+/* Is it a name that a plan or a tenant can have? */
+const char *account_word_fault(struct span word);
 /* The comment of a line from its '#' on; empty if it has none. */
 struct span account_comment(struct span line);
 

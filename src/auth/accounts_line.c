@@ -111,6 +111,21 @@ const char *account_pattern_fault(struct span pattern)
 	return NULL;
 }
 
+/* As the configuration names things. */
+const char *account_word_fault(struct span word)
+{
+	static const char fault[] = "a name has 1 to 32 letters, digits and . _ -";
+
+	if (word.n == 0 || word.n > ACCOUNT_WORD_MAX)
+		return fault;
+	for (size_t i = 0; i < word.n; i++) {
+		if (!ascii_isalpha(word.p[i]) && !ascii_isdigit(word.p[i]) &&
+		    span_find(SPAN("._-"), word.p[i]) < 0)
+			return fault;
+	}
+	return NULL;
+}
+
 const char *account_range_fault(struct span range)
 {
 	struct account_range r;
@@ -228,6 +243,17 @@ static int read_scram(struct reader *r, struct span value)
 	return 0;
 }
 
+static int read_word(struct reader *r, struct span key, struct span value, struct span *out)
+{
+	const char *why = out->n > 0 ? "it is there twice" : account_word_fault(value);
+
+	if (why != NULL)
+		return fail(
+		    r, out->n > 0 ? "the key" : "in a field", out->n > 0 ? key : value, why);
+	*out = value;
+	return 0;
+}
+
 static int read_key(struct reader *r, struct span field)
 {
 	ptrdiff_t at = span_find(field, '=');
@@ -245,7 +271,11 @@ static int read_key(struct reader *r, struct span field)
 		return read_list(r, value, account_pattern_fault, &a->header_as, &a->n_header_as);
 	if (span_eq(key, SPAN("from")))
 		return read_list(r, value, account_range_fault, &a->from, &a->n_from);
-	return fail(r, "the key", key, "it is not one of scram, as, header-as, from");
+	if (span_eq(key, SPAN("plan")))
+		return read_word(r, key, value, &a->plan);
+	if (span_eq(key, SPAN("tenant")))
+		return read_word(r, key, value, &a->tenant);
+	return fail(r, "the key", key, "it is not one of scram, as, header-as, from, plan, tenant");
 }
 
 static int read_state(struct reader *r, struct span state)
@@ -324,6 +354,14 @@ static void put_list(struct buf *out, const char *key, const struct span *list, 
 	}
 }
 
+static void put_word(struct buf *out, const char *key, struct span word)
+{
+	if (word.n == 0)
+		return;
+	buf_add_str(out, key);
+	buf_add_span(out, word);
+}
+
 static void put_scram(struct buf *out, const struct scram_verifier *v)
 {
 	buf_addf(out, " scram=%u,", v->iterations);
@@ -351,5 +389,7 @@ void account_format(const struct account *a, bool secrets, struct buf *out)
 	put_list(out, "as=", a->as, a->n_as);
 	put_list(out, "header-as=", a->header_as, a->n_header_as);
 	put_list(out, "from=", a->from, a->n_from);
+	put_word(out, " plan=", a->plan);
+	put_word(out, " tenant=", a->tenant);
 	buf_add_byte(out, '\n');
 }

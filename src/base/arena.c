@@ -36,7 +36,6 @@ void arena_clear(struct arena *a)
 		arena_reset(a);
 		return;
 	}
-	memset(c->mem, 0, c->used);
 	c->used = a->used = 0;
 }
 
@@ -44,10 +43,9 @@ static struct arena_chunk *add_chunk(struct arena *a, size_t n)
 {
 	size_t size =
 	    n > CHUNK - sizeof(struct arena_chunk) ? n : CHUNK - sizeof(struct arena_chunk);
-	struct arena_chunk *c = gw_calloc(1, sizeof(*c) + size);
+	struct arena_chunk *c = gw_realloc(NULL, sizeof(*c) + size);
 
-	c->size = size;
-	c->next = a->chunks;
+	*c = (struct arena_chunk){.next = a->chunks, .size = size};
 	a->chunks = c;
 	return c;
 }
@@ -64,7 +62,7 @@ void *arena_alloc(struct arena *a, size_t n)
 	n = (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 	if (c == NULL || c->size - c->used < n)
 		c = add_chunk(a, n);
-	p = c->mem + c->used;
+	p = memset(c->mem + c->used, 0, n);
 	c->used += n;
 	a->used += n;
 	return p;

@@ -51,7 +51,14 @@ static bool grow(struct buf *b, size_t need)
 	return true;
 }
 
-uint8_t *buf_room(struct buf *b, size_t n)
+/* Most additions need no more than this. The memory never goes beyond the ceiling, and there is
+ * some where it has room for more than n. */
+static bool fits(const struct buf *b, size_t n)
+{
+	return b->cap - b->end > n && !b->failed;
+}
+
+static uint8_t *make_room(struct buf *b, size_t n)
 {
 	size_t len = buf_len(b);
 
@@ -76,6 +83,11 @@ uint8_t *buf_room(struct buf *b, size_t n)
 		}
 	}
 	return b->mem + b->end;
+}
+
+uint8_t *buf_room(struct buf *b, size_t n)
+{
+	return fits(b, n) ? b->mem + b->end : make_room(b, n);
 }
 
 void buf_commit(struct buf *b, size_t n)
@@ -108,22 +120,28 @@ int buf_add_str(struct buf *b, const char *s)
 
 int buf_add_byte(struct buf *b, uint8_t c)
 {
-	return buf_add(b, &c, 1);
+	if (!fits(b, 1))
+		return buf_add(b, &c, 1);
+	b->mem[b->end++] = c;
+	return 0;
 }
 
+/* Into the room that is there; printed again only where that is not enough. */
 int buf_addf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = b->failed ? 0 : b->cap - b->end;
 	va_list ap, again;
-	int n;
 	uint8_t *to;
+	int n;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room > 0 ? (char *)b->mem + b->end : NULL, room, fmt, ap);
 	va_end(ap);
 	to = n < 0 ? NULL : buf_room(b, (size_t)n + 1);
 	if (to != NULL) {
-		vsnprintf((char *)to, (size_t)n + 1, fmt, again);
+		if ((size_t)n >= room)
+			vsnprintf((char *)to, (size_t)n + 1, fmt, again);
 		b->end += (size_t)n;
 	}
 	va_end(again);

@@ -29,6 +29,28 @@ void put_u64(struct buf *b, uint64_t v)
 	put_le(b, v, 8);
 }
 
+void put_var(struct buf *b, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		put_u8(b, (uint8_t)(v | 0x80));
+	put_u8(b, (uint8_t)v);
+}
+
+uint64_t get_var(struct cursor *c)
+{
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t byte = get_u8(c);
+
+		v |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return v;
+	}
+	cursor_fail(c);
+	return 0;
+}
+
 static void put_span(struct buf *b, struct span s, size_t length_bytes, size_t most)
 {
 	if (s.n > most) {

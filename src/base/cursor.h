@@ -100,10 +100,15 @@ static inline struct span get_span32(struct cursor *c)
 	return get_bytes(c, get_u32(c));
 }
 
+/* What put_var() wrote. */
+uint64_t get_var(struct cursor *c);
+
 void put_u8(struct buf *b, uint8_t v);
 void put_u16(struct buf *b, uint16_t v);
 void put_u32(struct buf *b, uint32_t v);
 void put_u64(struct buf *b, uint64_t v);
+/* Groups of seven bits, the lowest first: small numbers are short. */
+void put_var(struct buf *b, uint64_t v);
 /* A length and the bytes; a span too long for its length marks the buffer failed. */
 void put_span16(struct buf *b, struct span s);
 void put_span32(struct buf *b, struct span s);

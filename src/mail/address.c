@@ -1,5 +1,8 @@
 #include "mail/address.h"
 
+#include "base/utf8.h"
+#include "mail/idna.h"
+
 enum {
 	LOCAL_MAX = 64,
 	DOMAIN_MAX = 255,
@@ -11,6 +14,8 @@ enum {
 struct parser {
 	struct span rest;
 	const char *why;
+	bool utf8;        /* may stand in local parts */
+	struct buf *room; /* for A-labels; NULL: there are no U-labels */
 };
 
 static bool peek(const struct parser *p, uint8_t c)
@@ -31,10 +36,12 @@ static int refuse(struct parser *p, const char *why)
 {
 	uint8_t c = p->rest.n > 0 ? p->rest.p[0] : 'x';
 
-	if (c > 126)
-		why = c == 127 ? "control character in the address" : "8-bit octet in the address";
-	else if (c < ' ')
+	if (c < ' ' || c == 127)
 		why = "control character in the address";
+	else if (c > 127 && !p->utf8)
+		why = "8-bit octet in the address";
+	else if (c > 127)
+		why = "a character that cannot stand in an address";
 	p->why = why;
 	return GW_EFORMAT;
 }
@@ -50,9 +57,38 @@ static bool is_atext(uint8_t c)
 	return is_alnum(c) || (c > ' ' && c < 127 && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-static bool is_domain_octet(uint8_t c)
+static bool is_domain_octet(const struct parser *p, uint8_t c)
 {
-	return is_alnum(c) || c == '-' || c == '.';
+	return is_alnum(c) || c == '-' || c == '.' || (p->room != NULL && c > 127);
+}
+
+static bool is_blank(uint32_t c)
+{
+	return c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x202f ||
+	       c == 0x205f || c == 0x3000;
+}
+
+/* RFC 6531 section 3.3: the octets of a character beyond ASCII that begins here; 0: there is none
+ * that may stand here. */
+static size_t beyond_ascii(const struct parser *p)
+{
+	uint32_t c;
+	size_t n = p->utf8 ? utf8_take(p->rest, &c) : 0;
+
+	return n > 1 && utf8_visible(c) && !is_blank(c) ? n : 0;
+}
+
+/* The octets at the start that are atext. */
+static size_t take_atext(struct parser *p)
+{
+	size_t all = 0, n = 1;
+
+	while (n > 0) {
+		n = p->rest.n > 0 && is_atext(p->rest.p[0]) ? 1 : beyond_ascii(p);
+		p->rest = span_skip(p->rest, n);
+		all += n;
+	}
+	return all;
 }
 
 /* The octets from the start of "begun" to where the parser stands now. */
@@ -64,11 +100,8 @@ static struct span taken_since(struct span begun, const struct parser *p)
 static int take_dot_string(struct parser *p)
 {
 	for (;;) {
-		size_t n = 0;
+		size_t n = take_atext(p);
 
-		while (n < p->rest.n && is_atext(p->rest.p[n]))
-			n++;
-		p->rest = span_skip(p->rest, n);
 		if (n == 0 && peek(p, '.'))
 			return refuse(p, "misplaced dot in the local part");
 		if (n == 0)
@@ -85,10 +118,13 @@ static int take_quoted(struct parser *p)
 {
 	p->rest = span_skip(p->rest, 1);
 	while (!take(p, '"')) {
-		take(p, '\\');
-		if (p->rest.n == 0 || p->rest.p[0] < ' ' || p->rest.p[0] > 126)
+		size_t n = take(p, '\\') ? 0 : beyond_ascii(p);
+
+		if (n == 0 && p->rest.n > 0 && p->rest.p[0] >= ' ' && p->rest.p[0] <= '~')
+			n = 1;
+		if (n == 0)
 			return refuse(p, "unfinished quoted string");
-		p->rest = span_skip(p->rest, 1);
+		p->rest = span_skip(p->rest, n);
 	}
 	return 0;
 }
@@ -107,11 +143,24 @@ static int take_local(struct parser *p, struct span *local)
 	return local->n > LOCAL_MAX ? refuse(p, "local part longer than 64 octets") : 0;
 }
 
+/* A name with U-labels: what is looked up and compared is its A-labels. */
+static int turn_host(struct parser *p, struct span *host)
+{
+	size_t before = buf_len(p->room);
+
+	if (domain_to_ascii(*host, p->room) != 0) {
+		p->why = "the domain is not correct";
+		return GW_EFORMAT;
+	}
+	*host = span_skip(buf_view(p->room), before);
+	return 0;
+}
+
 static int take_host(struct parser *p, struct span *host)
 {
 	size_t n = 0;
 
-	while (n < p->rest.n && is_domain_octet(p->rest.p[n]))
+	while (n < p->rest.n && is_domain_octet(p, p->rest.p[n]))
 		n++;
 	*host = span_first(p->rest, n);
 	p->rest = span_skip(p->rest, n);
@@ -119,6 +168,8 @@ static int take_host(struct parser *p, struct span *host)
 		return refuse(p, "the domain is missing");
 	if (host->p[n - 1] == '.')
 		return refuse(p, "the domain ends in a dot");
+	if (utf8_beyond_ascii(*host))
+		return turn_host(p, host);
 	return domain_valid(*host) ? 0 : refuse(p, "the domain is not correct");
 }
 
@@ -156,16 +207,19 @@ static int take_mailbox(struct parser *p, struct address *out)
 /* RFC 5321 appendix C: "@one,@two:" in front of the mailbox has no meaning any more. */
 static int skip_route(struct parser *p)
 {
+	struct buf *room = p->room;
 	struct span ignored;
 
 	if (!peek(p, '@'))
 		return 0;
+	p->room = NULL;
 	do {
 		if (!take(p, '@'))
 			return refuse(p, "the source route is not correct");
 		if (take_host(p, &ignored) != 0)
 			return GW_EFORMAT;
 	} while (take(p, ','));
+	p->room = room;
 	return take(p, ':') ? 0 : refuse(p, "the source route is not correct");
 }
 
@@ -195,16 +249,23 @@ static int take_path(struct parser *p, bool reverse, struct address *out)
 	return take_mailbox(p, out);
 }
 
-int address_parse_path(struct span *in, bool reverse, struct address *out, const char **why)
+/* With A-labels too it has to be an address: that is what is stored, and read again. */
+static bool too_long(const struct address *a)
 {
-	struct parser p = {.rest = *in, .why = ""};
+	return a->local.n + 1 + a->domain.n > PATH_MAX_OCTETS - 2;
+}
+
+int address_parse_path(
+    struct span *in, bool reverse, struct buf *room, struct address *out, const char **why)
+{
+	struct parser p = {.rest = *in, .why = "", .utf8 = room != NULL, .room = room};
 	int err;
 
 	*out = (struct address){.kind = ADDRESS_NULL};
 	err = take_path(&p, reverse, out);
 	if (err == 0 && !take(&p, '>'))
 		err = refuse(&p, peek(&p, '@') ? "two @ in the address" : "the > is missing");
-	if (err == 0 && taken_since(*in, &p).n > PATH_MAX_OCTETS)
+	if (err == 0 && (taken_since(*in, &p).n > PATH_MAX_OCTETS || too_long(out)))
 		err = refuse(&p, "address longer than 256 octets");
 	*why = p.why;
 	if (err == 0)
@@ -214,14 +275,19 @@ int address_parse_path(struct span *in, bool reverse, struct address *out, const
 
 int address_parse(struct span in, struct address *out)
 {
-	struct parser p = {.rest = in};
+	return address_read(in, NULL, out);
+}
+
+int address_read(struct span in, struct buf *room, struct address *out)
+{
+	struct parser p = {.rest = in, .utf8 = true, .room = room};
 
 	*out = (struct address){.kind = ADDRESS_NULL};
 	if (in.n > PATH_MAX_OCTETS - 2)
 		return GW_EFORMAT;
 	if (!take_postmaster(&p, out) && take_mailbox(&p, out) != 0)
 		return GW_EFORMAT;
-	return p.rest.n == 0 ? 0 : GW_EFORMAT;
+	return p.rest.n == 0 && !too_long(out) ? 0 : GW_EFORMAT;
 }
 
 /* The local part as it is meant, in the array. */
@@ -250,7 +316,7 @@ void address_local_plain(const struct address *a, struct buf *out)
 
 static bool is_dot_string(struct span s)
 {
-	struct parser p = {.rest = s};
+	struct parser p = {.rest = s, .utf8 = true};
 
 	return take_dot_string(&p) == 0 && p.rest.n == 0;
 }

@@ -2,7 +2,6 @@
 
 enum { BLOCK = 64, WORDS = BLOCK / 8 };
 
-#define ONES UINT64_C(0x0101010101010101)
 #define TOPS UINT64_C(0x8080808080808080)
 
 void body_scan_init(struct body_scan *s)
@@ -11,26 +10,28 @@ void body_scan_init(struct body_scan *s)
 }
 
 /* One block at a time without a branch in it, so that the compiler can use wide registers. */
-static void scan_octets(struct body_facts *f, struct span data)
+static bool has_high(struct span data)
 {
-	uint64_t high = 0, zero = 0;
+	uint64_t high = 0;
 
 	while (data.n >= BLOCK) {
 		uint64_t w[WORDS];
 
 		memcpy(w, data.p, BLOCK);
-		for (size_t i = 0; i < WORDS; i++) {
+		for (size_t i = 0; i < WORDS; i++)
 			high |= w[i];
-			zero |= (w[i] - ONES) & ~w[i];
-		}
 		data = span_skip(data, BLOCK);
 	}
-	for (size_t i = 0; i < data.n; i++) {
+	for (size_t i = 0; i < data.n; i++)
 		high |= data.p[i];
-		zero |= data.p[i] ? 0 : TOPS;
-	}
-	f->eight_bit |= (high & TOPS) != 0;
-	f->nul |= (zero & TOPS) != 0;
+	return (high & TOPS) != 0;
+}
+
+/* What was seen once need not be looked for again. */
+static void scan_octets(struct body_facts *f, struct span data)
+{
+	f->eight_bit = f->eight_bit || has_high(data);
+	f->nul = f->nul || span_find(data, '\0') >= 0;
 }
 
 static void add_to_line(struct body_scan *s, size_t n)

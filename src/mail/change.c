@@ -6,9 +6,9 @@
 _Static_assert((int)CHANGE_RCPT_MAX == (int)ENVELOPE_RCPT_MAX, "a change may name every recipient");
 
 enum { VERSION = 1 };
-enum tag { TAG_ID = 1, TAG_WHEN = 2, TAG_RCPT = 3 };
-/* Octets of a recipient beside its two texts. */
-enum { RCPT_FIXED = 4 + 4 + 4 + 1 + 8 + 2 + 3 + 2 + 2 };
+enum tag { TAG_ID = 1, TAG_WHEN = 2, TAG_RCPT = 3, TAG_VIA = 4, TAG_WARNED = 5, TAG_COUNTED = 6 };
+/* Octets of a recipient, and of how it was reached, beside the texts. */
+enum { RCPT_FIXED = 4 + 4 + 4 + 1 + 8 + 2 + 3 + 2 + 2, VIA_FIXED = 2 + 2 + 2 };
 
 static bool rcpt_sane(const struct change_rcpt *r)
 {
@@ -32,6 +32,27 @@ static void encode_rcpt(const struct change_rcpt *r, struct buf *out)
 	put_span16(out, r->reply);
 }
 
+/* How it was reached, behind the recipient it is about. */
+static void encode_via(const struct change_rcpt *r, struct buf *out)
+{
+	if (r->tls.n + r->vmta.n + r->rule.n == 0)
+		return;
+	put_u8(out, TAG_VIA);
+	put_u32(out, (uint32_t)(VIA_FIXED + r->tls.n + r->vmta.n + r->rule.n));
+	put_span16(out, r->tls);
+	put_span16(out, r->vmta);
+	put_span16(out, r->rule);
+}
+
+/* Likewise. */
+static void encode_warned(const struct change_rcpt *r, struct buf *out)
+{
+	if (!r->warned)
+		return;
+	put_u8(out, TAG_WARNED);
+	put_u32(out, 0);
+}
+
 void change_encode(const struct change *c, struct buf *out)
 {
 	if (c->n_rcpt > CHANGE_RCPT_MAX)
@@ -42,8 +63,15 @@ void change_encode(const struct change *c, struct buf *out)
 	put_u8(out, TAG_WHEN);
 	put_u32(out, 8);
 	put_u64(out, (uint64_t)c->when);
-	for (size_t i = 0; i < c->n_rcpt && !buf_failed(out); i++)
+	for (size_t i = 0; i < c->n_rcpt && !buf_failed(out); i++) {
 		encode_rcpt(&c->rcpt[i], out);
+		encode_via(&c->rcpt[i], out);
+		encode_warned(&c->rcpt[i], out);
+	}
+	if (c->counted.n > 0) {
+		put_u8(out, TAG_COUNTED);
+		put_span32(out, c->counted);
+	}
 }
 
 static bool decode_rcpt(struct change_rcpt *r, struct cursor c)
@@ -59,17 +87,28 @@ static bool decode_rcpt(struct change_rcpt *r, struct cursor c)
 	esc = get_bytes(&c, sizeof(r->esc));
 	if (esc.n == sizeof(r->esc))
 		memcpy(r->esc, esc.p, esc.n);
+	r->tls = r->vmta = r->rule = SPAN_NONE;
+	r->warned = false;
 	r->host = get_span16(&c);
 	r->reply = get_span16(&c);
 	return cursor_done(&c) && rcpt_sane(r);
 }
 
+static bool decode_via(struct change_rcpt *r, struct cursor c)
+{
+	r->tls = get_span16(&c);
+	r->vmta = get_span16(&c);
+	r->rule = get_span16(&c);
+	return cursor_done(&c) && r->tls.n + r->vmta.n + r->rule.n > 0;
+}
+
 /* One pass: without an array the recipients are counted only. */
 static int walk(struct change *c, struct cursor in)
 {
-	bool id = false, when = false;
+	bool id = false, when = false, via = true, warned = true;
 
 	c->n_rcpt = 0;
+	c->counted = SPAN_NONE;
 	while (cursor_ok(&in) && in.rest.n > 0) {
 		uint8_t tag = get_u8(&in);
 		struct cursor field = cursor_of(get_span32(&in));
@@ -88,6 +127,19 @@ static int walk(struct change *c, struct cursor in)
 			ok = c->n_rcpt < CHANGE_RCPT_MAX &&
 			     (c->rcpt == NULL || decode_rcpt(&c->rcpt[c->n_rcpt], field));
 			c->n_rcpt++;
+			via = warned = false;
+		} else if (tag == TAG_VIA) {
+			ok =
+			    !via && (c->rcpt == NULL || decode_via(&c->rcpt[c->n_rcpt - 1], field));
+			via = true;
+		} else if (tag == TAG_WARNED) {
+			ok = !warned && field.rest.n == 0;
+			if (ok && c->rcpt != NULL)
+				c->rcpt[c->n_rcpt - 1].warned = true;
+			warned = true;
+		} else if (tag == TAG_COUNTED) {
+			ok = c->counted.n == 0 && field.rest.n > 0;
+			c->counted = field.rest;
 		}
 		if (!ok)
 			return GW_EFORMAT;

@@ -5,7 +5,8 @@
  * on the order of reading: a finished recipient is never undone, otherwise the
  * higher number wins.
  *
- * Stored as a version octet and tagged fields, like the envelope. What encodes
+ * Stored as a version octet and tagged fields, like the envelope; how a recipient was reached
+ * follows it in a field of its own, which older readers pass over. What encodes
  * without failing decodes to the same change.
  */
 #ifndef GW_MAIL_CHANGE_H
@@ -27,19 +28,21 @@ enum outcome {
 	OUTCOME_DROPPED,   /* made to vanish by a rule or an operator */
 	OUTCOME_MAYBE,     /* the content was sent and no reply came: nobody knows */
 	OUTCOME_HELD,      /* set aside: not tried again until it is released */
-	OUTCOME_MAX = OUTCOME_HELD,
+	OUTCOME_UNTOLD,    /* permanent, and its sender will hear of it in a summary at "due" */
+	OUTCOME_EXPANDED,  /* others take its place: those of the message that ends it */
+	OUTCOME_MAX = OUTCOME_EXPANDED,
 };
 
 static inline bool outcome_final(enum outcome o)
 {
 	return o == OUTCOME_DELIVERED || o == OUTCOME_FAILED || o == OUTCOME_EXPIRED ||
-	       o == OUTCOME_DROPPED;
+	       o == OUTCOME_DROPPED || o == OUTCOME_EXPANDED;
 }
 
 /* To be tried, now or later. */
 static inline bool outcome_open(enum outcome o)
 {
-	return !outcome_final(o) && o != OUTCOME_HELD;
+	return !outcome_final(o) && o != OUTCOME_HELD && o != OUTCOME_UNTOLD;
 }
 
 struct change_rcpt {
@@ -52,6 +55,10 @@ struct change_rcpt {
 	uint8_t esc[3];    /* enhanced code, {0,0,0} if none */
 	struct span host;  /* the remote host (and address) that said so, may be empty */
 	struct span reply; /* its words, or ours */
+	struct span tls;   /* how the channel was protected (auth/tlspolicy.h), or empty */
+	struct span vmta;  /* what it left from, or empty */
+	struct span rule;  /* where the statement stands that made this of the reply, or empty */
+	bool warned;       /* its sender was told that it is late; stays so */
 };
 
 /*
@@ -64,11 +71,23 @@ static inline bool change_unsure(const struct change_rcpt *r)
 	return r->code == 0 && r->esc[0] != 2 && r->esc[1] == 4 && r->esc[2] == 2;
 }
 
+/*
+ * Held by a limit on what comes in, until that has room again: told by the codes, so that it can be
+ * told of what is stored. Nobody else holds with X.7.28 (RFC 3463 registry: mail flood detected),
+ * and receivers may not.
+ */
+static inline bool change_by_limit(enum outcome o, uint16_t code, const uint8_t esc[3])
+{
+	return o == OUTCOME_HELD && code == 0 && esc[0] == 4 && esc[1] == 7 && esc[2] == 28;
+}
+
 struct change {
 	struct msgid id;
 	int64_t when; /* wall-clock microseconds */
 	struct change_rcpt *rcpt;
 	size_t n_rcpt;
+	struct span counted; /* of a release: whom limits count it for (flow/broker_limits_log.c),
+				at `when`; or empty */
 };
 
 /* Appends the stored form; more recipients or greater values than may be: buf_failed(). */

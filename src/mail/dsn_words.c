@@ -1,191 +1,287 @@
-#include "mail/dsn_words.h"
+/* The part of a report that people read, in their language. */
+#include "mail/dsn-private.h"
 
 #include "mail/header.h"
 
 #include <stdio.h>
 
-struct meaning {
-	uint8_t subject, detail; /* detail 0: any other of the subject */
-	const char *means, *advice;
-};
+enum { TIME_ROOM = 2048, DATE_ROOM = 64, TLS_SHOWN = 64 };
 
-static const struct meaning meanings[] = {
-    {1, 1, "There is no such mailbox at this domain.",
-	"Check the spelling of the part before the @, or ask the recipient in another way."},
-    {1, 2, "The domain of the address does not exist or has no mail server.",
-	"Check the spelling of the part behind the @."},
-    {1, 3, "The address is not written as an address must be.", "Correct the address."},
-    {1, 6, "The mailbox has moved and left no new address.",
-	"Ask the recipient for the new address."},
-    {1, 7, "Your own address, as the sender, was not accepted.",
-	"Check the sender address in your mail program, or ask your administrator."},
-    {1, 8, "Your own address, as the sender, was not accepted.",
-	"Check the sender address in your mail program, or ask your administrator."},
-    {1, 10, "The domain says that it takes no mail at all.",
-	"Check the spelling of the part behind the @."},
-    {1, 0, "The address was not accepted.", "Check the spelling of the address."},
-    {2, 1, "The mailbox exists but takes no mail.", "Ask the recipient in another way."},
-    {2, 2, "The mailbox is full.",
-	"Tell the recipient in another way, and send the message again later."},
-    {2, 3, "The message is larger than this mailbox takes.",
-	"Send a smaller message, or share large files in another way."},
-    {2, 0, "The mailbox could not take the message.", "Send the message again later."},
-    {3, 4, "The message is larger than the recipient's system takes.",
-	"Send a smaller message, or share large files in another way."},
-    {3, 0, "The recipient's mail system could not take the message.",
-	"Send the message again later."},
-    {4, 3, "The servers of the domain could not be found out.",
-	"Check the spelling of the part behind the @, or send the message again later."},
-    {4, 6, "The message went round in a circle between mail servers.",
-	"Tell your administrator: a forwarding or a mail route is set up wrongly."},
-    {4, 7, "The recipient's mail system could not be reached in time.",
-	"Send the message again later, or ask the recipient in another way."},
-    {4, 0, "The recipient's mail system could not be reached.",
-	"Send the message again later, or ask the recipient in another way."},
-    {5, 3, "The message has more recipients than the other system takes.",
-	"Send it to fewer recipients at a time."},
-    {5, 0, "The two mail systems did not understand each other.", "Tell your administrator."},
-    {6, 0, "The form of the message was not accepted.",
-	"Send the message in a simpler form: plain text, no attachments."},
-    {7, 0, "The recipient's mail system does not want this message.",
-	"Ask your administrator, or the recipient in another way, why it is refused."},
-    {0, 0, "The reason is in the answer above.",
-	"If it does not help you, show this report to your administrator."},
-};
+/* ---- sentences */
 
-/* The dot was sent and no answer came: nothing was refused, and nothing is known. */
-static const struct meaning unsure = {4, 2,
-    "The connection broke before the recipient's system had answered: the message may have been "
-    "delivered, or not.",
-    "Ask the recipient in another way whether it is there, before you send it again."};
-
-static const struct meaning *meaning_of(const struct change_rcpt *c)
+void dsn_words_init(struct dsn_words *w, struct buf *out, const struct dsn_tongue *t)
 {
-	struct dsn_status s = dsn_status_of(c);
-	const struct meaning *m = change_unsure(c) ? &unsure : meanings;
-
-	while (m != &unsure && m->subject != 0 &&
-	       (m->subject != s.subject || (m->detail != 0 && m->detail != s.detail)))
-		m++;
-	return m;
+	*w = (struct dsn_words){.out = out, .tongue = *t};
+	buf_init(&w->time, TIME_ROOM);
+	buf_init(&w->date, DATE_ROOM);
+	buf_init(&w->since, DATE_ROOM);
+	buf_init(&w->reply, DSN_REPLY_MAX + TIME_ROOM);
 }
 
-struct dsn_status dsn_status_of(const struct change_rcpt *c)
+void dsn_words_fini(struct dsn_words *w)
 {
-	bool expired = c->outcome == OUTCOME_EXPIRED;
-
-	/* RFC 3463 knows 2, 4 and 5; a code of success does not explain a failure. */
-	if (c->esc[0] != 4 && c->esc[0] != 5)
-		return expired ? (struct dsn_status){4, 4, 7} : (struct dsn_status){5, 0, 0};
-	return (struct dsn_status){expired ? 4 : 5, c->esc[1], c->esc[2]};
+	buf_fini(&w->time);
+	buf_fini(&w->date);
+	buf_fini(&w->since);
+	buf_fini(&w->reply);
 }
 
-void dsn_add_reply(struct fold *f, const struct change_rcpt *c)
+void dsn_words_number(struct dsn_words *w, enum dsn_value value, uint64_t n)
 {
-	char codes[32];
+	char *text = value == DSN_VALUE_N          ? w->n
+		     : value == DSN_VALUE_ATTEMPTS ? w->attempts
+						   : w->messages;
 
-	if (c->code != 0) {
-		snprintf(codes, sizeof(codes), "%u ", (unsigned)c->code);
-		fold_add(f, span_str(codes));
+	snprintf(text, sizeof(w->n), "%llu", (unsigned long long)n);
+	w->values.v[value] = span_str(text);
+}
+
+/* The names of days and months are English; the other languages have numbers. */
+void dsn_words_date(struct dsn_words *w, enum dsn_value value, int64_t when)
+{
+	struct buf *b = value == DSN_VALUE_DATE ? &w->date : &w->since;
+
+	buf_clear(b);
+	if (w->tongue.language == DSN_ENGLISH)
+		header_date(when, b);
+	else
+		header_date_numbers(when, b);
+	w->values.v[value] = buf_view(b);
+}
+
+void dsn_words_id(struct dsn_words *w, const struct msgid *id)
+{
+	msgid_format(id, w->id);
+	w->values.v[DSN_VALUE_ID] = span_str(w->id);
+}
+
+static void say(struct dsn_words *w, enum dsn_text text, const char *margin, const char *indent)
+{
+	struct fold f = fold_begin(w->out, strlen(margin), indent);
+
+	f.utf8 = true;
+	buf_add_str(w->out, margin);
+	dsn_text_fold(&f, &w->tongue, text, &w->values);
+	buf_add_str(w->out, "\r\n");
+}
+
+void dsn_words_say(struct dsn_words *w, enum dsn_text text)
+{
+	say(w, text, "", "");
+}
+
+void dsn_words_below(struct dsn_words *w, enum dsn_text text)
+{
+	say(w, text, "    ", "      ");
+}
+
+void dsn_words_address(struct dsn_words *w, struct span addr)
+{
+	buf_add_byte(w->out, '<');
+	fold_clean_utf8(w->out, addr, DSN_ADDRESS_MAX);
+	buf_add_str(w->out, ">\r\n");
+}
+
+/* ---- one recipient */
+
+enum dsn_fate dsn_fate_of(const struct dsn_rcpt *r)
+{
+	switch (r->action) {
+	case DSN_FAILED: break;
+	case DSN_DELAYED: return DSN_FATE_DELAYED;
+	case DSN_RELAYED: return DSN_FATE_RELAYED;
+	case DSN_EXPANDED: return DSN_FATE_EXPANDED;
+	case DSN_DELIVERED: return DSN_FATE_DELIVERED;
 	}
-	if (c->code != 0 && c->esc[0] != 0) {
-		snprintf(codes, sizeof(codes), "%u.%u.%u ", c->esc[0], c->esc[1], c->esc[2]);
-		fold_add(f, span_str(codes));
+	return r->class == REPLY_UNSURE || change_unsure(r->change) ? DSN_FATE_UNSURE
+								    : DSN_FATE_FAILED;
+}
+
+/* The channel, where there was one: "none", "1.3/verified", "failed:why" (auth/tlspolicy.h). */
+static void say_tls(struct dsn_words *w, struct span tls)
+{
+	if (fold_is_blank(tls))
+		return;
+	w->values.v[DSN_VALUE_TLS] = span_first(tls, TLS_SHOWN);
+	if (span_eq(tls, SPAN("none")))
+		dsn_words_below(w, DSN_TEXT_TLS_NONE);
+	else
+		dsn_words_below(
+		    w, span_starts(tls, SPAN("failed")) ? DSN_TEXT_TLS_FAILED : DSN_TEXT_TLS);
+}
+
+void dsn_words_said(struct dsn_words *w, const struct dsn_rcpt *r)
+{
+	const struct change_rcpt *c = r->change;
+	bool taken = r->action != DSN_FAILED && r->action != DSN_DELAYED;
+
+	buf_clear(&w->reply);
+	if (c->code == 0 && fold_is_blank(c->reply))
+		dsn_text_add(&w->reply, &w->tongue, DSN_TEXT_NO_ANSWER, NULL);
+	dsn_add_reply(&w->reply, c);
+	w->values.v[DSN_VALUE_REPLY] = buf_view(&w->reply);
+	w->values.v[DSN_VALUE_PEER] = span_first(c->host, DSN_ADDRESS_MAX);
+	if (fold_is_blank(c->host))
+		dsn_words_below(w, DSN_TEXT_FOUND);
+	else if (taken)
+		dsn_words_below(w, DSN_TEXT_TOOK);
+	else
+		dsn_words_below(w, c->code != 0 ? DSN_TEXT_SAID : DSN_TEXT_SAID_NOTHING);
+	say_tls(w, c->tls);
+}
+
+static void set_time(struct dsn_words *w, int64_t usec)
+{
+	uint64_t minutes = usec > 0 ? (uint64_t)usec / 60000000 : 0;
+	enum dsn_text unit = minutes >= 2880  ? DSN_TEXT_DAYS
+			     : minutes >= 120 ? DSN_TEXT_HOURS
+			     : minutes >= 2   ? DSN_TEXT_MINUTES
+					      : DSN_TEXT_MINUTE;
+
+	dsn_words_number(w, DSN_VALUE_N,
+	    minutes >= 2880  ? minutes / 1440
+	    : minutes >= 120 ? minutes / 60
+			     : minutes);
+	buf_clear(&w->time);
+	dsn_text_add(&w->time, &w->tongue, unit, &w->values);
+	w->values.v[DSN_VALUE_TIME] = buf_view(&w->time);
+}
+
+/* What is known of the attempts before the last. */
+static void say_attempts(struct dsn_words *w, const struct dsn *d, const struct dsn_rcpt *r)
+{
+	set_time(w, d->now - d->arrived);
+	dsn_words_number(w, DSN_VALUE_ATTEMPTS, r->change->attempts);
+	if (r->action == DSN_DELAYED && r->until != 0) {
+		dsn_words_date(w, DSN_VALUE_DATE, r->until);
+		dsn_words_below(w, DSN_TEXT_TRIED_UNTIL);
+	} else if (r->change->outcome == OUTCOME_EXPIRED) {
+		dsn_words_below(w, DSN_TEXT_GIVEN_UP);
+	} else if (r->action == DSN_DELAYED || r->change->attempts > 1) {
+		dsn_words_below(w, DSN_TEXT_TRIED);
 	}
-	fold_add(f, span_first(c->reply, DSN_REPLY_MAX));
 }
 
-static void add_line(struct buf *out, const char *label, const char *text)
+static void say_class(struct dsn_words *w, enum reply_class class)
 {
-	struct fold f = fold_begin(out, 4, "      ");
+	struct buf means, advice;
 
-	buf_add_str(out, "    ");
-	fold_add(&f, span_str(label));
-	fold_add(&f, span_str(text));
-	buf_add_str(out, "\r\n");
+	buf_init(&means, TIME_ROOM);
+	buf_init(&advice, TIME_ROOM);
+	dsn_text_add(&means, &w->tongue, (enum dsn_text)(DSN_CLASS_MEANS + class), NULL);
+	dsn_text_add(&advice, &w->tongue, (enum dsn_text)(DSN_CLASS_ADVICE + class), NULL);
+	w->values.v[DSN_VALUE_MEANS] = buf_view(&means);
+	w->values.v[DSN_VALUE_ADVICE] = buf_view(&advice);
+	dsn_words_below(w, DSN_TEXT_MEANS);
+	dsn_words_below(w, DSN_TEXT_ADVICE);
+	w->values.v[DSN_VALUE_MEANS] = w->values.v[DSN_VALUE_ADVICE] = SPAN_NONE;
+	buf_fini(&means);
+	buf_fini(&advice);
 }
 
-static void add_said(struct buf *out, const struct change_rcpt *c)
+/* mixed: the first lines do not say it of this one. */
+static void say_rcpt(struct dsn_words *w, const struct dsn *d, const struct dsn_rcpt *r, bool mixed)
 {
-	struct fold f = fold_begin(out, 4, "      ");
+	enum dsn_fate fate = dsn_fate_of(r);
+	bool gone = fate >= DSN_FATE_RELAYED;
 
-	buf_add_str(out, "    ");
-	if (c->host.n > 0) {
-		fold_add(&f, SPAN("The host "));
-		fold_add(&f, span_first(c->host, DSN_ADDRESS_MAX));
-		fold_add(&f, c->code != 0 ? SPAN(" said: ") : SPAN(" was tried: "));
-	} else {
-		fold_add(&f, SPAN("This system found: "));
-	}
-	if (c->code == 0 && c->reply.n == 0)
-		fold_add(&f, SPAN("no answer was recorded"));
-	dsn_add_reply(&f, c);
-	buf_add_str(out, "\r\n");
+	dsn_words_address(w, r->addr);
+	if (mixed || (gone && fate != DSN_FATE_DELIVERED))
+		dsn_words_below(w, (enum dsn_text)(DSN_TEXT_FATE_FAILED + fate));
+	if (!gone)
+		say_attempts(w, d, r);
+	if (!gone || !fold_is_blank(r->change->host))
+		dsn_words_said(w, r);
+	if (!gone)
+		say_class(w, fate == DSN_FATE_UNSURE ? REPLY_UNSURE : r->class);
+	buf_add_str(w->out, "\r\n");
 }
 
-static void add_expired(struct buf *out, const struct change_rcpt *c, int64_t usec)
-{
-	int64_t minutes = usec > 0 ? usec / 60000000 : 0;
-	const char *unit = minutes >= 2880 ? "days" : minutes >= 120 ? "hours" : "minutes";
-	int64_t n = minutes >= 2880 ? minutes / 1440 : minutes >= 120 ? minutes / 60 : minutes;
+/* ---- the whole */
 
-	buf_addf(out, "    Tried for %lld %s (attempts: %lu), then given up. The last time:\r\n",
-	    (long long)n, unit, (unsigned long)c->attempts);
+static size_t count_fate(const struct dsn *d, enum dsn_fate fate)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n_rcpt; i++)
+		n += dsn_fate_of(&d->rcpt[i]) == fate;
+	return n;
 }
 
-static void add_rcpt(const struct dsn *d, const struct dsn_rcpt *r, struct buf *out)
+enum dsn_fate dsn_worst(const struct dsn *d)
 {
-	const struct meaning *m = meaning_of(r->change);
+	enum dsn_fate worst = DSN_FATE_DELIVERED;
 
-	buf_add_str(out, "<");
-	fold_clean(out, r->addr, DSN_ADDRESS_MAX);
-	buf_add_str(out, ">\r\n");
-	if (r->change->outcome == OUTCOME_EXPIRED)
-		add_expired(out, r->change, d->now - d->arrived);
-	add_said(out, r->change);
-	add_line(out, "What it means: ", m->means);
-	add_line(out, "What to do: ", m->advice);
-	buf_add_str(out, "\r\n");
-}
-
-static void add_about(const struct dsn *d, struct buf *out)
-{
-	char id[MSGID_TEXT + 1];
-
-	msgid_format(&d->id, id);
-	buf_addf(out, "Your message had the id %s here.\r\nIt arrived at ", id);
-	header_date(d->arrived, out);
-	buf_add_str(out, ".\r\n");
-	if (d->original_head.n > 0)
-		buf_add_str(out, "Its header is attached; its text is not.\r\n");
-}
-
-bool dsn_unsure(const struct dsn *d)
-{
 	for (size_t i = 0; i < d->n_rcpt; i++) {
-		if (!change_unsure(d->rcpt[i].change))
-			return false;
+		enum dsn_fate f = dsn_fate_of(&d->rcpt[i]);
+
+		worst = f < worst ? f : worst;
 	}
-	return d->n_rcpt > 0;
+	return worst;
 }
 
-void dsn_words(const struct dsn *d, struct buf *out)
+/* The rows stand in the order of the fates: ONE, ALL and, of the first three, SOME. */
+static enum dsn_text lead_of(const struct dsn *d, bool mixed)
 {
-	size_t listed = d->n_rcpt < DSN_LISTED_MAX ? d->n_rcpt : DSN_LISTED_MAX;
+	static const enum dsn_text one[DSN_FATES] = {DSN_TEXT_FAILED_ONE, DSN_TEXT_UNSURE_ONE,
+	    DSN_TEXT_DELAYED_ONE, DSN_TEXT_RELAYED_ONE, DSN_TEXT_EXPANDED_ONE,
+	    DSN_TEXT_DELIVERED_ONE};
+	static const enum dsn_text all[DSN_FATES] = {DSN_TEXT_FAILED_ALL, DSN_TEXT_UNSURE_ALL,
+	    DSN_TEXT_DELAYED_ALL, DSN_TEXT_RELAYED_ALL, DSN_TEXT_EXPANDED_ALL,
+	    DSN_TEXT_DELIVERED_ALL};
+	static const enum dsn_text some[DSN_FATES] = {DSN_TEXT_FAILED_SOME, DSN_TEXT_UNSURE_SOME,
+	    DSN_TEXT_DELAYED_SOME, DSN_TEXT_GONE_MIXED, DSN_TEXT_GONE_MIXED, DSN_TEXT_GONE_MIXED};
+	enum dsn_fate worst = dsn_worst(d);
 
-	buf_add_str(out, "This is the mail system at ");
-	fold_clean(out, d->reporting_host, DSN_ADDRESS_MAX);
-	buf_addf(out,
-	    ".\r\n\r\n%s to %s named below.\r\n"
-	    "It will not be tried again.\r\n\r\n",
-	    dsn_unsure(d) ? "Your message may or may not have been delivered"
-			  : "Your message could not be delivered",
-	    d->n_rcpt == 1 ? "the recipient" : "the recipients");
-	for (size_t i = 0; i < listed; i++)
-		add_rcpt(d, &d->rcpt[i], out);
-	if (listed < d->n_rcpt)
-		buf_addf(out,
-		    "... and %zu more: the second part of this report names them.\r\n\r\n",
-		    d->n_rcpt - listed);
-	add_about(d, out);
+	return mixed ? some[worst] : d->n_rcpt == 1 ? one[worst] : all[worst];
+}
+
+/* The worst first, each in the order of the report. */
+static size_t say_rcpts(struct dsn_words *w, const struct dsn *d, bool mixed)
+{
+	size_t listed = 0;
+
+	for (unsigned fate = 0; fate < DSN_FATES; fate++) {
+		for (size_t i = 0; i < d->n_rcpt && listed < DSN_LISTED_MAX; i++) {
+			if (dsn_fate_of(&d->rcpt[i]) != fate)
+				continue;
+			say_rcpt(w, d, &d->rcpt[i], mixed);
+			listed++;
+		}
+	}
+	return listed;
+}
+
+static void say_about(struct dsn_words *w, const struct dsn *d)
+{
+	dsn_words_id(w, &d->id);
+	dsn_words_date(w, DSN_VALUE_DATE, d->arrived);
+	dsn_words_say(w, DSN_TEXT_ABOUT);
+	if (d->whole)
+		dsn_words_say(w, DSN_TEXT_MESSAGE_FOLLOWS);
+	else if (d->original_head.n > 0)
+		dsn_words_say(w, DSN_TEXT_HEAD_FOLLOWS);
+}
+
+void dsn_add_words(const struct dsn *d, struct buf *out)
+{
+	bool mixed = count_fate(d, dsn_worst(d)) < d->n_rcpt;
+	struct dsn_tongue t = {d->language, d->texts};
+	struct dsn_words w;
+	size_t listed;
+
+	dsn_words_init(&w, out, &t);
+	w.values.v[DSN_VALUE_HOST] = span_first(d->reporting_host, DSN_ADDRESS_MAX);
+	dsn_words_say(&w, DSN_TEXT_INTRO);
+	buf_add_str(out, "\r\n");
+	dsn_words_say(&w, lead_of(d, mixed));
+	buf_add_str(out, "\r\n");
+	listed = say_rcpts(&w, d, mixed);
+	if (listed < d->n_rcpt) {
+		dsn_words_number(&w, DSN_VALUE_N, d->n_rcpt - listed);
+		dsn_words_say(&w, DSN_TEXT_MORE);
+		buf_add_str(out, "\r\n");
+	}
+	say_about(&w, d);
+	dsn_words_fini(&w);
 }

@@ -35,6 +35,15 @@ enum tag {
 	TAG_ENDS = 27,
 	TAG_STATE = 28,
 	TAG_HELD = 29,
+	TAG_BY_AT = 30,
+	TAG_BY = 31,
+	TAG_BY_TRACE = 32,
+	TAG_TLS_OPTIONAL = 33,
+	TAG_MT_PRIORITY = 34,
+	TAG_HOLD_UNTIL = 35,
+
+	/* limits */
+	TAG_COUNTED = 38,
 	TAG_END = 64, /* the seen ones fit a 64-bit set */
 };
 
@@ -74,7 +83,7 @@ static const struct row rows[TAG_END] = {
     [TAG_RET] = {KIND_ENUM, AT(ret), RET_HDRS},
     [TAG_BODY_TYPE] = {KIND_ENUM, AT(body_type), BODY_BINARYMIME},
     [TAG_SMTPUTF8] = {KIND_BOOL, AT(smtputf8), 0},
-    [TAG_REQUIRE_TLS] = {KIND_BOOL, AT(require_tls), 0},
+    [TAG_REQUIRE_TLS] = {KIND_BOOL, AT(handling.require_tls), 0},
     [TAG_AT_MOST_ONCE] = {KIND_BOOL, AT(at_most_once), 0},
     [TAG_ORIGIN] = {KIND_ENUM, AT(origin), ORIGIN_SYSTEM},
     [TAG_CLIENT_IP] = {KIND_SPAN, AT(client_ip), 0},
@@ -84,16 +93,30 @@ static const struct row rows[TAG_END] = {
     [TAG_ENDS] = {KIND_SPAN, AT(ends), 0},
     [TAG_STATE] = {KIND_SPAN, AT(state), 0},
     [TAG_HELD] = {KIND_SPAN, AT(held), 0},
+    [TAG_BY_AT] = {KIND_I64, AT(handling.by_at), 0},
+    [TAG_BY] = {KIND_ENUM, AT(handling.by), BY_NOTIFY},
+    [TAG_BY_TRACE] = {KIND_BOOL, AT(handling.by_trace), 0},
+    [TAG_TLS_OPTIONAL] = {KIND_BOOL, AT(handling.tls_optional), 0},
+    [TAG_MT_PRIORITY] = {KIND_ENUM, AT(handling.mt_priority), MT_PRIORITY_STORED},
+    [TAG_HOLD_UNTIL] = {KIND_I64, AT(handling.hold_until), 0},
+    [TAG_COUNTED] = {KIND_I64, AT(counted), 0},
 };
 #undef AT
 
 _Static_assert(sizeof(enum dsn_ret) == sizeof(unsigned), "enums are read through the table");
 _Static_assert(sizeof(enum body_type) == sizeof(unsigned), "enums are read through the table");
+_Static_assert(sizeof(enum deliver_by) == sizeof(unsigned), "enums are read through the table");
 _Static_assert(sizeof(enum origin) == sizeof(unsigned), "enums are read through the table");
 
 enum { FACT_EIGHT_BIT = 1, FACT_NUL = 2, FACT_BARE_CR = 4, FACT_BARE_LF = 8, FACT_OPEN_END = 16 };
 enum { FACT_MAX = 31, NOTIFY_MAX = 15 };
-enum { FACTS_SIZE = 8 + 4 + 4 + 1, PART_SIZE = 8 + 8 + 4 + 8, RCPT_FIXED = 2 + 2 + 1 };
+enum {
+	FACTS_SIZE = 8 + 4 + 4 + 1,
+	PART_SIZE = 8 + 8 + 4 + 8,
+	RCPT_FIXED = 2 + 2 + 1,
+	RCPT_FROM = 2,
+	RCPT_KEPT = 1
+};
 
 /* What may be stored is asked in both directions, so that what is accepted can be read. */
 
@@ -108,7 +131,8 @@ static bool text_sane(struct span s)
 
 static bool rcpt_sane(const struct rcpt *r)
 {
-	return r->notify <= NOTIFY_MAX && text_sane(r->addr) && text_sane(r->orcpt);
+	return r->notify <= NOTIFY_MAX && text_sane(r->addr) && text_sane(r->orcpt) &&
+	       text_sane(r->from);
 }
 
 static bool counts_sane(const struct envelope *e)
@@ -190,15 +214,27 @@ static void encode_facts(const struct body_facts *f, struct buf *out)
 	put_u8(out, fact_bits(f));
 }
 
+/* Fields at the end that older versions did not write. */
+static bool has_from(const struct rcpt *r)
+{
+	return r->from.n > 0 || r->kept;
+}
+
 static void encode_rcpt(const struct rcpt *r, struct buf *out)
 {
 	if (!rcpt_sane(r))
 		out->failed = true;
 	put_u8(out, TAG_RCPT);
-	put_u32(out, (uint32_t)(RCPT_FIXED + r->addr.n + r->orcpt.n));
+	put_u32(
+	    out, (uint32_t)(RCPT_FIXED + r->addr.n + r->orcpt.n +
+			    (has_from(r) ? RCPT_FROM + r->from.n : 0) + (r->kept ? RCPT_KEPT : 0)));
 	put_span16(out, r->addr);
 	put_span16(out, r->orcpt);
 	put_u8(out, r->notify);
+	if (has_from(r))
+		put_span16(out, r->from);
+	if (r->kept)
+		put_u8(out, 1);
 }
 
 static void encode_part(const struct part *p, struct buf *out)
@@ -209,6 +245,12 @@ static void encode_part(const struct part *p, struct buf *out)
 	put_u64(out, p->offset);
 	put_u32(out, p->length);
 	put_u64(out, p->sum);
+}
+
+void envelope_encode_counted(int64_t counted, struct buf *out)
+{
+	if (counted != 0)
+		put_number(out, TAG_COUNTED, (uint64_t)counted, 8);
 }
 
 void envelope_encode(const struct envelope *e, struct buf *out)
@@ -276,7 +318,9 @@ static bool decode_rcpt(struct rcpt *r, struct cursor c)
 	r->addr = get_span16(&c);
 	r->orcpt = get_span16(&c);
 	r->notify = get_u8(&c);
-	return cursor_done(&c) && rcpt_sane(r);
+	r->from = c.rest.n > 0 ? get_span16(&c) : SPAN_NONE;
+	r->kept = c.rest.n > 0;
+	return (!r->kept || get_u8(&c) == 1) && cursor_done(&c) && rcpt_sane(r);
 }
 
 static bool decode_part(struct part *p, struct cursor c)

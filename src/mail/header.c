@@ -209,3 +209,14 @@ void header_date(int64_t wall, struct buf *out)
 	buf_addf(out, "%s, %d %s %04lld %02d:%02d:%02d +0000", day[(days % 7 + 7) % 7], d.day,
 	    month[d.month], (long long)d.year, clock / 3600, clock / 60 % 60, clock % 60);
 }
+
+void header_date_numbers(int64_t wall, struct buf *out)
+{
+	int64_t seconds = floor_div(wall, 1000000);
+	int64_t days = floor_div(seconds, 86400);
+	int minutes = (int)((seconds - days * 86400) / 60);
+	struct date d = date_of_days(days);
+
+	buf_addf(out, "%04lld-%02d-%02d %02d:%02d +0000", (long long)d.year, d.month + 1, d.day,
+	    minutes / 60, minutes % 60);
+}

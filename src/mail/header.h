@@ -51,5 +51,7 @@ size_t header_scan_feed(struct header_scan *s, struct span data);
 
 /* Appends an RFC 5322 date-time of that wall-clock time (microseconds), in UTC ("+0000"). */
 void header_date(int64_t wall, struct buf *out);
+/* The same time for people of any language: "2023-11-19 23:13 +0000". */
+void header_date_numbers(int64_t wall, struct buf *out);
 
 #endif

@@ -1,5 +1,9 @@
 #include "mail/mailbox.h"
 
+#include "base/utf8.h"
+
+enum { ASCII_DOMAIN_MAX = 255 };
+
 /* ---- tokens; each takes what it reads from the front of *s ---------------------------------- */
 
 static bool peek(struct span s, uint8_t c)
@@ -101,11 +105,16 @@ static struct span take_atom(struct span *s)
 	return span_first(atom, n);
 }
 
-static bool is_ascii(struct span s)
+/* RFC 6532 section 3.2: beyond ASCII an address is of UTF-8, and of characters that show. */
+static bool is_of_address(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] > 127)
+	while (s.n > 0) {
+		uint32_t point = s.p[0];
+		size_t n = point > 127 ? utf8_take(s, &point) : 1;
+
+		if (n == 0 || (point > 127 && !utf8_visible(point)))
 			return false;
+		s = span_skip(s, n);
 	}
 	return true;
 }
@@ -140,7 +149,7 @@ static int take_word(struct span *s, struct words *w)
 	}
 	if (atom.n == 0)
 		return 0;
-	w->only_a_phrase |= w->behind_word || !is_ascii(atom);
+	w->only_a_phrase |= w->behind_word || !is_of_address(atom);
 	w->encoded |= span_starts(atom, SPAN("=?"));
 	w->word = w->behind_word = true;
 	return 1;
@@ -186,7 +195,7 @@ static int take_domain(struct span *s, struct span *domain)
 	}
 	for (;;) {
 		atom = take_atom(s);
-		if (atom.n == 0 || !is_ascii(atom))
+		if (atom.n == 0 || !is_of_address(atom))
 			return GW_EFORMAT;
 		*domain = span_first(begun, begun.n - s->n);
 		if (skip_space(s) < 0)
@@ -205,7 +214,7 @@ static int take_address(struct span *s, const struct words *w, struct mailbox *m
 		return GW_EFORMAT;
 	*m = (struct mailbox){.addr = w->all, .local = w->all};
 	if (!peek(*s, '@'))
-		return w->encoded ? GW_EFORMAT : 0;
+		return w->encoded || utf8_beyond_ascii(w->all) ? GW_EFORMAT : 0;
 	*s = span_skip(*s, 1);
 	if (take_domain(s, &m->domain) < 0)
 		return GW_EFORMAT;
@@ -364,5 +373,8 @@ int mailbox_address(const struct mailbox *m, struct buf *room, struct address *a
 		buf_add_byte(room, '@');
 		add_plain(m->domain, room);
 	}
-	return buf_failed(room) ? GW_EFORMAT : address_parse(buf_view(room), a);
+	/* Room for its A-labels, so that what is there does not move. */
+	if (buf_failed(room) || buf_room(room, ASCII_DOMAIN_MAX) == NULL)
+		return GW_EFORMAT;
+	return address_read(buf_view(room), room, a);
 }

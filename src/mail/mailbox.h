@@ -1,14 +1,15 @@
 /*
  * Addresses of the header, RFC 5322 section 3.4: mailboxes and groups with comments, folds, quoted
- * strings and encoded words, as From, Sender, Reply-To, To and Cc have them. Forward only and
- * linear; nothing is allocated, spans point into the input.
+ * strings and encoded words, as From, Sender, Reply-To, To and Cc have them; in addresses UTF-8 too
+ * (RFC 6532). Forward only and linear; nothing is allocated, spans point into the input.
  *
  * Beyond the grammar of today it reads what is obsolete (section 4.4: routes, empty elements,
- * blanks and comments around dots) and what is merely usual: 8-bit octets and brackets in display
- * names, dots anywhere in a local part, ";" between mailboxes, a group without its end, and a
- * display name that is the address itself, unquoted. Two readers must never see two different
+ * blanks and comments around dots) and what is merely usual: octets of any charset and brackets in
+ * display names, dots anywhere in a local part, ";" between mailboxes, a group without its end, and
+ * a display name that is the address itself, unquoted. Two readers must never see two different
  * authors, so whatever else could be read in more than one way is no list of addresses at all:
- * another address as a display name, a control octet, a bare word that begins with "=?".
+ * another address as a display name, a control octet, a bare word that begins with "=?" or is not
+ * of ASCII.
  */
 #ifndef GW_MAIL_MAILBOX_H
 #define GW_MAIL_MAILBOX_H

@@ -1,5 +1,6 @@
 #include "mail/mime.h"
 
+#include "mail/content_type.h"
 #include "mail/header.h"
 
 enum found { FOUND_NOTHING, FOUND_LEAF, FOUND_MULTIPART, FOUND_DIGEST, FOUND_MESSAGE };
@@ -16,120 +17,18 @@ static bool is_blank(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* FNV-1a. */
-static uint64_t hash_of(struct span boundary)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-
-	boundary = span_first(boundary, MIME_BOUNDARY_KEPT);
-	for (size_t i = 0; i < boundary.n; i++)
-		h = (h ^ boundary.p[i]) * UINT64_C(0x100000001b3);
-	return h;
-}
-
-/* ---- Content-Type, RFC 2045 section 5.1 ------------------------------------------------------ */
-
-static void skip_space(struct span *s)
-{
-	size_t n = 0;
-	unsigned depth = 0;
-
-	for (; n < s->n; n++) {
-		uint8_t c = s->p[n];
-
-		if (c == '(')
-			depth++;
-		else if (c == ')' && depth > 0)
-			depth--;
-		else if (c == '\\' && depth > 0)
-			n++;
-		else if (depth == 0 && !is_blank(c))
-			break;
-	}
-	*s = span_skip(*s, n);
-}
-
-/* Up to one of those octets, or a blank. */
-static struct span take_until(struct span *s, const char *ends)
-{
-	struct span token;
-	size_t n = 0;
-
-	while (n < s->n && !is_blank(s->p[n]) && (s->p[n] == '\0' || !strchr(ends, s->p[n])))
-		n++;
-	token = span_first(*s, n);
-	*s = span_skip(*s, n);
-	skip_space(s);
-	return token;
-}
-
-static bool take(struct span *s, uint8_t c)
-{
-	if (s->n == 0 || s->p[0] != c)
-		return false;
-	*s = span_skip(*s, 1);
-	skip_space(s);
-	return true;
-}
-
-/* The value of a parameter as it is meant, in out. */
-static void take_value(struct span *s, struct buf *out)
-{
-	buf_clear(out);
-	if (s->n == 0 || s->p[0] != '"') {
-		buf_add_span(out, take_until(s, ";("));
-		return;
-	}
-	*s = span_skip(*s, 1);
-	while (s->n > 0 && s->p[0] != '"') {
-		if (s->p[0] == '\\' && s->n > 1)
-			*s = span_skip(*s, 1);
-		if (s->p[0] != '\r' && s->p[0] != '\n')
-			buf_add_byte(out, s->p[0]);
-		*s = span_skip(*s, 1);
-	}
-	*s = span_skip(*s, 1);
-	skip_space(s);
-}
-
-/* The hash of the boundary; false: there is none. */
-static bool find_boundary(struct span s, uint64_t *hash)
-{
-	bool found = false;
-	struct buf value;
-
-	buf_init(&value, MIME_LINE_KEPT);
-	while (!found && s.n > 0) {
-		struct span name;
-
-		take_until(&s, ";");
-		take(&s, ';');
-		name = take_until(&s, "=;(");
-		if (!take(&s, '='))
-			continue;
-		take_value(&s, &value);
-		found = span_eq_case(name, SPAN("boundary")) && buf_len(&value) > 0;
-	}
-	if (found)
-		*hash = hash_of(span_trim(buf_view(&value)));
-	buf_fini(&value);
-	return found;
-}
-
 static enum found judge_type(struct span value, uint64_t *hash)
 {
 	static const struct span messages[] = {SPAN("rfc822"), SPAN("global"), SPAN("news")};
-	struct span type, sub;
+	struct content_type t = content_type_read(value);
 
-	skip_space(&value);
-	type = take_until(&value, "/;(");
-	if (!take(&value, '/'))
-		return FOUND_LEAF;
-	sub = take_until(&value, ";(");
-	if (span_eq_case(type, SPAN("multipart")) && find_boundary(value, hash))
-		return span_eq_case(sub, SPAN("digest")) ? FOUND_DIGEST : FOUND_MULTIPART;
-	for (size_t i = 0; span_eq_case(type, SPAN("message")) && i < GW_ARRAY_LEN(messages); i++) {
-		if (span_eq_case(sub, messages[i]))
+	if (span_eq_case(t.type, SPAN("multipart")) && t.has_boundary) {
+		*hash = t.boundary;
+		return span_eq_case(t.sub, SPAN("digest")) ? FOUND_DIGEST : FOUND_MULTIPART;
+	}
+	for (size_t i = 0; span_eq_case(t.type, SPAN("message")) && i < GW_ARRAY_LEN(messages);
+	     i++) {
+		if (span_eq_case(t.sub, messages[i]))
 			return FOUND_MESSAGE;
 	}
 	return FOUND_LEAF;
@@ -205,8 +104,8 @@ static bool take_boundary(struct mime_scan *s, struct span line)
 {
 	struct span text = span_trim(span_skip(line, 2));
 	bool ends = text.n >= 2 && text.p[text.n - 1] == '-' && text.p[text.n - 2] == '-';
-	uint64_t whole = hash_of(text);
-	uint64_t without = ends ? hash_of(span_first(text, text.n - 2)) : 0;
+	uint64_t whole = content_type_boundary(text);
+	uint64_t without = ends ? content_type_boundary(span_first(text, text.n - 2)) : 0;
 	const struct level *open = levels(s);
 
 	for (size_t i = count_open(s); i-- > 0;) {

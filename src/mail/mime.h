@@ -13,8 +13,7 @@
 #include "base/buf.h"
 
 enum {
-	MIME_LINE_KEPT = 4096,    /* of a line, and of a Content-Type with its folds */
-	MIME_BOUNDARY_KEPT = 256, /* further octets are not compared; RFC 2046 allows 70 */
+	MIME_LINE_KEPT = 4096, /* of a line, and of a Content-Type with its folds */
 };
 
 enum mime_verdict { MIME_FINE, MIME_TOO_DEEP, MIME_TOO_MANY };

@@ -7,7 +7,7 @@
 #ifndef GW_MAIL_MSGID_H
 #define GW_MAIL_MSGID_H
 
-#include "base/span.h"
+#include "base/cursor.h"
 
 enum { MSGID_TEXT = 26, MSGID_RANDOM = 10 };
 
@@ -30,6 +30,23 @@ static inline bool msgid_eq(const struct msgid *a, const struct msgid *b)
 static inline struct span msgid_span(const struct msgid *id)
 {
 	return span_of(id->b, sizeof(id->b));
+}
+
+/* Its octets, in frames and records. Where there are not so many, the cursor has failed, and the id
+ * is all zero. */
+static inline void put_msgid(struct buf *b, const struct msgid *id)
+{
+	buf_add(b, id->b, sizeof(id->b));
+}
+
+static inline struct msgid get_msgid(struct cursor *c)
+{
+	struct span s = get_bytes(c, sizeof(struct msgid));
+	struct msgid id = {{0}};
+
+	if (s.n > 0)
+		memcpy(id.b, s.p, sizeof(id.b));
+	return id;
 }
 
 #endif

@@ -1,5 +1,6 @@
 #include "mail/received.h"
 
+#include "base/utf8.h"
 #include "mail/fold.h"
 #include "mail/header.h"
 
@@ -8,7 +9,15 @@ enum { HELO_SHOWN = 512, CLAUSE_MAX = 1024, COLUMN_WISH = 76 };
 static const char *keyword(const struct received *r)
 {
 	static const char *const words[2][2] = {{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}};
+	static const char *const utf8[2][2] = {
+	    {"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}};
 
+	static const char *const lmtp[2][2] = {{"LMTP", "UTF8LMTP"}, {"LMTPS", "UTF8LMTPS"}};
+
+	if (r->lmtp)
+		return lmtp[r->tls_version.n > 0][r->smtputf8];
+	if (r->smtputf8)
+		return utf8[r->tls_version.n > 0][r->authenticated];
 	return r->esmtp ? words[r->tls_version.n > 0][r->authenticated] : "SMTP";
 }
 
@@ -36,14 +45,24 @@ static void end_clause(struct writer *w)
 	buf_clear(&w->clause);
 }
 
+static void put(struct writer *w, const char *before, struct span text, const char *behind)
+{
+	buf_add_str(&w->clause, before);
+	buf_add_span(&w->clause, text);
+	buf_add_str(&w->clause, behind);
+}
+
 static void put_clauses(struct writer *w, const struct received *r)
 {
 	char id[MSGID_TEXT + 1];
+	bool name_it = r->only_rcpt.n > 0 && !utf8_beyond_ascii(r->only_rcpt);
+	bool priority = r->handling != NULL && r->handling->mt_priority != 0;
 
-	buf_addf(&w->clause, "from %.*s ([%s%.*s])", SPAN_ARG(span_first(r->helo, HELO_SHOWN)),
-	    span_find(r->ip, ':') >= 0 ? "IPv6:" : "", SPAN_ARG(r->ip));
+	put(w, "from ", span_first(r->helo, HELO_SHOWN), " ([");
+	put(w, span_find(r->ip, ':') >= 0 ? "IPv6:" : "", r->ip, "])");
 	end_clause(w);
-	buf_addf(&w->clause, "by %.*s with %s", SPAN_ARG(r->hostname), keyword(r));
+	put(w, "by ", r->hostname, " with ");
+	buf_add_str(&w->clause, keyword(r));
 	end_clause(w);
 	if (r->tls_version.n > 0) {
 		buf_addf(&w->clause, "(version=%.*s cipher=%.*s)", SPAN_ARG(r->tls_version),
@@ -51,10 +70,14 @@ static void put_clauses(struct writer *w, const struct received *r)
 		end_clause(w);
 	}
 	msgid_format(&r->id, id);
-	buf_addf(&w->clause, "id %s%s", id, r->only_rcpt.n > 0 ? "" : ";");
+	put(w, "id ", span_str(id), name_it || priority ? "" : ";");
 	end_clause(w);
-	if (r->only_rcpt.n > 0) {
-		buf_addf(&w->clause, "for <%.*s>;", SPAN_ARG(r->only_rcpt));
+	if (name_it) {
+		put(w, "for <", r->only_rcpt, priority ? ">" : ">;");
+		end_clause(w);
+	}
+	if (priority) {
+		buf_addf(&w->clause, "PRIORITY %d;", handling_priority(r->handling));
 		end_clause(w);
 	}
 	header_date(r->wall, &w->clause);

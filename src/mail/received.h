@@ -7,6 +7,7 @@
 #define GW_MAIL_RECEIVED_H
 
 #include "base/buf.h"
+#include "mail/handling.h"
 #include "mail/msgid.h"
 
 struct received {
@@ -14,10 +15,15 @@ struct received {
 	struct span ip;   /* "192.0.2.1", "2001:db8::1", or "local" */
 	struct span hostname;
 	bool esmtp, authenticated;
+	bool lmtp;
+	bool smtputf8;                       /* it came by SMTPUTF8 (RFC 6531 section 3.7.3) */
 	struct span tls_version, tls_cipher; /* n == 0: no TLS */
 	struct msgid id;
-	struct span only_rcpt; /* canonical, where there is one alone; n == 0: not said */
-	int64_t wall;          /* microseconds */
+	const struct handling *handling; /* PRIORITY (RFC 6710); or NULL */
+	struct span
+	    only_rcpt; /* canonical, where there is one alone; n == 0: not said, nor if it is not
+			  ASCII: the message may go on to who takes no UTF-8 in headers */
+	int64_t wall;  /* microseconds */
 };
 
 /* Appends the field with its CRLF; lines end before column 78 unless a word is longer. */

@@ -23,6 +23,8 @@ enum role {
 	ROLE_MDA,
 	ROLE_CONTROL,
 	ROLE_VAULT,
+	ROLE_RESOLVER,
+	ROLE_HISTORY,
 	ROLE_COUNT
 };
 extern const char *const role_names[ROLE_COUNT];

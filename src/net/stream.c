@@ -1,6 +1,7 @@
 #include "net/stream.h"
 
 #include "net/tls-private.h"
+#include "net/tls_client-private.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -14,8 +15,15 @@ void stream_init(struct stream *s, int fd)
 	*s = (struct stream){.fd = fd};
 }
 
+static bool is_client(const struct stream *s)
+{
+	return s->ssl != NULL && SSL_is_server(s->ssl) == 0;
+}
+
 static void drop_tls(struct stream *s)
 {
+	if (is_client(s))
+		tls_client_drop(s->ssl);
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 }
@@ -137,6 +145,19 @@ bool stream_has_input(const struct stream *s)
 	return s->tls && is_usable(s) && !s->ended && SSL_pending(s->ssl) > 0;
 }
 
+ptrdiff_t stream_look(const struct stream *s, uint8_t *to, size_t n)
+{
+	ssize_t got;
+
+	gw_assert(!s->tls);
+	if (s->over || s->fd < 0)
+		return GW_EIO;
+	got = recv(s->fd, to, n, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? GW_EBUSY : GW_EIO;
+	return got;
+}
+
 bool stream_peek(const struct stream *s)
 {
 	uint8_t octet;
@@ -196,6 +217,7 @@ static const char *why_failed(int reason)
 	case SSL_R_RECORD_LENGTH_MISMATCH: return "not_tls";
 	case SSL_R_UNSUPPORTED_PROTOCOL:
 	case SSL_R_VERSION_TOO_LOW:
+	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
 	case SSL_R_NO_PROTOCOLS_AVAILABLE: return "old_version";
 	case SSL_R_NO_SHARED_CIPHER: return "no_shared_cipher";
 	case SSL_R_NO_SHARED_GROUPS:
@@ -208,6 +230,9 @@ static const char *why_failed(int reason)
 	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
 	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
 	case SSL_R_TLSV1_ALERT_UNKNOWN_CA: return "certificate_refused";
+	case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE: return "refused";
+	case SSL_R_TLSV1_UNRECOGNIZED_NAME: return "unknown_name";
+	case SSL_R_EXCESSIVE_MESSAGE_SIZE: return "too_large";
 	case SSL_R_UNEXPECTED_EOF_WHILE_READING: return "closed";
 	default: return "bad_handshake";
 	}
@@ -224,9 +249,16 @@ static const char *failure(struct stream *s, int result, bool no_signature)
 	return why_failed(ERR_GET_REASON(ERR_peek_error()));
 }
 
+/* A client signs nothing. */
+static uint64_t signer_failures(const struct stream *s)
+{
+	const struct tls_server *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(s->ssl));
+
+	return is_client(s) ? 0 : t->signer.failures;
+}
+
 int stream_handshake(struct stream *s, const char **why)
 {
-	const struct tls_server *t;
 	uint64_t failures;
 	int result, error;
 
@@ -234,18 +266,21 @@ int stream_handshake(struct stream *s, const char **why)
 	s->wants_write = false;
 	if (s->over || s->ssl == NULL)
 		return GW_EIO;
-	t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(s->ssl));
-	failures = t->signer.failures;
+	failures = signer_failures(s);
 	ERR_clear_error();
 	result = SSL_do_handshake(s->ssl);
 	s->shaken = result == 1;
+	if (s->shaken && is_client(s))
+		tls_client_shaken(s->ssl);
 	if (s->shaken)
 		return 1;
 	error = SSL_get_error(s->ssl, result);
 	s->wants_write = error == SSL_ERROR_WANT_WRITE;
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return 0;
-	*why = failure(s, result, t->signer.failures != failures);
+	*why = failure(s, result, signer_failures(s) != failures);
+	if (is_client(s))
+		tls_client_failed(s->ssl);
 	ERR_clear_error();
 	return (int)broken(s);
 }
@@ -304,5 +339,7 @@ size_t stream_tls_binding(const struct stream *s, bool exported, uint8_t to[STRE
 	 * that one has no binding here (RFC 7627 section 1 says why). */
 	if (SSL_version(s->ssl) != TLS1_2_VERSION || SSL_session_reused(s->ssl) == 1)
 		return 0;
+	if (is_client(s))
+		return SSL_get_finished(s->ssl, to, STREAM_BINDING_MAX);
 	return SSL_get_peer_finished(s->ssl, to, STREAM_BINDING_MAX);
 }

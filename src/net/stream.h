@@ -34,6 +34,8 @@ ptrdiff_t stream_read(struct stream *s, uint8_t *to, size_t n) gw_checked;
 ptrdiff_t stream_write(struct stream *s, struct span data) gw_checked;
 /* There is input that no event on the socket will announce: read before you wait. */
 bool stream_has_input(const struct stream *s);
+/* As stream_read(), and the octets are still there afterwards. Not with TLS. */
+ptrdiff_t stream_look(const struct stream *s, uint8_t *to, size_t n) gw_checked;
 /* Is there unread input of any kind? Looks at the socket. */
 bool stream_peek(const struct stream *s);
 /* close_notify and the end of our output; nothing can be read any more. */
@@ -47,9 +49,11 @@ ptrdiff_t stream_forget(struct stream *s) gw_checked;
 /* From now on TLS. 0, or GW_ENOMEM. */
 int stream_start_tls(struct stream *s, struct tls_server *t) gw_checked;
 /*
+ * Of both sides (net/tls_client.h has the other one).
  * 1: done; 0: call again when the socket is readable (wants_write: writable); GW_EIO: failed, *why
  * a slug for the log: "not_tls", "old_version", "no_shared_cipher", "no_shared_algorithm",
- * "certificate_refused" (by the client), "no_signature" (the signer), "closed", "bad_handshake".
+ * "certificate_refused" (by the client), "no_signature" (the signer), "refused" (the peer says no
+ * more than that), "unknown_name", "too_large", "closed", "bad_handshake".
  */
 int stream_handshake(struct stream *s, const char **why) gw_checked;
 /* "TLSv1.3", "TLS_AES_256_GCM_SHA384", the name the client asked for; "" if there is none. */

@@ -170,6 +170,13 @@ int tls_server_certificate(struct tls_server *t, uint32_t index, uint32_t key,
 	return 0;
 }
 
+void tls_server_clear(struct tls_server *t)
+{
+	for (size_t i = 0; i < t->n_certificate; i++)
+		certificate_fini(&t->certificate[i]);
+	t->n_certificate = 0;
+}
+
 bool tls_server_ready(const struct tls_server *t)
 {
 	return t->n_certificate > 0;

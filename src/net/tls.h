@@ -34,6 +34,8 @@ void tls_server_free(struct tls_server **t);
  */
 int tls_server_certificate(struct tls_server *t, uint32_t index, uint32_t key,
     const struct span *chain, size_t n, bool fallback) gw_checked;
+/* Forgets all chains; connections that stand, or are being made, go on. */
+void tls_server_clear(struct tls_server *t);
 /* There is a certificate; and one that is not self-signed (only then AUTH is offered). */
 bool tls_server_ready(const struct tls_server *t);
 bool tls_server_trusted(const struct tls_server *t);

@@ -19,7 +19,22 @@ void client_config_defaults(struct client_config *c)
 	    .t_block = 3 * minute,
 	    .t_end = 10 * minute,
 	    .t_quit = minute / 12,
+	    .t_envelope = 60 * minute,
+	    .least_rate = 1024,
+	    .chunks_from = CLIENT_CHUNKS_FROM,
+	    .chunk = CLIENT_CHUNK,
 	};
+}
+
+void client_config_hurry(struct client_config *c, int64_t most)
+{
+	int64_t *const waits[] = {&c->t_greeting, &c->t_helo, &c->t_mail, &c->t_rcpt, &c->t_data,
+	    &c->t_block, &c->t_end, &c->t_quit};
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(waits); i++) {
+		if (*waits[i] > most)
+			*waits[i] = most;
+	}
 }
 
 struct client *client_new(const struct client_config *config, int64_t now)
@@ -85,6 +100,7 @@ const char *client_stage(const struct client *c)
 	case CLIENT_S_SAID: return "command";
 	case CLIENT_S_ENVELOPE: return step_stage(c);
 	case CLIENT_S_BODY:
+	case CLIENT_S_REFUSED:
 	case CLIENT_S_ASK: return "body";
 	case CLIENT_S_EOM: return "eom";
 	case CLIENT_S_QUIT:
@@ -339,7 +355,7 @@ struct span client_output(const struct client *c)
  * of it left, the answer to CLIENT_BEFORE_DOT has as long. */
 static void block_sent(struct client *c, int64_t now)
 {
-	if (buf_len(&c->out) == 0 && c->state == CLIENT_S_ASK)
+	if (buf_len(&c->out) == 0 && (c->state == CLIENT_S_ASK || c->chunks_due > 0))
 		client_set_deadline(c, now, c->config->t_block);
 	else if (buf_len(&c->out) == 0)
 		c->deadline = INT64_MAX;
@@ -362,7 +378,8 @@ void client_sent(struct client *c, size_t n, int64_t now)
 			buf_wipe(&c->out);
 	} else if (c->state == CLIENT_S_ENVELOPE) {
 		client_pump(c, now);
-	} else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK) {
+	} else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_REFUSED ||
+		   c->state == CLIENT_S_ASK) {
 		block_sent(c, now);
 	} else if (c->state == CLIENT_S_EOM && !c->excess) {
 		block_sent(c, now);
@@ -371,9 +388,49 @@ void client_sent(struct client *c, size_t n, int64_t now)
 	}
 }
 
+/* The transaction as a whole has an end, until it is for the peer alone to say what became of
+ * it. */
+static int64_t limit_of(const struct client *c)
+{
+	switch (c->state) {
+	case CLIENT_S_ENVELOPE:
+	case CLIENT_S_BODY:
+	case CLIENT_S_REFUSED:
+	case CLIENT_S_ASK: return c->txn_limit;
+	case CLIENT_S_EOM: return buf_len(&c->out) > 0 ? c->txn_limit : INT64_MAX;
+	case CLIENT_S_GREETING:
+	case CLIENT_S_HELO:
+	case CLIENT_S_IDLE:
+	case CLIENT_S_SAID:
+	case CLIENT_S_QUIT:
+	case CLIENT_S_END: break;
+	}
+	return INT64_MAX;
+}
+
 int64_t client_deadline(const struct client *c)
 {
-	return c->deadline;
+	int64_t limit = limit_of(c);
+
+	return limit < c->deadline ? limit : c->deadline;
+}
+
+/* Content, or leave to end it, is what is missing. */
+static bool waits_for_owner(const struct client *c)
+{
+	return (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK) && buf_len(&c->out) == 0 &&
+	       c->chunks_due == 0;
+}
+
+static void too_slow(struct client *c)
+{
+	if (waits_for_owner(c))
+		client_fail(c, REPLY(451, 4, 3, 2, "the message was not sent in time"), false);
+	else if (c->state == CLIENT_S_ENVELOPE)
+		client_fail(
+		    c, REPLY(451, 4, 4, 2, "the peer takes too long over the envelope"), true);
+	else
+		client_fail(c, REPLY(451, 4, 4, 2, "the peer takes the content too slowly"), true);
 }
 
 static void give_memory_back(struct client *c, int64_t now)
@@ -391,18 +448,26 @@ static void give_memory_back(struct client *c, int64_t now)
 	}
 }
 
+static bool content_leaves(const struct client *c)
+{
+	return buf_len(&c->out) > 0 && (c->state == CLIENT_S_BODY || c->state == CLIENT_S_REFUSED ||
+					   c->state == CLIENT_S_ASK || c->state == CLIENT_S_EOM);
+}
+
 void client_tick(struct client *c, int64_t now)
 {
 	gw_check_magic(c, CLIENT_MAGIC);
-	if (now < c->deadline || c->state == CLIENT_S_END)
+	if (now < client_deadline(c) || c->state == CLIENT_S_END)
 		return;
-	if (c->state == CLIENT_S_IDLE && !c->excess)
+	if (now < c->deadline)
+		too_slow(c);
+	else if (c->state == CLIENT_S_IDLE && !c->excess)
 		give_memory_back(c, now);
 	else if (c->state == CLIENT_S_QUIT)
 		client_fail(c, REPLY(221, 2, 0, 0, "no answer to QUIT"), false);
 	else if (c->state == CLIENT_S_ASK && buf_len(&c->out) == 0)
 		client_fail(c, REPLY(451, 4, 3, 2, "no leave to end the message in time"), false);
-	else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK)
+	else if (content_leaves(c))
 		client_fail(c, REPLY(451, 4, 4, 2, "the peer takes no more of the content"), true);
 	else
 		client_fail(c, REPLY(451, 4, 4, 2, "no reply in time"), true);
@@ -426,4 +491,9 @@ uint64_t client_peer_size(const struct client *c)
 uint32_t client_mechanisms(const struct client *c)
 {
 	return c->mechanisms;
+}
+
+bool client_chunks_unknown(const struct client *c)
+{
+	return c->chunk_unknown;
 }

@@ -1,3 +1,7 @@
+/*
+ * Content on its way out by DATA: dots are stuffed, lines end with CRLF, and the dot waits for
+ * leave.
+ */
 #include "smtp/client-private.h"
 
 /* Kept free of content, so that the end always fits: a CRLF, a dot, a CRLF. */
@@ -66,7 +70,7 @@ static bool stuff(struct client *c, struct stuffing *s)
 	return true;
 }
 
-static void bare(struct client *c)
+void client_bare(struct client *c)
 {
 	client_fail(c, REPLY(554, 5, 6, 0, "the content has a bare CR or LF"), false);
 }
@@ -88,30 +92,59 @@ static void add_content(struct client *c, struct span data, int64_t now)
 	if (room == NULL) {
 		client_fail(c, REPLY(451, 4, 3, 0, "out of memory"), false);
 	} else if (!stuff(c, &s)) {
-		bare(c);
+		client_bare(c);
 	} else {
 		buf_commit(&c->out, (size_t)(s.to - room));
 		c->body_octets += data.n;
-		if (idle) {
-			c->block_mark = c->sent;
-			client_set_deadline(c, now, c->config->t_block);
-		}
+		client_block_begin(c, idle, now);
 	}
 }
 
-void client_body_begin(struct client *c)
+void client_block_begin(struct client *c, bool was_empty, int64_t now)
 {
+	if (!was_empty)
+		return;
+	c->block_mark = c->sent;
+	client_set_deadline(c, now, c->config->t_block);
+}
+
+/* RFC 5321 says how long a block of content may take, not how long all of it may. */
+static int64_t content_limit(const struct client *c, int64_t now)
+{
+	const struct client_config *config = c->config;
+	uint64_t most = (uint64_t)(INT64_MAX / 2), seconds;
+
+	if (config->least_rate == 0)
+		return INT64_MAX;
+	seconds = c->txn->size / config->least_rate;
+	/* Encoded it is three times as long at most, but for the marks of lines. */
+	if (c->txn->size_unknown && seconds < most / 4)
+		seconds *= 4;
+	if (seconds > most / 1000000)
+		return INT64_MAX;
+	return now + config->t_block + (int64_t)(seconds * 1000000);
+}
+
+void client_body_begin(struct client *c, int64_t now)
+{
+	c->state = CLIENT_S_BODY;
+	c->body_due = true;
 	c->at_bol = true;
-	c->held_cr = false;
+	c->held_cr = c->whole = false;
 	c->body_octets = 0;
+	c->chunk_left = c->chunks_due = 0;
 	c->deadline = INT64_MAX;
+	c->txn_limit = content_limit(c, now);
 }
 
 size_t client_body(struct client *c, struct span data, int64_t now)
 {
 	gw_check_magic(c, CLIENT_MAGIC);
-	if (c->state != CLIENT_S_BODY || c->excess)
+	if (c->state != CLIENT_S_BODY || c->excess || c->whole)
 		return data.n;
+	if (c->chunked)
+		return client_chunk_body(c, data, now);
+	gw_assert(c->txn->body_type != BODY_BINARYMIME);
 	data = span_first(data, fitting(c));
 	if (data.n != 0)
 		add_content(c, data, now);
@@ -122,23 +155,25 @@ void client_dot(struct client *c, int64_t now)
 {
 	bool idle = buf_len(&c->out) == 0;
 
-	buf_add(&c->out, ".\r\n", 3);
+	if (!c->chunked)
+		buf_add_str(&c->out, ".\r\n");
+	else if (c->at_bol)
+		buf_add_str(&c->out, "BDAT 0 LAST\r\n");
+	else
+		buf_add_str(&c->out, "BDAT 2 LAST\r\n\r\n");
 	if (buf_failed(&c->out)) {
 		client_fail(c, REPLY(451, 4, 3, 0, "out of memory"), false);
 		return;
 	}
 	c->state = CLIENT_S_EOM;
 	c->eom_at = 0;
-	if (idle) {
-		c->block_mark = c->sent;
-		client_set_deadline(c, now, c->config->t_block);
-	}
+	client_block_begin(c, idle, now);
 }
 
 /* The last line of the content gets its end with the dot. */
 static void finish(struct client *c, int64_t now)
 {
-	if (!c->at_bol)
+	if (!c->at_bol && !c->chunked)
 		buf_add(&c->out, "\r\n", 2);
 	client_dot(c, now);
 }
@@ -149,6 +184,14 @@ static void ask(struct client *c, int64_t now)
 	c->ask_due = true;
 	if (buf_len(&c->out) == 0)
 		client_set_deadline(c, now, c->config->t_block);
+}
+
+void client_content_over(struct client *c, int64_t now)
+{
+	if (c->txn->ask_before_dot)
+		ask(c, now);
+	else
+		finish(c, now);
 }
 
 void client_answer(struct client *c, bool send_dot, int64_t now)
@@ -165,17 +208,23 @@ void client_answer(struct client *c, bool send_dot, int64_t now)
 void client_body_end(struct client *c, int64_t now)
 {
 	gw_check_magic(c, CLIENT_MAGIC);
-	if (c->state != CLIENT_S_BODY || c->excess)
+	if (c->state != CLIENT_S_BODY || c->excess || c->whole)
 		return;
-	if (c->held_cr) {
-		bare(c);
-	} else if (c->body_octets != c->txn->size) {
+	c->whole = true;
+	if (c->held_cr)
+		client_bare(c);
+	else if (!c->txn->size_unknown && c->body_octets != c->txn->size)
 		client_fail(c, REPLY(451, 4, 3, 0, "the content is not as long as it was"), false);
-	} else if (c->txn->ask_before_dot) {
-		ask(c, now);
-	} else {
-		finish(c, now);
-	}
+	else if (c->chunks_due == 0)
+		client_content_over(c, now);
+}
+
+void client_body_refuse(struct client *c, const struct reply *r, int64_t now)
+{
+	(void)now;
+	gw_check_magic(c, CLIENT_MAGIC);
+	if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_ASK)
+		client_fail(c, *r, false);
 }
 
 void client_body_abort(struct client *c, int64_t now)

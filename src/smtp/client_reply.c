@@ -1,11 +1,11 @@
+/* What each reply means for the step it answers; one that nobody asked for ends the session. */
 #include "smtp/client-private.h"
 
 #include <stdio.h>
 
 /* ---- the session ends */
 
-/* No reply of this kind can come here: whatever is believed of this peer is in doubt. */
-static void desync(struct client *c, const struct reply *r, const char *what)
+void client_desync(struct client *c, const struct reply *r, const char *what)
 {
 	enum { QUOTED = 80 };
 	int n = snprintf(c->note, sizeof(c->note), "the peer is out of step: %s: %u %.*s", what,
@@ -15,7 +15,7 @@ static void desync(struct client *c, const struct reply *r, const char *what)
 	client_fail(c, out, true);
 }
 
-static struct verdict from_peer(const struct client *c, const struct reply *r)
+struct verdict client_from_peer(const struct client *c, const struct reply *r)
 {
 	return (struct verdict){.reply = *r, .stage = client_stage(c), .source = CLIENT_FROM_PEER};
 }
@@ -40,7 +40,7 @@ static void one(struct client *c, size_t rcpt, const struct verdict *v)
 /* 421 (RFC 5321 section 3.8): it comes at any time and is the last word. */
 static void goodbye(struct client *c, const struct reply *r)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	v.site = c->state != CLIENT_S_IDLE;
 	if (c->state == CLIENT_S_EOM && !c->excess && c->config->lmtp) {
@@ -63,8 +63,9 @@ bool client_reply_due(const struct client *c)
 	case CLIENT_S_ENVELOPE:
 		return c->reply_at != c->send_at &&
 		       c->sent >= c->reply_mark + client_step_length(c, c->reply_at);
-	case CLIENT_S_IDLE:
 	case CLIENT_S_BODY:
+	case CLIENT_S_REFUSED: return client_chunk_reply_due(c);
+	case CLIENT_S_IDLE:
 	case CLIENT_S_ASK: return false;
 	case CLIENT_S_GREETING:
 	case CLIENT_S_QUIT:
@@ -86,6 +87,7 @@ void client_excess(struct client *c, int64_t now)
 	buf_clear(&c->out);
 	if (c->state == CLIENT_S_EOM || c->state == CLIENT_S_ASK)
 		c->state = CLIENT_S_BODY;
+	c->chunks_due = 0;
 }
 
 /* ---- greeting, EHLO, HELO */
@@ -93,7 +95,7 @@ void client_excess(struct client *c, int64_t now)
 /* A peer that says no here says it to everybody. */
 static void turned_away(struct client *c, const struct reply *r)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	v.site = true;
 	client_end(c, &v);
@@ -107,7 +109,7 @@ static void on_greeting(struct client *c, const struct reply *r, int64_t now)
 	} else if (r->code >= 400) {
 		turned_away(c, r);
 	} else {
-		desync(c, r, "as a greeting");
+		client_desync(c, r, "as a greeting");
 	}
 }
 
@@ -145,7 +147,7 @@ static void on_hello(struct client *c, const struct reply *r, int64_t now)
 	} else if (r->code >= 400) {
 		turned_away(c, r);
 	} else {
-		desync(c, r, "in reply to HELO");
+		client_desync(c, r, "in reply to HELO");
 	}
 }
 
@@ -156,17 +158,17 @@ static void on_rset(struct client *c, const struct reply *r)
 	if (reply_ok(r))
 		return;
 	/* What the peer remembers of the last transaction is not known. */
-	desync(c, r, "in reply to RSET");
+	client_desync(c, r, "in reply to RSET");
 }
 
 static void on_mail(struct client *c, const struct reply *r)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	if (reply_ok(r))
 		return;
 	if (r->code < 400) {
-		desync(c, r, "in reply to MAIL");
+		client_desync(c, r, "in reply to MAIL");
 		return;
 	}
 	c->mail_refused = true;
@@ -188,35 +190,33 @@ static void on_rcpt(struct client *c, struct reply *r, size_t rcpt)
 	struct verdict v;
 
 	if (r->code >= 300 && r->code < 400) {
-		desync(c, r, "in reply to RCPT");
+		client_desync(c, r, "in reply to RCPT");
 	} else if (!c->mail_refused && reply_ok(r)) {
 		c->txn->rcpt[rcpt].state = RCPT_ACCEPTED;
 		c->accepted++;
 	} else if (reply_ok(r)) {
-		desync(c, r, "in reply to RCPT after a refused MAIL");
+		client_desync(c, r, "in reply to RCPT after a refused MAIL");
 	} else if (!c->mail_refused) {
 		mend_552(r);
-		v = from_peer(c, r);
+		v = client_from_peer(c, r);
 		one(c, rcpt, &v);
 	}
 }
 
 static void on_data(struct client *c, const struct reply *r, int64_t now)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	if (r->code >= 400) {
 		client_fan(c, &v);
 		client_txn_over(c, now);
 	} else if (reply_ok(r)) {
-		desync(c, r, "in reply to DATA");
+		client_desync(c, r, "in reply to DATA");
 	} else if (c->accepted > 0) {
-		c->state = CLIENT_S_BODY;
-		c->body_due = true;
-		client_body_begin(c);
+		client_body_begin(c, now);
 	} else if (c->config->lmtp) {
 		/* RFC 2033 section 4.2: DATA must fail, and how many replies would follow? */
-		desync(c, r, "in reply to DATA for nobody");
+		client_desync(c, r, "in reply to DATA for nobody");
 	} else {
 		/* RFC 2920 section 3.1: an empty message ends it. */
 		c->lone_dot = true;
@@ -248,8 +248,12 @@ static void on_envelope(struct client *c, struct reply *r, int64_t now)
 	if (c->reply_at != c->send_at)
 		client_step_due(c, now);
 	client_pump(c, now);
-	/* Nothing is due and nothing could be sent: nobody is left to send to. */
-	if (c->state == CLIENT_S_ENVELOPE && c->reply_at == c->send_at)
+	if (c->state != CLIENT_S_ENVELOPE || c->reply_at != c->send_at)
+		return;
+	/* Nothing is due and nothing could be sent: the content's turn, or nobody is left. */
+	if (c->chunked && c->accepted > 0 && !c->mail_refused)
+		client_body_begin(c, now);
+	else
 		client_txn_over(c, now);
 }
 
@@ -270,10 +274,10 @@ static void on_eom_lmtp(struct client *c, const struct verdict *v, int64_t now)
 
 static void on_eom(struct client *c, const struct reply *r, int64_t now)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	if (r->code >= 300 && r->code < 400) {
-		desync(c, r, "in reply to the content");
+		client_desync(c, r, "in reply to the content");
 	} else if (c->config->lmtp) {
 		on_eom_lmtp(c, &v, now);
 	} else {
@@ -285,14 +289,14 @@ static void on_eom(struct client *c, const struct reply *r, int64_t now)
 
 void client_on_reply(struct client *c, struct reply *r, int64_t now)
 {
-	struct verdict v = from_peer(c, r);
+	struct verdict v = client_from_peer(c, r);
 
 	if (c->state == CLIENT_S_QUIT)
 		client_end(c, &v);
 	else if (r->code == 421)
 		goodbye(c, r);
 	else if (c->excess)
-		desync(c, r, "an answer to nothing");
+		client_desync(c, r, "an answer to nothing");
 	else if (c->state == CLIENT_S_GREETING)
 		on_greeting(c, r, now);
 	else if (c->state == CLIENT_S_HELO)
@@ -301,6 +305,8 @@ void client_on_reply(struct client *c, struct reply *r, int64_t now)
 		client_on_answer(c, &v, now);
 	else if (c->state == CLIENT_S_ENVELOPE)
 		on_envelope(c, r, now);
+	else if (c->state == CLIENT_S_BODY || c->state == CLIENT_S_REFUSED)
+		client_on_chunk(c, r, now);
 	else if (c->state == CLIENT_S_EOM)
 		on_eom(c, r, now);
 }

@@ -1,3 +1,4 @@
+/* The client's output, and what EHLO says of the server. */
 #include "smtp/client-private.h"
 #include "smtp/sasl.h"
 
@@ -45,6 +46,7 @@ void client_start_over(struct client *c, int64_t now)
 	gw_assert(client_quiet(c));
 	c->extensions = c->mechanisms = 0;
 	c->peer_size = 0;
+	c->by_least = 0;
 	c->limits = (struct client_limits){0};
 	c->owes_rset = false;
 	client_say_hello(c, now);
@@ -109,6 +111,8 @@ void client_learn_extension(struct client *c, struct span line)
 		c->peer_size = size;
 	else if (id == EXT_AUTH)
 		learn_mechanisms(c, line);
+	else if (id == EXT_DELIVERBY && span_to_u64(span_trim(line), &size) == 0)
+		c->by_least = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
 	else if (id == EXT_LIMITS)
 		learn_limits(c, line);
 }

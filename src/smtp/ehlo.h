@@ -27,5 +27,7 @@ int ehlo_find(struct span keyword);
 #define EXT_BIT(id) (UINT32_C(1) << EXT_##id)
 /* All rows of the table. */
 #define EXT_ALL ((UINT32_C(1) << EXT_COUNT) - 1)
+/* Those that a client has only when the owner says so (server_grant). */
+#define EXT_GRANTED EXT_BIT(ETRN)
 
 #endif

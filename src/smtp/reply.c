@@ -205,7 +205,8 @@ static int end_line(struct reply_reader *r)
 {
 	if (!r->headed && head_done(r) != 0)
 		return r->error;
-	r->lines++;
+	if (++r->lines > REPLY_LINES_MAX)
+		return fail(r, GW_EFULL);
 	r->whole = r->last;
 	r->column = r->head_n = 0;
 	r->headed = false;

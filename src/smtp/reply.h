@@ -48,6 +48,7 @@ static inline bool reply_permanent(const struct reply *r)
 enum {
 	REPLY_LINE_MAX = 4096,   /* a longer line ends the session */
 	REPLY_TOTAL_MAX = 65536, /* a longer reply ends the session */
+	REPLY_LINES_MAX = 4000,  /* a reply of more lines, too */
 	REPLY_TEXT_MAX = 1024,
 };
 

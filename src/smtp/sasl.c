@@ -1,5 +1,7 @@
 #include "smtp/sasl-private.h"
 
+#include "base/utf8.h"
+
 enum { SASL_MAGIC = GW_MAGIC('S', 'a', 's', 'l') };
 
 const struct sasl_row sasl_rows[SASL_COUNT] = {
@@ -69,48 +71,14 @@ bool sasl_keep(struct buf *b, struct span octets, size_t max)
 	return buf_add_span(b, octets) == 0;
 }
 
-/* Octets of the character at the start of s (RFC 3629 section 4), 0: none. */
-static size_t utf8_one(struct span s)
-{
-	static const struct {
-		uint8_t low, high, second_low, second_high, n;
-	} forms[] = {
-	    {0xc2, 0xdf, 0x80, 0xbf, 2},
-	    {0xe0, 0xe0, 0xa0, 0xbf, 3},
-	    {0xe1, 0xec, 0x80, 0xbf, 3},
-	    {0xed, 0xed, 0x80, 0x9f, 3},
-	    {0xee, 0xef, 0x80, 0xbf, 3},
-	    {0xf0, 0xf0, 0x90, 0xbf, 4},
-	    {0xf1, 0xf3, 0x80, 0xbf, 4},
-	    {0xf4, 0xf4, 0x80, 0x8f, 4},
-	};
-	uint8_t first = s.p[0];
-
-	if (first < 0x80)
-		return first >= ' ' && first != 0x7f;
-	for (size_t i = 0; i < GW_ARRAY_LEN(forms); i++) {
-		if (first < forms[i].low || first > forms[i].high)
-			continue;
-		if (s.n < forms[i].n || s.p[1] < forms[i].second_low ||
-		    s.p[1] > forms[i].second_high)
-			return 0;
-		for (size_t k = 2; k < forms[i].n; k++) {
-			if ((s.p[k] & 0xc0) != 0x80)
-				return 0;
-		}
-		return forms[i].n;
-	}
-	return 0;
-}
-
 bool sasl_text(struct span s)
 {
-	while (s.n > 0) {
-		size_t n = utf8_one(s);
+	uint32_t point;
 
-		if (n == 0)
+	for (size_t n; s.n > 0; s = span_skip(s, n)) {
+		n = utf8_take(s, &point);
+		if (n == 0 || point < ' ' || point == 0x7f)
 			return false;
-		s = span_skip(s, n);
 	}
 	return true;
 }

@@ -1,8 +1,9 @@
 /*
  * Between the files of the server engine: server.c (session, feed), server_answer.c (verdicts),
- * server_command.c (verbs), server_mail.c (MAIL and RCPT), server_ehlo.c (what is offered),
- * server_auth.c (STARTTLS and AUTH), server_body.c (content, the dot machine),
- * server_chunk.c (BDAT).
+ * server_command.c (verbs), server_mail.c (MAIL and RCPT), server_parameter.c (their parameters),
+ * server_ehlo.c (what is offered), server_etrn.c (ETRN), server_auth.c (STARTTLS and AUTH),
+ * server_turn.c (ATRN), server_body.c (content, the dot machine), server_chunk.c (BDAT),
+ * server_xclient.c (XCLIENT), server_each.c (the replies of LMTP).
  */
 #ifndef GW_SMTP_SERVER_PRIVATE_H
 #define GW_SMTP_SERVER_PRIVATE_H
@@ -29,7 +30,8 @@ enum server_refuse {
 /* In server.eom. */
 enum server_eom { EOM_NOT, EOM_LINE /* the last line lacks its CRLF */, EOM_DUE };
 
-/* Puts a reply into the output. A failed output ends the session. */
+/* Puts a reply into the output. A failed output ends the session, and keeps what it had before. */
+void server_settle(struct server *s, size_t before);
 void server_say(struct server *s, const struct reply *r);
 /* The same without enhanced codes: to EHLO and HELO. */
 void server_say_plain(struct server *s, const struct reply *r);
@@ -38,8 +40,12 @@ void server_say_host(struct server *s, const struct reply *r);
 
 /* One line of any length: "334 " and what is not to be folded. */
 void server_say_line(struct server *s, const char *code, struct span text);
-/* What waited in server.late. */
-void server_say_late(struct server *s);
+/* What waits in server.late, for n recipients. */
+void server_say_late(struct server *s, uint32_t n);
+/* The same to each recipient of the message; to all at once where it is not LMTP. */
+void server_say_each(struct server *s, const struct reply *r);
+/* There is room again: what is still due. */
+void server_repeat(struct server *s);
 
 /* The next event; its verdict is due. */
 struct server_event *server_ask(struct server *s, enum server_event_type type);
@@ -77,6 +83,8 @@ void server_ehlo(const struct server *s, struct buf *text);
 /* 501 5.5.4 */
 void server_bad_argument(struct server *s, const char *stage);
 
+/* The parameters of ev->type, MAIL or RCPT, into ev. False: one made no sense, all is said. */
+bool server_take_parameters(struct server *s, struct span rest, struct server_event *ev);
 void server_run_mail(struct server *s, struct span args);
 void server_run_rcpt(struct server *s, struct span args);
 void server_run_starttls(struct server *s, struct span args);
@@ -85,7 +93,12 @@ void server_run_auth(struct server *s, struct span args);
 void server_auth_line(struct server *s, struct span line);
 /* An AUTH command, or the line behind a 334, that was longer than SERVER_AUTH_LINE_MAX. */
 void server_auth_too_long(struct server *s);
+void server_run_etrn(struct server *s, struct span args);
+void server_answer_etrn(struct server *s, const struct reply *r);
 void server_answer_tls(struct server *s, const struct reply *r);
+/* server_turn.c */
+void server_run_atrn(struct server *s, struct span args);
+void server_answer_atrn(struct server *s, const struct reply *r);
 void server_answer_auth(struct server *s, const struct reply *r);
 
 /* Behind 354. */
@@ -100,6 +113,11 @@ void server_body_refused(struct server *s);
 int64_t server_body_floor(const struct server *s);
 /* More than this is not worth reading only to refuse it; 0: no limit. */
 uint64_t server_swallow_max(const struct server *s);
+
+void server_run_xclient(struct server *s, struct span args);
+void server_answer_xclient(struct server *s, const struct reply *r);
+/* "\nXCLIENT ...", where it may be said. */
+void server_ehlo_xclient(const struct server *s, struct buf *text);
 
 void server_run_bdat(struct server *s, struct span args);
 /* A BDAT that cannot be understood: what follows it could be anything. */

@@ -5,7 +5,7 @@
 /* In server.overflow: discarding, and the last octet was a CR; AUTH: the line is of a login. */
 enum { OVERFLOW_NOT, OVERFLOW_LINE, OVERFLOW_CR, OVERFLOW_AUTH = 4 };
 
-_Static_assert(sizeof(struct server) <= 512, "idle sessions are small");
+_Static_assert(sizeof(struct server) <= 576, "idle sessions are small");
 _Static_assert(SERVER_OUT_HIGH + ANSWER_TEXT_MAX * 24 + 4096 <= SERVER_OUT_MAX, "a reply fits");
 
 void server_init(struct server *s, const struct server_config *config, int64_t now)
@@ -29,7 +29,7 @@ void server_fini(struct server *s)
 }
 
 /* Half a reply is never sent. */
-static void settle(struct server *s, size_t before)
+void server_settle(struct server *s, size_t before)
 {
 	if (!buf_failed(&s->out))
 		return;
@@ -43,7 +43,7 @@ static void say(struct server *s, const struct reply *r, bool enhanced)
 	size_t before = buf_len(&s->out);
 
 	reply_format(r, enhanced, &s->out);
-	settle(s, before);
+	server_settle(s, before);
 }
 
 void server_say_line(struct server *s, const char *code, struct span text)
@@ -53,16 +53,7 @@ void server_say_line(struct server *s, const char *code, struct span text)
 	buf_add_str(&s->out, code);
 	buf_add_span(&s->out, text);
 	buf_add_str(&s->out, "\r\n");
-	settle(s, before);
-}
-
-void server_say_late(struct server *s)
-{
-	size_t before = buf_len(&s->out);
-
-	buf_add_span(&s->out, buf_view(&s->late));
-	buf_fini(&s->late);
-	settle(s, before);
+	server_settle(s, before);
 }
 
 void server_say_plain(struct server *s, const struct reply *r)
@@ -220,8 +211,14 @@ void server_boundary(struct server *s, int64_t now)
 {
 	const struct server_config *c = s->config;
 
-	if (s->ended || (s->state == SERVER_S_BODY && s->eom == EOM_NOT))
+	if (s->turned)
+		s->deadline = INT64_MAX;
+	if (s->ended || s->turned || (s->state == SERVER_S_BODY && s->eom == EOM_NOT))
 		return;
+	if (s->repeat > 0) {
+		s->deadline = now + c->command_timeout; /* it does not read them */
+		return;
+	}
 	if (s->verdict_due || s->eom != EOM_NOT) {
 		s->deadline = c->verdict_timeout ? now + c->verdict_timeout : INT64_MAX;
 		return;
@@ -248,10 +245,10 @@ size_t server_feed(struct server *s, struct span in, int64_t now)
 
 	gw_check_magic(s, SERVER_MAGIC);
 	if (s->ended || s->verdict_due || s->has_pending || s->reset_due || s->gone_due ||
-	    s->tls_due || s->eom != EOM_NOT || s->held >= 0)
+	    s->tls_due || s->turned || s->eom != EOM_NOT || s->held >= 0)
 		return 0;
 	s->now = now;
-	if (in.n == 0 || buf_len(&s->out) > SERVER_OUT_HIGH)
+	if (in.n == 0 || server_is_full(s))
 		return 0;
 	if (s->state == SERVER_S_BODY)
 		n = server_body_feed(s, in);
@@ -260,6 +257,11 @@ size_t server_feed(struct server *s, struct span in, int64_t now)
 	if (n > 0 && s->overflow == OVERFLOW_NOT)
 		server_boundary(s, now);
 	return n;
+}
+
+bool server_is_full(const struct server *s)
+{
+	return s->repeat > 0 || buf_len(&s->out) > SERVER_OUT_HIGH;
 }
 
 int server_next(struct server *s, struct server_event *ev)
@@ -298,6 +300,10 @@ void server_sent(struct server *s, size_t n)
 	gw_check_magic(s, SERVER_MAGIC);
 	buf_drop(&s->out, n);
 	buf_trim(&s->out);
+	if (s->repeat == 0)
+		return;
+	server_repeat(s);
+	server_boundary(s, s->now);
 }
 
 int64_t server_deadline(const struct server *s)
@@ -316,7 +322,8 @@ void server_tick(struct server *s, int64_t now)
 		server_say_host(s, &REPLY(421, 4, 3, 0, "No verdict in time"));
 		server_finish(s, "verdict_timeout");
 	} else {
-		server_say_host(s, &REPLY(421, 4, 4, 2, "You took too long"));
+		if (s->repeat == 0) /* else it would be taken for one of these */
+			server_say_host(s, &REPLY(421, 4, 4, 2, "You took too long"));
 		server_finish(s, "timeout");
 	}
 }
@@ -338,13 +345,21 @@ void server_shutdown(struct server *s, int64_t now)
 		server_boundary(s, now);
 }
 
+void server_grant(struct server *s, uint32_t extensions)
+{
+	gw_check_magic(s, SERVER_MAGIC);
+	s->granted = extensions & EXT_GRANTED;
+}
+
 void server_evict(struct server *s, const struct reply *r, const char *reason)
 {
 	gw_check_magic(s, SERVER_MAGIC);
-	if (s->ended || s->verdict_due)
+	if (s->ended || s->verdict_due || s->turned)
 		return;
 	server_note(s, r, "command", reason);
-	server_say_host(s, r);
+	/* Between the replies to recipients it would be taken for one of them. */
+	if (s->repeat == 0)
+		server_say_host(s, r);
 	server_finish(s, reason);
 }
 
@@ -361,6 +376,8 @@ void server_early(struct server *s, int64_t now)
 		server_expel(s, &no, "tls", "early_tls");
 	else if (s->verdict_due && s->asked == SERVER_CONNECT)
 		server_expel(s, &no, "connect", "early_talker");
+	else if (s->verdict_due && s->asked == SERVER_ATRN)
+		server_expel(s, &no, "turn", "early_turn");
 	else if (s->verdict_due && s->asked == SERVER_DATA && !s->chunked)
 		server_expel(s, &no, "data", "early_data");
 }

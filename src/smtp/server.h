@@ -13,8 +13,8 @@
  *	      at server_deadline(): server_tick(); at end of input: server_eof()
  *
  * A feed takes at most one command or one piece of content, so each event comes
- * from one feed. Spans in events point into the input of that feed and are valid
- * until the next call of server_feed. The owner offers all unread input, and has
+ * from one feed. Spans in events point into the input of that feed, or into the engine, and are
+ * valid until the next call of server_feed. The owner offers all unread input, and has
  * room for at least SERVER_AUTH_LINE_MAX octets of it. The engine keeps no copy of
  * what the client sends: a secret is in the owner's input and nowhere else.
  *
@@ -32,6 +32,13 @@
  * session ends. The content is made of lines, with DATA or with BDAT: a last one without CRLF gets
  * it, since nobody could be sent the message otherwise and no signature covers its absence (RFC
  * 6376 section 3.4.3).
+ *
+ * With BODY=BINARYMIME the content is any octets, and nothing is added to it: it comes by BDAT
+ * alone, and everybody behind this engine goes by the body type, not by the way it came. That its
+ * header is made of lines the owner sees to, who knows where it ends.
+ *
+ * SMTPUTF8 (RFC 6531): MAIL and RCPT may then have UTF-8 in their paths, and in ORCPT. Of the
+ * addresses in events the domain is ASCII all the same (A-labels), the local part as it came.
  */
 #ifndef GW_SMTP_SERVER_H
 #define GW_SMTP_SERVER_H
@@ -40,6 +47,7 @@
 #include "mail/address.h"
 #include "mail/body.h"
 #include "mail/envelope.h"
+#include "mail/etrn.h"
 #include "smtp/ehlo.h"
 #include "smtp/reply.h"
 
@@ -61,11 +69,18 @@ struct server_config {
 	    data_timeout;   /* content may pause that long, or fall behind data_rate by that long */
 	uint32_t data_rate; /* octets a second that must arrive on average; 0: any */
 	int64_t verdict_timeout; /* 0: none (the owner has its own) */
-	bool starttls;           /* offered, while there is no TLS */
-	bool need_tls;           /* all but EHLO, NOOP, RSET, HELP, QUIT before TLS: 530 5.7.0 */
-	enum server_auth auth;   /* when AUTH is offered */
-	uint32_t mechanisms;     /* bits 1 << SASL_...; -PLUS only shows where it can be bound;
-				    none: nobody can log in at present (454) */
+	int64_t future_release;  /* messages may be kept for so long (RFC 4865); 0: they may not */
+	int64_t wall_ahead;      /* of "now": for the dates of that; may change at any time */
+	bool lmtp;             /* RFC 2033: LHLO in place of EHLO, and a reply for each recipient */
+	bool xclient_login;    /* XCLIENT LOGIN= is taken */
+	uint32_t by_least;     /* seconds: who wants a message back has to wait that long
+				  (DELIVERBY); 0: not said */
+	bool starttls;         /* offered, while there is no TLS */
+	bool need_tls;         /* all but EHLO, NOOP, RSET, HELP, QUIT before TLS: 530 5.7.0 */
+	enum server_auth auth; /* when AUTH is offered */
+	bool turns;            /* ATRN is offered (RFC 2645), and no mail is taken */
+	uint32_t mechanisms;   /* bits 1 << SASL_...; -PLUS only shows where it can be bound;
+				  none: nobody can log in at present (454) */
 };
 
 /*
@@ -94,23 +109,40 @@ enum server_event_type {
 	SERVER_RESET,   /* no verdict: the transaction that was open is forgotten */
 	SERVER_REFUSED, /* no verdict: the engine itself refused something; stage, reply, reason */
 	SERVER_END,     /* no verdict: the session is over once the output is written; reason */
+	SERVER_XCLIENT, /* verdict: 220 (text ignored: the banner; the session begins anew, known is
+			   what was said and TLS), 421 or 554 (the end), or a refusal: all is as
+			   it was; data: the arguments, which xclient_decode() takes */
+
+	/* ---- orders to the queue: outside of transactions, verdict 250 to 253 or a refusal */
+	SERVER_ETRN, /* etrn, name: as written, its grammar is that of mail/etrn.h */
+	SERVER_ATRN, /* verdict: 250, and the session is turned round (server_turned), or a
+			refusal; name: the domains with commas between them, or empty */
 };
 
 struct server_event {
 	enum server_event_type type;
-	struct span name;         /* HELO: argument */
+	struct span name;         /* HELO: argument; ETRN: of whom */
+	enum etrn_kind etrn;      /* ETRN */
 	bool esmtp;               /* HELO: it was EHLO */
 	struct address address;   /* MAIL, RCPT */
 	uint64_t size;            /* MAIL: SIZE=, 0 if not given */
 	enum body_type body_type; /* MAIL: BODY= */
-	struct span data;         /* BODY, AUTH, AUTH_LINE */
-	int mechanism;            /* AUTH: enum sasl_mechanism */
-	bool has_initial;         /* AUTH: there was an initial response, perhaps empty ("=") */
-	bool chunked;             /* DATA: it is a BDAT */
+	bool smtputf8;            /* MAIL: SMTPUTF8; RCPT: the same of its MAIL */
+	enum dsn_ret ret;         /* MAIL: RET= */
+	struct span envid;        /* MAIL: ENVID=, still xtext (xtext.h); or empty */
+	uint8_t notify;           /* RCPT: NOTIFY=, enum dsn_notify; 0: unset */
+	struct span orcpt;        /* RCPT: ORCPT=, still xtext behind "type;"; or empty */
+	struct handling
+	    handling;    /* MAIL: MT-PRIORITY=, REQUIRETLS, HOLDFOR=, HOLDUNTIL=, the mode of BY= */
+	int32_t by_time; /* MAIL: BY=, seconds from now on */
+	struct span data; /* BODY, AUTH, AUTH_LINE, XCLIENT */
+	int mechanism;    /* AUTH: enum sasl_mechanism */
+	bool has_initial; /* AUTH: there was an initial response, perhaps empty ("=") */
+	bool chunked;     /* DATA: it is a BDAT */
 	const struct body_facts *facts; /* EOM */
 	struct reply reply;             /* REFUSED */
 	const char *stage;  /* REFUSED: "connect" "helo" "tls" "auth" "mail" "rcpt" "data" "eom"
-			       "command" */
+			       "etrn" "turn" "command" "xclient" */
 	const char *reason; /* REFUSED, END: slug for log and metrics, e.g. "bare_lf", "timeout" */
 };
 
@@ -128,28 +160,37 @@ enum server_state {
 
 struct server {
 	uint32_t magic;
-	const struct server_config *config;
 	enum server_state state;
+	const struct server_config *config;
+	struct server_event pending;  /* the event to be given out */
 	enum server_event_type asked; /* what the verdict that is due is about */
+	uint32_t granted;             /* bits of EXT_GRANTED */
+	uint32_t each, repeat; /* LMTP: recipients of this message; replies that are still due */
+	uint32_t recipients_ok, recipients_refused, transactions, bad;
+	uint32_t bad_logins;                  /* are never forgotten: bad falls back to them */
+	uint16_t xclient_said, xclient_asked; /* bits 1 << XCLIENT_... */
+	bool has_pending;
 	bool verdict_due, ended, end_given, esmtp, asked_esmtp;
 	bool open;      /* the owner was told of a transaction and not yet of its end */
 	bool reset_due; /* a RESET is to be given out */
 	bool gone_due;  /* an AUTH_GONE is to be given out */
 	bool tls, tls_due, binds, authenticated;
 	bool closing, eof;
-	struct server_event pending; /* the event to be given out */
-	bool has_pending;
-	uint32_t recipients_ok, recipients_refused, transactions, bad;
-	uint32_t bad_logins; /* are never forgotten: bad falls back to them */
-	uint8_t overflow;    /* a too long line is being discarded */
-	uint8_t dot;         /* where in CRLF . CRLF the content stands */
-	uint8_t refuse;      /* a refusal of the content that waits for its end */
-	bool chunked, last;  /* the content comes by BDAT; this chunk is the last one */
-	uint8_t eom;         /* the end is to be given out behind the last piece */
+	bool turned;               /* 250 to ATRN: this engine has nothing more to say */
+	bool xclient, login_asked; /* may say XCLIENT; the one that is asked about has a LOGIN */
+	uint8_t overflow;          /* a too long line is being discarded */
+	uint8_t dot;               /* where in CRLF . CRLF the content stands */
+	uint8_t refuse;            /* a refusal of the content that waits for its end */
+	bool smtputf8;             /* the open transaction is one of SMTPUTF8 */
+	bool binary;               /* the body of the open transaction is any octets */
+	bool chunked, last;        /* the content comes by BDAT; this chunk is the last one */
+	uint8_t eom;               /* the end is to be given out behind the last piece */
 	struct body_scan body;
 	uint64_t received; /* octets of content on the wire */
 	uint64_t left;     /* of this chunk */
-	struct buf late;   /* the reply to a chunk that is being swallowed */
+	struct buf late;   /* the reply to a chunk that is being swallowed, or that is said to each
+			      recipient; before: A-labels of the path of the last MAIL or RCPT,
+			      where it had U-labels */
 	int64_t deadline, started, held;
 	int64_t now;    /* of the last call that said it */
 	struct buf out; /* replies; ceiling SERVER_OUT_MAX, memory only while there are any */
@@ -160,6 +201,7 @@ enum {
 	SERVER_LINE_MAX = 2048,           /* of a command with its CRLF */
 	SERVER_AUTH_LINE_MAX = 12288 + 2, /* of AUTH and of a line behind 334, where there are
 					     logins (RFC 4954 section 4) */
+	SERVER_TURN_DOMAINS = 100,        /* in one ATRN */
 	SERVER_CHALLENGE_MAX = 8192,      /* text of a 334 */
 	SERVER_OUT_MAX = 65536,
 	SERVER_OUT_HIGH = 32768, /* with more than that unsent, feed takes nothing */
@@ -177,6 +219,8 @@ int server_next(struct server *s, struct server_event *ev) gw_checked;
 void server_answer(struct server *s, const struct reply *r, int64_t now);
 
 struct span server_output(const struct server *s);
+/* Too much of it is unsent: feed takes nothing until it is. */
+bool server_is_full(const struct server *s);
 void server_sent(struct server *s, size_t n);
 
 /* When to call server_tick at the latest; INT64_MAX while only the owner is awaited. */
@@ -204,10 +248,20 @@ bool server_tls_due(const struct server *s);
 void server_tls_started(struct server *s, bool binds, int64_t now);
 bool server_has_tls(const struct server *s);
 bool server_is_authenticated(const struct server *s);
+/* Which extensions of EXT_GRANTED this client may use: the next EHLO names these. Said before the
+ * verdict on SERVER_HELO; until then none. */
+void server_grant(struct server *s, uint32_t extensions);
+/* ATRN was answered with 250: feed takes nothing more, and behind the output the connection is the
+ * owner's, who speaks as a client there. */
+bool server_turned(const struct server *s);
 /* The owner needs the session's place: says so, whatever is under way, unless a verdict is due. */
 void server_evict(struct server *s, const struct reply *r, const char *reason);
-/* Instead of the verdict on SERVER_CONNECT, SERVER_DATA or SERVER_TLS, or while server_tls_due:
- * there is unread input already. Else no-op. */
+/* Before the verdict on SERVER_CONNECT: this client is a proxy that may say XCLIENT. */
+void server_allow_xclient(struct server *s);
+/* It may, and has not yet: it is not its own session. */
+bool server_awaits_xclient(const struct server *s);
+/* Instead of the verdict on SERVER_CONNECT, SERVER_DATA, SERVER_ATRN or SERVER_TLS, or while
+ * server_tls_due: there is unread input already. Else no-op. */
 void server_early(struct server *s, int64_t now);
 /* The owner cannot take content for a while: feed takes nothing and the client's time stands still.
  */

@@ -50,7 +50,7 @@ static void answer_eom(struct server *s, const struct reply *r)
 	s->open = false;
 	server_forget(s);
 	s->state = SERVER_S_IDLE;
-	server_say(s, r);
+	server_say_each(s, r);
 }
 
 static void apply(struct server *s, const struct reply *r)
@@ -80,6 +80,9 @@ static void apply(struct server *s, const struct reply *r)
 		s->recipients_refused += !reply_ok(r);
 		break;
 	case SERVER_TLS: server_answer_tls(s, r); break;
+	case SERVER_ETRN: server_answer_etrn(s, r); return;
+	case SERVER_ATRN: server_answer_atrn(s, r); break;
+	case SERVER_XCLIENT: server_answer_xclient(s, r); break;
 	case SERVER_AUTH:
 	case SERVER_AUTH_LINE: server_answer_auth(s, r); break;
 	default: die("no verdict was due");

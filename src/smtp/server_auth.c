@@ -27,6 +27,7 @@ void server_answer_tls(struct server *s, const struct reply *r)
 	server_forget(s);
 	s->tls_due = true;
 	s->esmtp = s->authenticated = false;
+	s->granted = 0;
 	s->state = SERVER_S_START;
 }
 

@@ -1,3 +1,7 @@
+/*
+ * Content as it comes in by DATA: its end is CRLF.CRLF and nothing else, its size and pace are
+ * judged.
+ */
 #include "smtp/server-private.h"
 
 /*
@@ -21,6 +25,7 @@ void server_body_start(struct server *s)
 	s->dot = DOT_LINE;
 	s->refuse = REFUSE_NOT;
 	s->eom = EOM_NOT;
+	s->each = s->recipients_ok;
 	s->received = 0;
 	s->started = s->now;
 	s->deadline = s->now + s->config->data_timeout;
@@ -51,9 +56,9 @@ static enum server_refuse judge(const struct server *s)
 {
 	const struct body_facts *f = &s->body.facts;
 
-	if (f->bare_cr || f->bare_lf)
+	if (!s->binary && (f->bare_cr || f->bare_lf))
 		return REFUSE_BARE;
-	if (f->nul)
+	if (!s->binary && f->nul)
 		return REFUSE_NUL;
 	return s->config->message_size && f->size > s->config->message_size ? REFUSE_SIZE
 									    : REFUSE_NOT;
@@ -74,7 +79,11 @@ void server_content(struct server *s, struct span piece)
 void server_body_refused(struct server *s)
 {
 	s->state = SERVER_S_IDLE;
-	server_say(s, &refusals[s->refuse]);
+	/* A chunk before the last one has one reply, whoever the message is for. */
+	if (s->chunked && !s->last)
+		server_say(s, &refusals[s->refuse]);
+	else
+		server_say_each(s, &refusals[s->refuse]);
 	if (s->refuse != REFUSE_SIZE)
 		server_finish(s, reasons[s->refuse]);
 }

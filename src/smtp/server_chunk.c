@@ -30,15 +30,15 @@ void server_chunk_lost(struct server *s)
 static void end_chunk(struct server *s)
 {
 	uint64_t max = s->config->message_size;
-	bool open = s->body.line > 0;
+	bool open = !s->binary && s->body.line > 0;
 
-	if (s->refuse == REFUSE_NOT && s->last && s->body.after_cr)
+	if (s->refuse == REFUSE_NOT && s->last && !s->binary && s->body.after_cr)
 		server_refuse_content(s, REFUSE_BARE);
 	if (s->refuse == REFUSE_NOT && s->last && open && max && s->body.facts.size + 2 > max)
 		server_refuse_content(s, REFUSE_SIZE);
 	if (s->refuse == REFUSE_CHUNK) {
 		s->state = SERVER_S_IDLE;
-		server_say_late(s);
+		server_say_late(s, s->each > 0 ? s->each : 1);
 	} else if (s->refuse != REFUSE_NOT) {
 		server_body_refused(s);
 	} else if (s->last) {
@@ -59,7 +59,10 @@ static void start_chunk(struct server *s)
 /* The octets of this chunk are read and forgotten, then it says why. */
 static void swallow(struct server *s, const struct reply *r)
 {
+	/* Behind the last chunk each recipient of a message is told, whatever is wrong with it. */
+	s->each = s->config->lmtp && s->last ? s->recipients_ok : 0;
 	server_forget(s);
+	buf_clear(&s->late);
 	reply_format(r, s->config->extensions & EXT_BIT(ENHANCEDSTATUSCODES), &s->late);
 	s->refuse = REFUSE_CHUNK;
 	s->started = s->now;

@@ -1,4 +1,7 @@
+/* The table of verbs, in which state each may come, and the small ones. */
 #include "smtp/server-private.h"
+
+#include "base/utf8.h"
 
 /* The states a verb may come in, as bits. */
 enum {
@@ -57,19 +60,41 @@ static void greet(struct server *s, struct span name, bool esmtp)
 	ev->esmtp = s->asked_esmtp = esmtp;
 }
 
+/* RFC 2033 section 4.1: a server of the one protocol is never taken for one of the other. */
+static bool wrong_protocol(struct server *s, bool lmtp)
+{
+	static const struct reply is_lmtp = REPLY_INIT(500, 5, 5, 1, "This is LMTP: LHLO"),
+				  is_smtp = REPLY_INIT(500, 5, 5, 1, "This is SMTP: EHLO");
+
+	if (s->config->lmtp == lmtp)
+		return false;
+	server_refuse(s, lmtp ? &is_smtp : &is_lmtp, "helo", "wrong_protocol");
+	return true;
+}
+
 static void run_helo(struct server *s, struct span args)
 {
-	greet(s, args, false);
+	if (!wrong_protocol(s, false))
+		greet(s, args, false);
 }
 
 static void run_ehlo(struct server *s, struct span args)
 {
-	greet(s, args, true);
+	if (!wrong_protocol(s, false))
+		greet(s, args, true);
+}
+
+static void run_lhlo(struct server *s, struct span args)
+{
+	if (!wrong_protocol(s, true))
+		greet(s, args, true);
 }
 
 const struct reply *server_no_data(const struct server *s, const char **reason)
 {
 	static const struct reply none = REPLY_INIT(554, 5, 5, 1, "No valid recipients");
+	/* RFC 2033 section 4.2 */
+	static const struct reply none_lmtp = REPLY_INIT(503, 5, 5, 1, "No valid recipients");
 	static const struct reply rcpt = REPLY_INIT(503, 5, 5, 1, "RCPT first");
 	static const struct reply mail = REPLY_INIT(503, 5, 5, 1, "MAIL first");
 
@@ -81,7 +106,7 @@ const struct reply *server_no_data(const struct server *s, const char **reason)
 	if (s->recipients_refused == 0)
 		return &rcpt;
 	*reason = "no_recipients";
-	return &none;
+	return s->config->lmtp ? &none_lmtp : &none;
 }
 
 static void run_data(struct server *s, struct span args)
@@ -91,7 +116,11 @@ static void run_data(struct server *s, struct span args)
 
 	(void)args;
 	s->chunked = false;
-	if (no != NULL)
+	/* RFC 3030 section 3: octets that are no lines have no end that a line could say. */
+	if (no == NULL && s->binary)
+		server_refuse(
+		    s, &REPLY(503, 5, 5, 1, "BODY=BINARYMIME needs BDAT"), "data", "sequence");
+	else if (no != NULL)
 		server_refuse(s, no, "data", reason);
 	else
 		server_ask(s, SERVER_DATA);
@@ -151,6 +180,7 @@ static void run_help(struct server *s, struct span args);
 static const struct verb verbs[] = {
     {"HELO", "helo", run_helo, IN_ANY, false, false},
     {"EHLO", "helo", run_ehlo, IN_ANY, false, false},
+    {"LHLO", "helo", run_lhlo, IN_ANY, false, false},
     {"STARTTLS", "tls", server_run_starttls, IN_ANY & ~IN_START, true, false},
     {"AUTH", "auth", server_run_auth, IN_ANY & ~IN_START, false, false},
     {"MAIL", "mail", server_run_mail, IN_IDLE, false, true},
@@ -163,6 +193,11 @@ static const struct verb verbs[] = {
     {"EXPN", "command", run_expn, IN_ANY, false, true},
     {"HELP", "command", run_help, IN_ANY, false, false},
     {"BDAT", "data", server_run_bdat, IN_ANY, false, false},
+    {"ETRN", "etrn", server_run_etrn, IN_IDLE, false, true},
+    {"ATRN", "turn", server_run_atrn, IN_ANY, false, true},
+    {"XCLIENT", "xclient", server_run_xclient, IN_ANY, false, false},
+    /* A balancer that is not known as one: what follows is not its own session. */
+    {"PROXY", "command", server_run_foreign, IN_ANY, false, false},
     {"GET", "command", server_run_foreign, IN_ANY, false, false},
     {"PUT", "command", server_run_foreign, IN_ANY, false, false},
     {"POST", "command", server_run_foreign, IN_ANY, false, false},
@@ -179,6 +214,14 @@ static bool is_listed(const struct server *s, const struct verb *v)
 		return server_offers(s, EXT_AUTH);
 	if (v->run == server_run_bdat)
 		return server_offers(s, EXT_CHUNKING);
+	if (v->run == server_run_etrn)
+		return server_offers(s, EXT_ETRN);
+	if (v->run == server_run_atrn)
+		return server_offers(s, EXT_ATRN);
+	if (v->run == server_run_xclient)
+		return server_awaits_xclient(s);
+	if (v->run == run_lhlo || v->run == run_helo || v->run == run_ehlo)
+		return s->config->lmtp == (v->run == run_lhlo);
 	return v->run != server_run_foreign && v->run != run_expn;
 }
 
@@ -214,6 +257,7 @@ static const struct verb *find_verb(struct span name)
 static void out_of_sequence(struct server *s, const char *stage)
 {
 	static const struct reply hello = REPLY_INIT(503, 5, 5, 1, "EHLO first");
+	static const struct reply lhlo = REPLY_INIT(503, 5, 5, 1, "LHLO first");
 	static const struct reply mail = REPLY_INIT(503, 5, 5, 1, "MAIL first");
 	static const struct reply nested = REPLY_INIT(503, 5, 5, 1, "MAIL was given");
 	static const struct reply chunks =
@@ -223,7 +267,7 @@ static void out_of_sequence(struct server *s, const char *stage)
 	if (s->state == SERVER_S_CHUNKS)
 		r = &chunks;
 	else if (s->state == SERVER_S_START)
-		r = &hello;
+		r = s->config->lmtp ? &lhlo : &hello;
 	else if (s->state == SERVER_S_MAIL)
 		r = &nested;
 	server_refuse(s, r, stage, "sequence");
@@ -238,10 +282,27 @@ bool server_plain(struct span line)
 	return true;
 }
 
-/* Input behind such a line was not written by who will read the reply to it, or too soon. */
-static bool ends_group(const struct verb *v)
+/* RFC 6531 sections 3.3 and 3.7.4.2: where addresses may stand. Which characters they may be of
+ * is seen there; controls are none. */
+static bool well_formed(const struct server *s, const struct verb *v, struct span line)
 {
-	return v->run == run_data || v->run == server_run_starttls;
+	bool takes = v != NULL && (v->run == server_run_mail || v->run == server_run_rcpt ||
+				      v->run == run_vrfy || v->run == run_expn);
+
+	if (!takes || !s->esmtp || !server_offers(s, EXT_SMTPUTF8))
+		return server_plain(line);
+	for (size_t i = 0; i < line.n; i++) {
+		if (line.p[i] < ' ' || line.p[i] == 127)
+			return false;
+	}
+	return utf8_valid(line);
+}
+
+/* Input behind such a line was not written by who will read the reply to it, or too soon. */
+static bool ends_group(const struct server *s, const struct verb *v)
+{
+	return v->run == run_data || v->run == server_run_starttls ||
+	       (v->run == server_run_atrn && s->config->turns);
 }
 
 static void expel_early(struct server *s, const struct verb *v)
@@ -249,6 +310,9 @@ static void expel_early(struct server *s, const struct verb *v)
 	if (v->run == run_data)
 		server_expel(s, &REPLY(554, 5, 5, 0, "Content before it was asked for"), v->stage,
 		    "early_data");
+	else if (v->run == server_run_atrn)
+		server_expel(
+		    s, &REPLY(554, 5, 5, 0, "Commands behind ATRN"), v->stage, "early_turn");
 	else
 		server_expel(
 		    s, &REPLY(554, 5, 5, 0, "Commands behind STARTTLS"), v->stage, "early_tls");
@@ -260,6 +324,13 @@ static bool lacks_tls(const struct server *s, const struct verb *v)
 	return v->guarded && s->config->need_tls && !s->tls && s->state != SERVER_S_START;
 }
 
+/* RFC 2645 section 5: of what is about mail nothing is taken where it is given out. */
+static bool is_for_mail(const struct verb *v)
+{
+	return v->run == server_run_mail || v->run == server_run_rcpt || v->run == run_data ||
+	       v->run == run_vrfy || v->run == run_expn;
+}
+
 static void run(struct server *s, const struct verb *v, struct span args)
 {
 	if (v->bare && args.n)
@@ -267,6 +338,9 @@ static void run(struct server *s, const struct verb *v, struct span args)
 	else if (lacks_tls(s, v))
 		server_refuse(s, &REPLY(530, 5, 7, 0, "Must issue a STARTTLS command first"),
 		    v->stage, "no_tls");
+	else if (s->config->turns && is_for_mail(v))
+		server_refuse(s, &REPLY(502, 5, 5, 1, "No mail is taken here; ATRN gives it out"),
+		    v->stage, "not_offered");
 	else if (!(v->states & 1u << s->state))
 		out_of_sequence(s, v->stage);
 	else
@@ -284,14 +358,14 @@ void server_command(struct server *s, struct span line, bool waiting)
 		server_tolerate(s, v ? v->stage : "command");
 	else if (span_starts_case(line, SPAN("BDAT")) && (v == NULL || !server_plain(line)))
 		server_chunk_lost(s);
-	else if (!server_plain(line))
+	else if (!well_formed(s, v, line))
 		server_refuse(s, &REPLY(500, 5, 5, 2, "Commands are of printable ASCII only"),
 		    "command", "octet");
 	else if (v == NULL)
 		server_refuse(s,
 		    &REPLY(500, 5, 5, 1, "Command not known; HELP lists those that are"), "command",
 		    "unknown");
-	else if (waiting && ends_group(v))
+	else if (waiting && ends_group(s, v))
 		expel_early(s, v);
 	else
 		run(s, v, args);

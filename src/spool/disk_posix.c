@@ -1,3 +1,4 @@
+/* The disk as the kernel has it. A disk that only reads refuses the rest. */
 #include "spool/disk.h"
 
 #include <dirent.h>

@@ -112,7 +112,8 @@ static void put_entry(struct builder *b, struct buf *out, const struct note *n, 
 	b->head.n_entries++;
 }
 
-/* What is left of a message that is finished: the end of another one's recipients. */
+/* What is left of a message that is finished: the end of another one's recipients. Its place is
+ * that of the message, so that it can be read back. */
 static void put_ends(struct builder *b, struct buf *out, const struct note *n)
 {
 	struct span ends = span_skip(buf_view(&b->metas), n->ends);
@@ -123,7 +124,6 @@ static void put_ends(struct builder *b, struct buf *out, const struct note *n)
 	change.head.id = n->entry.about;
 	change.head.meta_sum = spool_sum(ends);
 	change.head.body_sum = spool_sum(SPAN_NONE);
-	change.meta_at += n->ends - n->meta;
 	put_entry(b, out, &change, ends);
 }
 
@@ -271,8 +271,8 @@ static bool pick_segment(struct store *s, struct segment *out)
 	for (size_t i = 0; i < s->n_segments && s->ready && !found; i++) {
 		struct segment *seg = s->segments[i];
 
-		found =
-		    seg != s->active && !seg->failed && !seg->has_index && seg->index_tries < TRIES;
+		found = seg != s->active && !seg->failed && !seg->has_index &&
+			seg->index_tries < TRIES && seg->generation < s->index_below;
 		if (!found)
 			continue;
 		seg->index_tries++;
@@ -280,6 +280,13 @@ static bool pick_segment(struct store *s, struct segment *out)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return found;
+}
+
+void store_index_below(struct store *s, uint64_t generation)
+{
+	pthread_mutex_lock(&s->lock);
+	s->index_below = generation;
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Once is enough for what will not get better. */

@@ -20,6 +20,7 @@ const char *inspect_type_name(enum record_type type)
 	    [REC_MOVED] = "MOVED",
 	    [REC_PAST_DOT] = "PAST_DOT",
 	    [REC_LIMIT] = "LIMIT",
+	    [REC_COUNTED] = "COUNTED",
 	    [REC_EVENT] = "EVENT",
 	    [REC_TRUNCATE] = "TRUNCATE",
 	    [REC_SEAL] = "SEAL",

@@ -1,3 +1,4 @@
+/* Writing: records of one turn become a batch in the active segment, one write and one flush. */
 #include "spool/store-private.h"
 
 #include <stdlib.h>
@@ -151,6 +152,7 @@ static void active_failed(struct store *s)
 	s->pending = (struct truncate){s->active->generation, s->chunk.start};
 	pthread_mutex_lock(&s->lock);
 	s->active->failed = true;
+	s->active->end = s->chunk.start; /* for those who follow the log */
 	s->failed_segment = s->active->generation;
 	s->active = NULL;
 	s->undecided = true;

@@ -269,3 +269,14 @@ uint64_t segment_reader_settle(struct reader *r)
 			.at = r->last_end, .bytes = r->seg->end - r->last_end, .kind = HOLE_TAIL});
 	return torn;
 }
+
+void segment_reader_record(struct store_record *r, const struct segment *seg, uint64_t at,
+    const struct record_head *h, struct span meta)
+{
+	uint64_t meta_at = at + RECORD_HEADER;
+
+	*r = (struct store_record){.type = h->type, .id = h->id, .own = h->own, .meta = meta};
+	r->meta_at = (struct extent){seg->generation, meta_at, h->meta_len, h->meta_sum};
+	r->body_at =
+	    (struct extent){seg->generation, meta_at + h->meta_len, h->body_len, h->body_sum};
+}

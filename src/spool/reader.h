@@ -60,6 +60,9 @@ void segment_reader_skip(struct reader *r, const struct record_head *h);
  * GW_ECORRUPT: noted as a hole, *meta is empty unless only the body is bad; GW_EIO. */
 int segment_reader_take(
     struct reader *r, const struct record_head *h, struct span *meta) gw_checked;
+/* What callers of the store are given of a record at that place; meta is lent. */
+void segment_reader_record(struct store_record *r, const struct segment *seg, uint64_t at,
+    const struct record_head *h, struct span meta);
 /* At the end of a segment: holes become damage, or remain holes: torn octets (the result). */
 uint64_t segment_reader_settle(struct reader *r) gw_checked;
 

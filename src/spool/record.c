@@ -59,7 +59,7 @@ static void fields_v1(struct cursor *c, struct record_head *out)
 {
 	out->type = (enum record_type)get_u8(c);
 	out->own = get_u16(c) & FLAG_OWN;
-	memcpy(out->id.b, get_bytes(c, sizeof(out->id.b)).p, sizeof(out->id.b));
+	out->id = get_msgid(c);
 	out->meta_len = get_u32(c);
 	out->body_len = get_u32(c);
 	out->flush_page = get_u32(c);

@@ -1,3 +1,7 @@
+/*
+ * Reading all segments after a start: whole records in their order, torn ones not, all of it
+ * flushed before it is used.
+ */
 #include "spool/index.h"
 #include "spool/reader.h"
 
@@ -205,17 +209,6 @@ static int begin(struct store *s)
 
 /* ---- the second pass ------------------------------------------------------------------------- */
 
-static void fill_record(struct store_record *r, const struct segment *seg, uint64_t at,
-    const struct record_head *h, struct span meta)
-{
-	uint64_t meta_at = at + RECORD_HEADER;
-
-	*r = (struct store_record){.type = h->type, .id = h->id, .own = h->own, .meta = meta};
-	r->meta_at = (struct extent){seg->generation, meta_at, h->meta_len, h->meta_sum};
-	r->body_at =
-	    (struct extent){seg->generation, meta_at + h->meta_len, h->body_len, h->body_sum};
-}
-
 /* 1: a record for the caller; 0: the segment is at its end; GW_EIO. */
 static int next_in_segment(struct reader *rd, struct store_record *r)
 {
@@ -231,15 +224,17 @@ static int next_in_segment(struct reader *rd, struct store_record *r)
 			return rc;
 		if (rc != 0 || h.type == REC_TRUNCATE || h.type == REC_SEAL)
 			continue;
-		fill_record(r, rd->seg, at, &h, meta);
+		segment_reader_record(r, rd->seg, at, &h, meta);
 		return 1;
 	}
 	return rc;
 }
 
-static void end_segment(struct recovery *rec)
+static void end_segment(struct store *s)
 {
+	struct recovery *rec = s->recovery;
 	struct reader *rd = &rec->reader;
+	struct segment *seg = s->segments[rec->index];
 
 	rec->in_segment = false;
 	rec->index++;
@@ -247,6 +242,7 @@ static void end_segment(struct recovery *rec)
 		rec->damage.indexed++;
 		return;
 	}
+	seg->last_end = page_up(rd->last_end);
 	rec->damage.truncated += segment_reader_settle(rd);
 	rec->damage.records += rd->damage.n;
 	if (rd->damage.n > 0) {
@@ -282,7 +278,7 @@ static int next_record(struct store *s, struct store_record *r)
 				   : next_in_segment(&rec->reader, r);
 		if (rc != 0)
 			return rc;
-		end_segment(rec);
+		end_segment(s);
 	}
 	return 0;
 }

@@ -185,17 +185,6 @@ bool salvage_name(
 
 /* ---- one segment after the other ------------------------------------------------------------- */
 
-static void fill_record(struct store_record *r, const struct segment *seg, uint64_t at,
-    const struct record_head *h, struct span meta)
-{
-	uint64_t meta_at = at + RECORD_HEADER;
-
-	*r = (struct store_record){.type = h->type, .id = h->id, .own = h->own, .meta = meta};
-	r->meta_at = (struct extent){seg->generation, meta_at, h->meta_len, h->meta_sum};
-	r->body_at =
-	    (struct extent){seg->generation, meta_at + h->meta_len, h->body_len, h->body_sum};
-}
-
 static void fill_damage(struct inspect *p, const struct hole *h, struct inspect_item *item)
 {
 	static const enum inspect_fault faults[] = {
@@ -222,7 +211,7 @@ static void fill_damage(struct inspect *p, const struct hole *h, struct inspect_
 		meta = read_octets(
 		    p->disk, seg, h->at + RECORD_HEADER, h->head.meta_len, &p->salvaged);
 	item->known = true;
-	fill_record(&item->record, seg, h->at, &h->head, meta);
+	segment_reader_record(&item->record, seg, h->at, &h->head, meta);
 }
 
 /* With the daemon at work: the file may have become a spare, or another segment. */
@@ -341,7 +330,7 @@ static int read_record(struct inspect *p, struct inspect_item *item)
 		    .offset = at,
 		    .octets = record_size(&h),
 		    .known = true};
-		fill_record(&item->record, r->seg, at, &h, meta);
+		segment_reader_record(&item->record, r->seg, at, &h, meta);
 		p->about[p->index].records++;
 		return 1;
 	}

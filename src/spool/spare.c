@@ -1,3 +1,7 @@
+/*
+ * Files for new segments: made ahead, or from retired ones, so that a write waits for no
+ * allocation.
+ */
 #include "spool/store-private.h"
 
 #include <stdlib.h>

@@ -23,7 +23,8 @@ struct segment {
 	 * known to have been flushed; left: by a SEAL, or full. */
 	uint64_t end;
 	bool proven, left;
-	bool headless; /* the tools': its header page is damaged */
+	uint64_t last_end; /* behind the last record that recovery read; 0: not known */
+	bool headless;     /* the tools': its header page is damaged */
 };
 
 /* A file that is not in the log: ready for use, or retired and still under its old name. */
@@ -67,6 +68,7 @@ struct store {
 	uint64_t active_at;
 	uint32_t active_pad; /* zeros before active_at: the log thread's */
 	bool undecided;
+	uint64_t index_below;                     /* segments before this one may have an index */
 	uint64_t bytes_written, commits, records; /* ... to here */
 
 	uint64_t next_generation; /* the log thread's, from here on */

@@ -222,6 +222,7 @@ int store_open(
 	s->magic = (uint32_t)STORE_MAGIC;
 	s->disk = disk;
 	s->p = *p;
+	s->index_below = UINT64_MAX;
 	s->next_generation = 1;
 	pthread_mutex_init(&s->lock, NULL);
 	int err = scan_directory(s, why, why_size);
@@ -303,6 +304,11 @@ static void retire_oldest(struct store *s)
 
 unsigned store_retire(struct store *s)
 {
+	return store_retire_before(s, UINT64_MAX);
+}
+
+unsigned store_retire_before(struct store *s, uint64_t generation)
+{
 	unsigned n = 0;
 
 	gw_check_magic(s, (uint32_t)STORE_MAGIC);
@@ -310,7 +316,8 @@ unsigned store_retire(struct store *s)
 	pthread_mutex_lock(&s->lock);
 	/* The newest stays: it keeps the generations rising, and while a TRUNCATE is owed it is the
 	 * one that failed. */
-	while (s->n_segments > 1 && s->segments[0]->holds == 0) {
+	while (s->n_segments > 1 && s->segments[0]->holds == 0 &&
+	       s->segments[0]->generation < generation) {
 		retire_oldest(s);
 		n++;
 	}

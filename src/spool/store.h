@@ -31,6 +31,7 @@ enum record_type {
 	REC_EVENT = 11,
 	REC_TRUNCATE = 12, /* the store's own: a segment ends before its last bytes */
 	REC_SEAL = 13,     /* the store's own: the last record of a full segment */
+	REC_COUNTED = 14,  /* meta: what limits have counted */
 };
 
 /* Where bytes lie: in the segment of that generation. */
@@ -145,6 +146,12 @@ void store_release(struct store *s, uint64_t segment);
 /* Takes the oldest segments that nobody holds out of the log: oldest first, never past a held one,
  * never the newest. Returns how many. Quick: store_prepare does the renaming and flushing. */
 unsigned store_retire(struct store *s);
+/* The same, but not this generation and what follows it. */
+unsigned store_retire_before(struct store *s, uint64_t generation);
+
+/* Only segments before this one get an index from now on (at first: all that can have one): what
+ * the index of another would leave out is still wanted. */
+void store_index_below(struct store *s, uint64_t generation);
 
 /* The index thread's work, one piece at a time: makes a spare of a retired segment (or removes it
  * if there are enough), else makes a new spare if there are too few, else writes the index of a
