@@ -1,5 +1,7 @@
 #include "config/build.h"
 
+#include "config/words.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,20 +14,56 @@ bool build_extra(struct builder *b, const struct option *row, const struct word 
 	return true;
 }
 
+/* "KIND NAME" in one text, which is put into the map only if it is new. */
+struct key {
+	char text[WORD_LENGTH + 32];
+};
+
+static struct span key_of(struct key *k, const char *kind, const char *name)
+{
+	snprintf(k->text, sizeof(k->text), "%s %s", kind, name);
+	return span_str(k->text);
+}
+
+size_t build_number(const struct builder *b, const char *kind, const char *name)
+{
+	struct key k;
+
+	return (size_t)(uintptr_t)map_get(&b->named, key_of(&k, kind, name)) - 1;
+}
+
+void build_set_number(struct builder *b, const char *kind, const char *name, size_t number)
+{
+	struct key k;
+	const char *key = must_dup(&b->r->arena, key_of(&k, kind, name));
+
+	map_put(&b->named, span_str(key), (void *)(uintptr_t)(number + 1));
+}
+
+const struct place *build_said(const struct builder *b, const char *kind, const char *name)
+{
+	struct key k;
+
+	return map_get(&b->once, key_of(&k, kind, name));
+}
+
+bool is_builtin(const struct place *at)
+{
+	return at->file != NULL && is_builtin_name(at->file);
+}
+
 const struct place *build_once(
     struct builder *b, const char *kind, const char *name, const struct place *at)
 {
-	size_t n = strlen(kind) + strlen(name) + 2;
-	char *key = must_alloc(&b->r->arena, n);
-	struct place *first;
+	struct key k;
+	struct span key = key_of(&k, kind, name);
+	struct place *first = map_get(&b->once, key);
 
-	snprintf(key, n, "%s %s", kind, name);
-	first = map_get(&b->once, span_str(key));
 	if (first != NULL)
 		return first;
 	first = must_alloc(&b->r->arena, sizeof(*first));
 	*first = *at;
-	map_put(&b->once, span_str(key), first);
+	map_put(&b->once, span_str(must_dup(&b->r->arena, key)), first);
 	return NULL;
 }
 
@@ -33,7 +71,7 @@ const struct place *build_once(
 
 static void store_number(void *to, enum option_type type, uint64_t n)
 {
-	if (type == TYPE_NUMBER)
+	if (type == TYPE_NUMBER || type == TYPE_LIMIT)
 		*(uint32_t *)to = (uint32_t)n;
 	else if (type == TYPE_DURATION)
 		*(int64_t *)to = (int64_t)n;
@@ -53,6 +91,7 @@ static void store_value(
 
 	switch (row->type) {
 	case TYPE_NUMBER:
+	case TYPE_LIMIT:
 	case TYPE_SIZE:
 	case TYPE_DURATION:
 	case TYPE_RATE:
@@ -73,10 +112,14 @@ static void store_value(
 }
 
 /* A tail like "per-ip 20": pairs of a name and a value. */
-void build_tail(struct builder *b, const struct option *row, const struct word *rest)
+void build_tail(
+    struct builder *b, struct block *outer, const struct option *row, const struct word *rest)
 {
-	struct block k = {
-	    .scope = row->opens, .label = row->name, .base = b->c, .origin = &b->x->origin[0]};
+	struct block k = {.scope = row->opens, .label = row->name, .base = outer->base};
+
+	/* Inside of a list there is no place for the origins of single words. */
+	if (outer->base == b->c)
+		k.origin = &b->x->origin[0];
 
 	while (rest != NULL) {
 		struct word pair[2] = {*rest};
@@ -97,12 +140,18 @@ void build_tail(struct builder *b, const struct option *row, const struct word *
 
 static bool opens_block(const struct option *row)
 {
-	return row->opens != SCOPE_NONE && row->opens != SCOPE_CONNECTIONS;
+	return row->opens != SCOPE_NONE && !scope_is_tail(row->opens);
 }
 
 static bool block_optional(const struct option *row)
 {
 	return row->opens == SCOPE_LOG || row->opens == SCOPE_LISTEN;
+}
+
+/* "history off" has no block. */
+static bool block_or_off(const struct option *row, const struct stmt *s)
+{
+	return row->id == OPT_HISTORY && s->n_words > 1;
 }
 
 static void simple(
@@ -111,10 +160,31 @@ static void simple(
 	const struct word *value = s->words->next;
 
 	store_value(b, k->base, row, value);
-	if (row->opens == SCOPE_CONNECTIONS)
-		build_tail(b, row, value->next);
+	if (scope_is_tail(row->opens))
+		build_tail(b, k, row, value->next);
 	else
 		build_extra(b, row, value->next);
+	if (row->id == OPT_DSN_TEXTS)
+		words_texts(b, s->words);
+}
+
+/* "history off" */
+static void build_off(struct builder *b, const struct option *row, const struct word *w)
+{
+	if (strcmp(w->text, "off") != 0)
+		build_extra(b, row, w);
+	else
+		b->c->history.off = !build_extra(b, row, w->next);
+}
+
+/* "limit" and "limits" are easily taken for each other. */
+static const char *form_hint(struct builder *b, const struct option *row, const struct stmt *s)
+{
+	if (row->id == OPT_LIMITS && s->n_words > 1)
+		return "how much mail in a time: limit account messages N/TIME";
+	if (row->id == OPT_LIMIT && s->has_block)
+		return "what one client may ask of the server: limits {...}";
+	return textf(b->r, "write: %s %s", row->name, row->args);
 }
 
 static void pure_block(struct builder *b, const struct option *row, const struct stmt *s)
@@ -122,7 +192,12 @@ static void pure_block(struct builder *b, const struct option *row, const struct
 	struct block k = {
 	    .scope = row->opens, .label = row->name, .base = b->c, .origin = &b->x->origin[0]};
 
-	if (!build_extra(b, row, s->words->next))
+	if (row->id == OPT_HISTORY && !s->has_block)
+		build_off(b, row, s->words->next);
+	else if (row->id == OPT_LIMITS && s->words->next != NULL)
+		report(b->r, CE_WORD_EXTRA, s->words->next, form_hint(b, row, s),
+		    s->words->next->text, row->name);
+	else if (!build_extra(b, row, s->words->next))
 		build_settings(b, &k, s->block);
 }
 
@@ -130,8 +205,13 @@ static void pure_block(struct builder *b, const struct option *row, const struct
 
 static void unknown(struct builder *b, const struct block *k, const struct word *w)
 {
+	const char *instead = k->scope == SCOPE_LIMITS ? words_limit_instead(b, w) : NULL;
 	struct buf hint;
 
+	if (instead != NULL) {
+		report(b->r, CE_UNKNOWN, w, instead, w->text, k->label);
+		return;
+	}
 	buf_init(&hint, 4096);
 	schema_hint_unknown(k->scope, span_str(w->text), &hint);
 	buf_add_byte(&hint, 0);
@@ -148,11 +228,11 @@ static bool well_formed(struct builder *b, const struct option *row, const struc
 		e = CE_BLOCK_EXTRA;
 	else if (row->type != TYPE_BLOCK && s->n_words < 2)
 		e = CE_VALUE_MISSING;
-	else if (!s->has_block && opens_block(row) && !block_optional(row))
+	else if (!s->has_block && opens_block(row) && !block_optional(row) && !block_or_off(row, s))
 		e = CE_BLOCK_MISSING;
 	else
 		return true;
-	report(b->r, e, s->words, textf(b->r, "write: %s %s", row->name, row->args), row->name);
+	report(b->r, e, s->words, form_hint(b, row, s), row->name);
 	return false;
 }
 

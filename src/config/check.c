@@ -1,12 +1,36 @@
+/*
+ * A configuration as a whole: what must be there, what is open to too many, what can never match.
+ */
 #include "config/build.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { WIDE_IP4 = 16, WIDE_IP6 = 32, LOOPBACK = 127, PER_NET_FACTOR = 4 };
 
 /* ---- what must be there */
+
+/* Is there a listener that takes mail of those who log in? Not one that only gives mail out. */
+static bool takes_logins(const struct config *c)
+{
+	for (size_t i = 0; i < c->n_listen; i++) {
+		const struct listen *l = &c->listen[i];
+
+		if (listen_submits(l) || (l->kind == LISTEN_MX && l->auth != LISTEN_AUTH_OFF))
+			return true;
+	}
+	return c->n_identify > 0;
+}
+
+/* Who may send to any domain: "trust" or "users"; NULL: nobody. */
+static const struct place *who_relays(const struct config *c)
+{
+	bool users = c->users != NULL || c->users_dovecot != NULL || c->users_any;
+
+	if (c->n_trust > 0)
+		return &c->trust[0].place;
+	return users && takes_logins(c) ? &c->users_place : NULL;
+}
 
 static void check_required(struct builder *b)
 {
@@ -17,8 +41,8 @@ static void check_required(struct builder *b)
 	if (b->x->origin[OPT_LISTEN].line == 0)
 		report_at(
 		    b->r, CE_REQUIRED, &file, 0, "add: listen mx 0.0.0.0:25 [::]:25", "listen");
-	if (b->c->n_domain == 0 && b->c->n_trust == 0 && b->x->origin[OPT_DOMAIN].line == 0 &&
-	    b->x->origin[OPT_TRUST].line == 0)
+	if (b->c->n_domain == 0 && b->x->origin[OPT_DOMAIN].line == 0 &&
+	    b->x->origin[OPT_TRUST].line == 0 && who_relays(b->c) == NULL)
 		report_at(b->r, CE_NOTHING_ACCEPTED, &file, 0, NULL, "");
 }
 
@@ -50,15 +74,16 @@ static int by_first(const void *a, const void *b)
 }
 
 /* How many of the numbers low..high the ranges of a family cover, each counted once. */
-static uint64_t covered(struct builder *b, sa_family_t family, struct interval world)
+static uint64_t covered(struct builder *b, const struct cidr *range, size_t n_range,
+    sa_family_t family, struct interval world)
 {
-	struct interval *list = must_alloc(&b->r->arena, (b->c->n_trust + 1) * sizeof(*list));
+	struct interval *list = must_alloc(&b->r->arena, (n_range + 1) * sizeof(*list));
 	uint64_t sum = 0, next = world.first;
 	size_t n = 0;
 
-	for (size_t i = 0; i < b->c->n_trust; i++) {
-		if (b->trust[i].family == family)
-			list[n++] = interval_of(&b->trust[i]);
+	for (size_t i = 0; i < n_range; i++) {
+		if (range[i].family == family)
+			list[n++] = interval_of(&range[i]);
 	}
 	qsort(list, n, sizeof(*list), by_first);
 	for (size_t i = 0; i < n; i++) {
@@ -74,12 +99,12 @@ static uint64_t covered(struct builder *b, sa_family_t family, struct interval w
 }
 
 /* The widest range of a family, for the place of the message. */
-static const struct cidr *widest(const struct builder *b, sa_family_t family)
+static const struct cidr *widest(const struct cidr *range, size_t n, sa_family_t family)
 {
 	const struct cidr *best = NULL;
 
-	for (size_t i = 0; i < b->c->n_trust; i++) {
-		const struct cidr *c = &b->trust[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct cidr *c = &range[i];
 
 		if (c->family == family && (best == NULL || c->bits < best->bits))
 			best = c;
@@ -94,38 +119,81 @@ static unsigned width_of(const struct cidr *c)
 	return (unsigned)strlen(cidr_text(c, text));
 }
 
-static void check_relay(struct builder *b, sa_family_t family, struct interval world)
-{
-	const struct cidr *c = widest(b, family);
+/* What is said of ranges that are too wide. */
+struct wide {
+	enum config_error most, one;
+	const char *setting;
+};
 
-	if (covered(b, family, world) > (world.last - world.first) / 2)
-		report_at(b->r, CE_OPEN_RELAY, &c->place, width_of(c), NULL, "");
+static bool most_of_world(struct builder *b, const struct cidr *range, size_t n, sa_family_t family,
+    struct interval world, const struct wide *say)
+{
+	const struct cidr *c = widest(range, n, family);
+
+	if (covered(b, range, n, family, world) <= (world.last - world.first) / 2)
+		return false;
+	report_at(b->r, say->most, &c->place, width_of(c), NULL, say->setting);
+	return true;
 }
 
-static void check_wide(struct builder *b, const struct cidr *c)
+static bool is_wide(const struct cidr *c)
 {
-	char text[CIDR_TEXT];
-	bool wide = c->family == AF_INET ? c->bits < WIDE_IP4 && c->bytes[0] != LOOPBACK
-					 : c->bits < WIDE_IP6;
-
-	if (wide)
-		report_at(b->r, CE_TRUST_WIDE, &c->place, width_of(c), NULL, cidr_text(c, text));
+	return c->family == AF_INET ? c->bits < WIDE_IP4 && c->bytes[0] != LOOPBACK
+				    : c->bits < WIDE_IP6;
 }
 
-static void check_trust(struct builder *b)
+/* Ranges whose addresses have rights that strangers have not. */
+static void check_ranges(
+    struct builder *b, const struct cidr *range, size_t n, const struct wide *say)
 {
 	/* The global unicast addresses: RFC 4291 section 2.4, as assigned by IANA so far. */
 	static const struct interval ip4 = {0, UINT32_MAX};
 	static const struct interval ip6 = {
 	    UINT64_C(0x2000) << 48, UINT64_C(0x3fff) << 48 | (UINT64_MAX >> 16)};
-	size_t errors = b->r->diags->errors;
+	bool most = most_of_world(b, range, n, AF_INET, ip4, say);
+
+	most = most_of_world(b, range, n, AF_INET6, ip6, say) || most;
+	for (size_t i = 0; i < n && !most; i++) {
+		char text[CIDR_TEXT];
+
+		if (is_wide(&range[i]))
+			report_at(b->r, say->one, &range[i].place, width_of(&range[i]), NULL,
+			    cidr_text(&range[i], text), say->setting);
+	}
+}
+
+/* One could be let in by parts: those of all statements count together. */
+static void check_identities(struct builder *b)
+{
+	static const struct wide say = {CE_IDENTIFY_WIDE, CE_IDENTIFY_MANY, ""};
+	struct cidr *all;
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->c->n_identify; i++)
+		n += b->identify[i].n_ip;
+	all = must_alloc(&b->r->arena, (n + 1) * sizeof(*all));
+	n = 0;
+	for (size_t i = 0; i < b->c->n_identify; i++) {
+		for (size_t k = 0; k < b->identify[i].n_ip; k++)
+			all[n++] = b->identify[i].ip[k];
+	}
+	check_ranges(b, all, n, &say);
+}
+
+static void check_trust(struct builder *b)
+{
+	static const struct wide trust = {CE_OPEN_RELAY, CE_TRUST_WIDE, ""},
+				 proxy = {CE_SPEAKS_WIDE, CE_SPEAKS_MANY, "proxy"},
+				 xclient = {CE_SPEAKS_WIDE, CE_SPEAKS_MANY, "xclient"};
 
 	if (b->c->allow_open_relay)
 		return;
-	check_relay(b, AF_INET, ip4);
-	check_relay(b, AF_INET6, ip6);
-	for (size_t i = 0; i < b->c->n_trust && b->r->diags->errors == errors; i++)
-		check_wide(b, &b->trust[i]);
+	check_ranges(b, b->trust, b->c->n_trust, &trust);
+	for (size_t i = 0; i < b->c->n_listen; i++) {
+		check_ranges(b, b->listen[i].proxy, b->listen[i].n_proxy, &proxy);
+		check_ranges(b, b->listen[i].xclient, b->listen[i].n_xclient, &xclient);
+	}
+	check_identities(b);
 }
 
 /* ---- routes */
@@ -139,21 +207,32 @@ static void shadowed(
 	report_at(b->r, CE_ROUTE_SHADOWED, &r->place, 5, NULL, text);
 }
 
+/* The domain of ours that takes all that the route is for. */
+static const struct domain *domain_before(const struct config *c, const struct route *r)
+{
+	const char *at = r->address != NULL ? strrchr(r->address, '@') : NULL;
+
+	if (r->domain != NULL)
+		return index_domain(c, index_key(r->domain));
+	return at != NULL ? index_domain(c, span_str(at + 1)) : NULL;
+}
+
 static void check_routes(struct builder *b)
 {
+	const struct place *relays = who_relays(b->c);
+
 	for (size_t i = 0; i < b->c->n_route; i++) {
 		const struct route *r = &b->c->route[i];
 		const struct route *first = index_shadow(b->c, r);
-		const struct domain *d =
-		    r->domain ? index_domain(b->c, index_key(r->domain)) : NULL;
+		const struct domain *d = domain_before(b->c, r);
 
 		if (first != NULL)
 			shadowed(b, r, "route", &first->place);
 		else if (d != NULL)
 			shadowed(b, r, "domain", &d->place);
 	}
-	if (b->x->any == NULL && b->c->n_trust > 0)
-		report_at(b->r, CE_ROUTE_ANY, &b->c->trust[0].place, 1, NULL, "");
+	if (b->x->any == NULL && relays != NULL)
+		report_at(b->r, CE_ROUTE_ANY, relays, 1, NULL, "");
 }
 
 static void check_shapes(struct builder *b)
@@ -161,31 +240,37 @@ static void check_shapes(struct builder *b)
 	for (size_t i = 0; i < b->c->n_shape; i++) {
 		const struct shape *g = &b->c->shape[i];
 
-		if (g->place.line > 0 && g->n_retry > 0 && g->expire <= g->retry[0])
+		if (g->place.line > 0 && g->retry[0].n > 0 && g->expire <= g->retry[0].step[0])
 			report_at(b->r, CE_EXPIRE_EARLY, &g->place, 5, NULL,
 			    textf(b->r, "shape %s", g->name));
 	}
 }
 
-/* The sender connects to addresses: a name would wait until it expires. */
-static void check_host(struct builder *b, const struct target *t)
+/* A login that goes to whoever answers there. */
+static void check_login(struct builder *b, const struct target *t)
 {
-	const char *host = t->at.host;
-	struct in6_addr six;
-	struct in_addr four;
-
-	if ((t->kind != TARGET_RELAY && t->kind != TARGET_LMTP) || host == NULL ||
-	    inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1)
-		return;
-	report_at(b->r, CE_HOST_NAME, &t->place, 5, NULL, host);
+	if (t->secret != NULL && t->tls.mode == OUT_TLS_UNSAID)
+		report_at(b->r, CE_LOGIN_TLS, &t->place, 5, NULL, "");
 }
 
-static void check_hosts(struct builder *b)
+static void check_logins(struct builder *b)
 {
 	for (size_t i = 0; i < b->c->n_domain; i++)
-		check_host(b, &b->c->domain[i].deliver);
+		check_login(b, &b->c->domain[i].deliver);
 	for (size_t i = 0; i < b->c->n_route; i++)
-		check_host(b, &b->c->route[i].target);
+		check_login(b, &b->c->route[i].target);
+}
+
+static void check_srs(struct builder *b)
+{
+	const struct config *c = b->c;
+	const struct place *domain = &b->x->origin[OPT_SRS_DOMAIN];
+
+	if ((c->srs.domain == NULL) != (c->srs.secret == NULL))
+		report_at(b->r, CE_SRS_HALF, c->srs.domain != NULL ? domain : &c->srs.secret_place,
+		    1, NULL, "");
+	else if (c->srs.domain != NULL && config_domain(c, span_str(c->srs.domain)) == NULL)
+		report_at(b->r, CE_SRS_DOMAIN, domain, 6, NULL, c->srs.domain);
 }
 
 static void complete_limits(struct config *c)
@@ -203,6 +288,8 @@ void check_whole(struct builder *b)
 	check_trust(b);
 	check_routes(b);
 	check_shapes(b);
-	check_hosts(b);
+	check_logins(b);
+	check_srs(b);
 	check_listeners(b);
+	check_limits(b);
 }

@@ -1,3 +1,4 @@
+/* Diagnostics: kept while files are read, then written with their line and a caret. */
 #include "config/parse.h"
 
 #include <stdarg.h>
@@ -220,6 +221,55 @@ void config_diags_content(struct config_diags *d, const struct place *at, const 
 	struct reader r = {.diags = d};
 
 	report_at(&r, CE_FILE_CONTENT, at, 0, NULL, text);
+}
+
+void config_diags_elsewhere(
+    struct config_diags *d, const struct place *at, const char *vmta, const char *address)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_SOURCE_ELSEWHERE, at, 0, NULL, vmta, address);
+}
+
+void config_diags_pipe(
+    struct config_diags *d, const struct place *at, const char *domain, const char *why)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_PIPE_NOT_RUN, at, 0, NULL, domain, why);
+}
+
+void config_diags_plan(
+    struct config_diags *d, const struct place *at, const char *account, const char *plan)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_PLAN_UNKNOWN, at, 0, NULL, account, plan);
+}
+
+void config_diags_account(
+    struct config_diags *d, const struct place *at, const char *account, const char *users)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_ACCOUNT_UNKNOWN, at, 0, NULL, account, users);
+}
+
+void config_diags_tenant(
+    struct config_diags *d, const struct place *at, const char *tenant, const char *users)
+{
+	struct reader r = {.diags = d};
+
+	report_at(&r, CE_TENANT_UNKNOWN, at, 0, NULL, tenant, users);
+}
+
+void config_diags_unread(
+    struct config_diags *d, const char *setting, const char *path, const char *why)
+{
+	struct reader r = {.diags = d};
+	static const struct place nowhere = {0};
+
+	report_at(&r, CE_FILE_UNREAD, &nowhere, 0, NULL, path, setting, why);
 }
 
 static size_t characters(const char *s)

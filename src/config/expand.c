@@ -1,3 +1,7 @@
+/*
+ * Variables of the environment inside a word. They are put in behind the lexer: a value cannot
+ * bring a statement.
+ */
 #include "config/parse.h"
 
 #include <stdio.h>

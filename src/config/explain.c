@@ -1,4 +1,5 @@
-#include "config/schema.h"
+/* What the tables say of a setting or a code, for godwit config explain and docs/options.md. */
+#include "config/parse.h"
 
 #include <stdio.h>
 
@@ -44,9 +45,8 @@ static const char *default_of(const struct option *row)
 
 static const char *reload_of(const struct option *row)
 {
-	return row->reload == RELOAD_LIVE
-		   ? "takes effect at the next start, and at a reload once there is one"
-		   : "takes effect when the server is started again";
+	return row->reload == RELOAD_LIVE ? "takes effect at a reload"
+					  : "takes effect when the server is started again";
 }
 
 static void explain_option(const struct option *row, struct buf *out)
@@ -135,6 +135,14 @@ int schema_explain(struct span what, struct buf *out)
 	const struct error_row *e = find_code(what);
 	const char *words[OPT_COUNT], *near;
 
+	struct source file;
+	char name[64];
+
+	span_to_cstr(what, name, sizeof(name));
+	if (builtin_find(name, &file)) {
+		buf_add_span(out, file.text);
+		return 0;
+	}
 	if (e != NULL) {
 		explain_error(e, out);
 		return 0;

@@ -13,7 +13,9 @@ enum config_file_kind {
 	CONFIG_FILE_KEY,         /* the same */
 	CONFIG_FILE_USERS,       /* index 0 */
 	CONFIG_FILE_RECIPIENTS,  /* index in config.domain */
-	CONFIG_FILE_ALIASES,     /* the same */
+	CONFIG_FILE_ALIASES,     /* the same; config.n_domain: that of all domains */
+	CONFIG_FILE_SECRET,      /* index in config.secret */
+	CONFIG_FILE_SRS,         /* index 0 */
 	CONFIG_FILE_KINDS,
 };
 
@@ -24,10 +26,9 @@ struct config_file {
 	struct place place;
 };
 
-/* File i of the list, which has a fixed order: certificates each followed by its key, users, then
- * the domains' files. False behind the last. */
+/* File i of the list, which has a fixed order: certificates each followed by its key, users, the
+ * domains' files, that of all domains, the logins at other servers, the secret of srs. False behind
+ * the last. */
 bool config_files(const struct config *c, size_t i, struct config_file *file) gw_checked;
-/* "certificate", "key", "users", "recipients", "aliases". */
-const char *config_file_word(enum config_file_kind kind);
 
 #endif

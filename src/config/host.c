@@ -1,3 +1,4 @@
+/* Host names, addresses with ports, and ranges of addresses. */
 #include "config/value.h"
 
 #include "mail/address.h"
@@ -23,13 +24,42 @@ static bool is_ip6(const char *s)
 	return inet_pton(AF_INET6, s, &a) == 1;
 }
 
+/* What nobody has to write. */
+static uint16_t usual_port(enum endpoint_use use)
+{
+	switch (use) {
+	case ENDPOINT_RELAY: return 25;
+	case ENDPOINT_SERVER: return 53;
+	case ENDPOINT_LISTEN:
+	case ENDPOINT_LISTEN_LMTP:
+	case ENDPOINT_LMTP: break;
+	}
+	return 0;
+}
+
+sa_family_t config_ip(struct span text, uint8_t bytes[16])
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	if (text.n >= sizeof(ip))
+		return AF_UNSPEC;
+	span_to_cstr(text, ip, sizeof(ip));
+	if (inet_pton(AF_INET, ip, bytes) == 1)
+		return AF_INET;
+	return inet_pton(AF_INET6, ip, bytes) == 1 ? AF_INET6 : AF_UNSPEC;
+}
+
 /* The port behind the last colon; 0 after a report. */
-static uint16_t read_port(struct values *v, const struct word *w, const char *colon)
+static uint16_t read_port(
+    struct values *v, const struct word *w, enum endpoint_use use, const char *colon)
 {
 	uint64_t port;
 
+	if (colon == NULL && usual_port(use) != 0)
+		return usual_port(use);
 	if (colon == NULL || colon[1] == '\0') {
-		report(v->r, CE_PORT, w, NULL, w->text);
+		report(v->r, CE_PORT, w,
+		    w->text[0] == '/' ? textf(v->r, "write unix:%s", w->text) : NULL, w->text);
 		return 0;
 	}
 	if (span_to_u64(span_str(colon + 1), &port) < 0 || port < 1 || port > UINT16_MAX) {
@@ -39,14 +69,26 @@ static uint16_t read_port(struct values *v, const struct word *w, const char *co
 	return (uint16_t)port;
 }
 
+static bool is_listen(enum endpoint_use use)
+{
+	return use == ENDPOINT_LISTEN || use == ENDPOINT_LISTEN_LMTP;
+}
+
 static bool host_good(enum endpoint_use use, const char *host, bool bracketed)
 {
 	if (bracketed)
 		return is_ip6(host);
 	if (is_ip4(host))
 		return true;
-	return use != ENDPOINT_LISTEN && domain_valid(span_str(host)) &&
+	return use != ENDPOINT_SERVER && !is_listen(use) && domain_valid(span_str(host)) &&
 	       !looks_like_address(span_str(host));
+}
+
+static enum config_error wrong_host(enum endpoint_use use)
+{
+	if (use == ENDPOINT_SERVER)
+		return CE_SERVER_ADDRESS;
+	return is_listen(use) ? CE_LISTEN_ADDRESS : CE_HOST;
 }
 
 /* One spelling for one host: lower case, IPv6 in its short form. */
@@ -72,15 +114,19 @@ static bool read_host_port(
 		report(v->r, CE_BRACKETS, w, NULL, w->text);
 		return false;
 	}
-	out->port = read_port(v, w, end != NULL && colon != end + 1 ? NULL : colon);
+	/* What stands between the bracket and the colon belongs to neither. */
+	if (end != NULL && end[1] != '\0' && colon != end + 1) {
+		report(v->r, CE_PORT, w, NULL, w->text);
+		return false;
+	}
+	out->port = read_port(v, w, use, colon);
 	if (out->port == 0)
 		return false;
 	name = end ? span_of(w->text + 1, (size_t)(end - w->text) - 1)
-		   : span_of(w->text, (size_t)(colon - w->text));
+		   : span_of(w->text, colon ? (size_t)(colon - w->text) : strlen(w->text));
 	span_to_cstr(name, host, sizeof(host));
 	if (name.n > HOST_LENGTH || !host_good(use, host, end != NULL)) {
-		report(v->r, use == ENDPOINT_LISTEN ? CE_LISTEN_ADDRESS : CE_HOST, w, NULL,
-		    name.n > 0 ? host : w->text);
+		report(v->r, wrong_host(use), w, NULL, name.n > 0 ? host : w->text);
 		return false;
 	}
 	canonical(host, end != NULL);
@@ -98,8 +144,8 @@ bool value_endpoint(
 		report(v->r, CE_UNIX_RELAY, w, NULL, w->text + 5);
 		return false;
 	}
-	if (use == ENDPOINT_LISTEN) {
-		report(v->r, CE_LISTEN_ADDRESS, w, NULL, w->text);
+	if (use != ENDPOINT_LMTP && use != ENDPOINT_LISTEN_LMTP) {
+		report(v->r, wrong_host(use), w, NULL, w->text);
 		return false;
 	}
 	out->unix_path = value_socket_path(v, w, w->text + 5);

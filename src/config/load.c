@@ -1,3 +1,4 @@
+/* Files and what they include become one bundle: for master and commands, who may open files. */
 #include "config/parse.h"
 
 #include <errno.h>
@@ -161,12 +162,50 @@ static void load_glob(struct loader *l, size_t index, const struct word *name)
 	globfree(&g);
 }
 
+/* "dsn { texts FILE }": the roles that need the file cannot open it, so it goes with the bundle. */
+static void load_texts(struct loader *l, size_t index, const struct stmt *dsn)
+{
+	for (const struct stmt *s = dsn->block; s != NULL; s = s->next) {
+		const struct word *name = s->words, *path = name->next;
+		struct span text;
+		struct source *src;
+		struct stat st;
+		int err;
+
+		if (name->text == NULL || strcmp(name->text, "texts") != 0 || path == NULL ||
+		    path->text == NULL || path->text[0] != '/')
+			continue;
+		err = l->bundle.n_source < BUNDLE_FILES ? read_file(l, path->text, &st, &text)
+							: EFBIG;
+		if (err != 0) {
+			failed(l, path, path->text, err);
+			continue;
+		}
+		src = bundle_add_source(
+		    &l->bundle, must_dup(&l->loud.arena, span_str(path->text)), text);
+		src->parent = index + 1;
+		src->line = name->place.line;
+		src->column = name->place.column;
+	}
+}
+
 static void load_includes(struct loader *l, size_t index)
 {
 	for (struct stmt *s = tree_read(&l->quiet, &l->bundle.source[index]); s; s = s->next) {
-		if (is_include(s))
+		if (is_include(s) && !is_builtin_name(s->words->next->text))
 			load_glob(l, index, s->words);
+		else if (s->words->text != NULL && strcmp(s->words->text, "dsn") == 0)
+			load_texts(l, index, s);
 	}
+}
+
+/* Where the credentials of the service are: roles have no environment of their own. */
+static void add_credentials(struct bundle *b)
+{
+	const char *directory = getenv(CREDENTIALS);
+
+	if (directory != NULL && bundle_variable(b, CREDENTIALS) == NULL)
+		bundle_add_variable(b, CREDENTIALS, directory);
 }
 
 int config_bundle_load(const char *path, struct buf *bundle, struct config_diags *d)
@@ -181,6 +220,7 @@ int config_bundle_load(const char *path, struct buf *bundle, struct config_diags
 	reader_init(&l->loud, &l->bundle, d);
 	l->quiet.environment = environment;
 	load(l, path, 0, NULL);
+	add_credentials(&l->bundle);
 	if (d->errors == errors) {
 		bundle_encode(&l->bundle, bundle);
 		if (buf_failed(bundle))

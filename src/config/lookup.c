@@ -1,4 +1,9 @@
+/*
+ * Finding what a configuration says of a domain, a mail host or an address: exact first, then the
+ * longest pattern.
+ */
 #include "config/index.h"
+#include "config/schema.h"
 
 enum { SEED = 0x676f6477 }; /* the keys are ours, so the seed need not be secret */
 
@@ -19,24 +24,6 @@ static void *find(const struct map *m, struct span name)
 	return found;
 }
 
-static const struct route *earlier(const struct route *a, const struct route *b)
-{
-	if (a == NULL || b == NULL)
-		return a ? a : b;
-	return a < b ? a : b;
-}
-
-static const struct route *find_route(const struct config *c, struct span key)
-{
-	const struct route *best = earlier(map_get(&c->index->route, key), c->index->any);
-
-	for (size_t i = 1; i < key.n; i++) {
-		if (key.p[i] == '.')
-			best = earlier(best, map_get(&c->index->route, span_skip(key, i)));
-	}
-	return best;
-}
-
 static void put_once(struct map *m, const char *pattern, const void *value)
 {
 	if (map_get(m, index_key(pattern)) == NULL)
@@ -48,28 +35,17 @@ void index_build(struct config *c)
 	struct config_index *x = c->index;
 
 	map_init(&x->domain, SEED);
-	map_init(&x->route, SEED);
 	map_init(&x->shape, SEED);
+	map_init(&x->shape_mx, SEED);
 	for (size_t i = 0; i < c->n_domain; i++)
 		put_once(&x->domain, c->domain[i].name, &c->domain[i]);
-	for (size_t i = 0; i < c->n_route; i++) {
-		if (c->route[i].domain != NULL)
-			put_once(&x->route, c->route[i].domain, &c->route[i]);
-		else if (x->any == NULL)
-			x->any = &c->route[i];
-	}
+	index_routes(c);
 	for (size_t i = 0; i < c->n_shape; i++) {
 		for (size_t j = 0; j < c->shape[i].n_domain; j++)
 			put_once(&x->shape, c->shape[i].domain[j], &c->shape[i]);
+		for (size_t j = 0; j < c->shape[i].n_mx; j++)
+			put_once(&x->shape_mx, c->shape[i].mx[j], &c->shape[i]);
 	}
-}
-
-const struct route *index_shadow(const struct config *c, const struct route *route)
-{
-	const struct route *first =
-	    route->domain ? find_route(c, index_key(route->domain)) : c->index->any;
-
-	return first < route ? first : NULL;
 }
 
 const struct domain *index_domain(const struct config *c, struct span key)
@@ -88,16 +64,32 @@ const struct domain *config_domain(const struct config *c, struct span name)
 	return find(&c->index->domain, as_name(name));
 }
 
-const struct route *config_route(const struct config *c, struct span domain)
+const struct shape *config_shape_domain(const struct config *c, struct span domain)
 {
-	return find_route(c, as_name(domain));
+	return find(&c->index->shape, as_name(domain));
 }
 
-const struct shape *config_shape(const struct config *c, struct span domain)
+const struct shape *config_shape_mx(const struct config *c, struct span host)
 {
-	const struct shape *s = find(&c->index->shape, as_name(domain));
+	return find(&c->index->shape_mx, as_name(host));
+}
 
-	return s ? s : &c->shape[c->n_shape - 1];
+struct place shape_place(const struct shape *s, const char *setting)
+{
+	static const struct place nowhere;
+	const struct option *row = option_find(SCOPE_SHAPE, span_str(setting));
+
+	gw_assert(row != NULL);
+	return s->origin != NULL ? s->origin[row->id - OPT_SHAPE_DOMAIN] : nowhere;
+}
+
+const struct shape *config_shape(const struct config *c, struct span domain, struct span host)
+{
+	const struct shape *s = config_shape_domain(c, domain);
+
+	if (s == NULL && host.n > 0)
+		s = config_shape_mx(c, host);
+	return s != NULL ? s : &c->shape[c->n_shape - 1];
 }
 
 bool config_pattern_match(const char *pattern, struct span name)
@@ -149,4 +141,18 @@ const struct cidr *cidr_find(const struct cidr *list, size_t n, const struct soc
 const struct cidr *config_trusts(const struct config *c, const struct sockaddr *sa)
 {
 	return cidr_find(c->trust, c->n_trust, sa);
+}
+
+bool config_asks_dovecot(const struct config *c, bool login, struct span path)
+{
+	if (login)
+		return c->users_dovecot != NULL && span_eq(span_str(c->users_dovecot), path);
+	for (size_t i = 0; i < c->n_domain; i++) {
+		const struct domain *d = &c->domain[i];
+
+		if (d->recipients == RECIPIENTS_DOVECOT &&
+		    span_eq(span_str(d->lookup->at.unix_path), path))
+			return true;
+	}
+	return false;
 }

@@ -86,6 +86,14 @@ struct stmt *tree_read_all(struct reader *r);
 /* Is this "include GLOB"? */
 bool is_include(const struct stmt *s);
 
+#define CREDENTIALS "CREDENTIALS_DIRECTORY" /* of systemd.exec(5) */
+
+/* ---- builtin.c: files that are part of the program, included by such a name */
+#define BUILTIN_PREFIX "builtin:"
+bool is_builtin_name(const char *name);
+/* "builtin:shaping": its name and text, which are there for ever. False: there is none. */
+bool builtin_find(const char *name, struct source *out) gw_checked;
+
 /* ---- expand.c: the text of a raw word (without quotes) at w's place; NULL after an error. */
 const char *expand_word(struct reader *r, struct span raw, const struct word *w);
 

@@ -1,5 +1,7 @@
 #include "config/recipients-private.h"
 
+#include "config/includes.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@ bool table_fail(struct table_reader *t, const uint8_t *at, const char *fmt, ...)
 		return false;
 	t->failed = true;
 	t->e->line = t->line;
+	t->e->file = t->included;
 	t->e->column = at != NULL ? (unsigned)(at - t->line_start) + 1 : 1;
 	va_start(ap, fmt);
 	vsnprintf(t->e->text, sizeof(t->e->text), fmt, ap);
@@ -45,7 +48,7 @@ static bool add_pattern(struct table_reader *t, struct entry *x, const uint8_t *
 
 bool table_add(struct table_reader *t, struct entry *x, bool pattern, const uint8_t *at)
 {
-	struct map *m = x->alias ? &t->r->aliases : &t->r->names;
+	struct map *m = x->whole ? &t->r->whole : x->rule.alias ? &t->r->aliases : &t->r->names;
 	struct span key = span_str(x->rule.pattern);
 	const struct entry *first;
 
@@ -81,6 +84,22 @@ const struct recipient_rule *recipients_find(const struct recipients *r, struct 
 {
 	const struct entry *x = find(r, local);
 
+	return x != NULL ? &x->rule : NULL;
+}
+
+const struct recipient_rule *recipients_find_at(
+    const struct recipients *r, struct span local, struct span domain)
+{
+	uint8_t key[2 * NAME_LENGTH];
+	const struct entry *x;
+
+	if (local.n + 1 + domain.n > sizeof(key))
+		return NULL;
+	for (size_t i = 0; i < local.n; i++)
+		key[i] = ascii_lower(local.p[i]);
+	key[local.n] = '@';
+	memcpy(key + local.n + 1, domain.p, domain.n);
+	x = map_get(&r->whole, span_of(key, local.n + 1 + domain.n));
 	return x != NULL ? &x->rule : NULL;
 }
 
@@ -128,7 +147,7 @@ size_t recipients_count(const struct recipients *r)
 
 size_t recipients_alias_count(const struct recipients *r)
 {
-	return map_len(&r->aliases);
+	return map_len(&r->aliases) + map_len(&r->whole);
 }
 
 /* ---- the whole: what leads where ------------------------------------------------------------- */
@@ -143,6 +162,7 @@ static bool walk_fail(struct walk *w, const struct entry *x, const char *what)
 {
 	w->e->line = x->rule.place.line;
 	w->e->column = x->rule.place.column;
+	w->e->file = NULL;
 	snprintf(w->e->text, sizeof(w->e->text), "'%.64s' %s", x->rule.pattern, what);
 	w->file = x->rule.place.file;
 	return false;
@@ -212,6 +232,7 @@ static struct recipients *empty(void)
 	/* What strangers ask for is looked up, never stored: the keys are the administrator's. */
 	map_init(&r->names, SEED);
 	map_init(&r->aliases, SEED);
+	map_init(&r->whole, SEED);
 	r->all_end = &r->all;
 	r->patterns_end = &r->patterns;
 	return r;
@@ -221,11 +242,18 @@ static bool read_one(struct recipients *r, struct span text, const char *file,
     void (*read)(struct table_reader *t, struct span text), struct recipients_error *e)
 {
 	struct table_reader t = {.r = r, .e = e, .line = 1};
+	const char *first;
+	size_t at = 0;
 	struct span copy = arena_dup(&r->arena, span_str(file != NULL ? file : ""));
 
 	if (file == NULL)
 		return true;
 	t.file = (const char *)copy.p;
+	if (includes_is_bundle(text)) {
+		t.files = text;
+		if (!includes_file(text, &at, &first, &text))
+			return table_fail(&t, NULL, "the file did not come whole");
+	}
 	t.line_start = text.p;
 	if (text.n > RECIPIENTS_TEXT_MAX)
 		table_fail(&t, NULL, "the file is larger than %d MiB", RECIPIENTS_TEXT_MAX >> 20);
@@ -240,6 +268,7 @@ struct recipients *recipients_parse(struct span table, const char *table_name, s
 	struct recipients *r = empty();
 	struct walk w = {.r = r, .e = e};
 
+	e->file = NULL;
 	*which = table_name;
 	if (read_one(r, table, table_name, table_read, e)) {
 		*which = aliases_name;
@@ -251,6 +280,8 @@ struct recipients *recipients_parse(struct span table, const char *table_name, s
 				     : aliases_name;
 		}
 	}
+	if (e->file != NULL)
+		*which = e->file;
 	recipients_free(&r);
 	return NULL;
 }
@@ -263,6 +294,7 @@ void recipients_free(struct recipients **pr)
 		return;
 	map_fini(&r->names);
 	map_fini(&r->aliases);
+	map_fini(&r->whole);
 	arena_reset(&r->arena);
 	free(r);
 	*pr = NULL;

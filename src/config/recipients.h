@@ -14,8 +14,10 @@
  *	legal   hold                    taken, and held until it is released
  *	info    to alice@example.com bob        these get it instead
  *
- * aliases file: aliases(5): NAME: ADDRESS, ADDRESS ... with continuation lines. Programs, files and
- * :include: are refused: this is a table of addresses.
+ * aliases file: aliases(5): NAME: ADDRESS, ADDRESS ... with continuation lines; NAME@DOMAIN: and
+ * @DOMAIN: for one of several domains; :include:/PATH for the addresses in that file, whose text
+ * comes along (config/includes.h). Programs and files are refused: this is a table of addresses.
+ * owner-NAME: reports about the members of NAME go there.
  *
  * A name that is among its own targets gets its copy itself. Names that lead back to themselves
  * through others, stand for more than RECIPIENTS_EXPAND_MAX addresses or are more than
@@ -48,6 +50,7 @@ struct recipient_rule {
 	const char *reply;     /* "550 5.1.1 text" */
 	const char *const *to; /* canonical local@domain, or a local part of the same domain */
 	size_t n_to;
+	bool alias; /* of the aliases file: it may have an owner */
 	struct place place;
 };
 
@@ -55,9 +58,11 @@ struct recipients;
 struct recipients_error {
 	unsigned line, column;
 	char text[200];
+	const char *file; /* an included one, in the text of the aliases; NULL: see which */
 };
 
-/* Either text may be empty with a name of NULL. NULL: *e, and *which says whose line it is. */
+/* Either text may be empty with a name of NULL; aliases may be what includes_gather() made. NULL:
+ * *e, and *which says whose line it is. */
 struct recipients *recipients_parse(struct span table, const char *table_name, struct span aliases,
     const char *aliases_name, struct recipients_error *e, const char **which) gw_checked;
 void recipients_free(struct recipients **r);
@@ -68,6 +73,10 @@ size_t recipients_alias_count(const struct recipients *r);
 /* local: without quotes; compared without regard to case. NULL: not there. The recipients file
  * goes before the aliases. */
 const struct recipient_rule *recipients_find(const struct recipients *r, struct span local);
+/* The alias of the whole address; with an empty local part what is for all that nobody else is
+ * known for there. domain: in lower case. */
+const struct recipient_rule *recipients_find_at(
+    const struct recipients *r, struct span local, struct span domain);
 /* The first pattern that fits. */
 const struct recipient_rule *recipients_match(const struct recipients *r, struct span local);
 

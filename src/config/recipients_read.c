@@ -1,18 +1,18 @@
-/* The grammars of the recipients file and of aliases(5). */
+/* The grammar of the recipients file, and what that of aliases(5) has in common with it. */
 #include "config/recipients-private.h"
 
 #include "config/value.h"
+#include "base/utf8.h"
 #include "mail/address.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LINE_MAX = 64 << 10, LOCAL_MAX = 64, TOKEN_MAX = 512 };
+enum { LINE_MAX = 64 << 10, LOCAL_MAX = 64, TOKEN_MAX = 512, DOMAIN_ROOM = 256 };
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* The next line without its end; false at the end of the text. */
-static bool next_line(struct table_reader *t, struct span *text, struct span *line)
+bool table_next_line(struct table_reader *t, struct span *text, struct span *line)
 {
 	ptrdiff_t end = span_find(*text, '\n');
 
@@ -26,7 +26,7 @@ static bool next_line(struct table_reader *t, struct span *text, struct span *li
 	return true;
 }
 
-static bool line_good(struct table_reader *t, struct span line)
+bool table_line_good(struct table_reader *t, struct span line)
 {
 	if (line.n > LINE_MAX)
 		return table_fail(t, NULL, "the line is longer than 64 KiB");
@@ -39,12 +39,6 @@ static bool line_good(struct table_reader *t, struct span line)
 }
 
 /* ---- words ----------------------------------------------------------------------------------- */
-
-struct token {
-	struct span text; /* without its quotes */
-	const uint8_t *at;
-	bool quoted;
-};
 
 static void take_plain(struct span *rest, const char *stops, size_t n, struct token *w)
 {
@@ -73,8 +67,7 @@ static bool take_quoted(
 	return true;
 }
 
-/* A word up to a blank or one of the octets in stops. False: there is none, or a mistake. */
-static bool take_word(struct table_reader *t, struct span *rest, const char *stops, struct token *w)
+bool table_take_word(struct table_reader *t, struct span *rest, const char *stops, struct token *w)
 {
 	ptrdiff_t quote;
 
@@ -106,11 +99,15 @@ static const char *local_name(struct table_reader *t, const struct token *w)
 		table_fail(t, w->at, "write the name alone: the domain is that of the block");
 		return NULL;
 	}
-	for (size_t i = 0; i < w->text.n; i++) {
-		if (w->text.p[i] < ' ' || w->text.p[i] > '~') {
-			table_fail(t, w->text.p + i, "names are printable ASCII");
+	for (struct span rest = w->text; rest.n > 0;) {
+		uint32_t point;
+		size_t n = utf8_take(rest, &point);
+
+		if (n == 0 || !utf8_visible(point)) {
+			table_fail(t, rest.p, "names are of characters that can be seen, in UTF-8");
 			return NULL;
 		}
+		rest = span_skip(rest, n);
 	}
 	name = table_alloc(t, w->text.n + 1);
 	for (size_t i = 0; name != NULL && i < w->text.n; i++)
@@ -132,13 +129,16 @@ static const char *canonical(struct table_reader *t, struct span text, bool bare
 {
 	struct address a;
 	const char *kept = NULL;
-	struct buf b;
+	struct buf b, room;
 
 	buf_init(&b, 2 * TOKEN_MAX);
-	if (address_parse(text, &a) == 0 && a.kind != ADDRESS_NULL && a.kind != ADDRESS_BARE) {
+	buf_init(&room, DOMAIN_ROOM);
+	if (address_read(text, &room, &a) == 0 && a.kind != ADDRESS_NULL &&
+	    a.kind != ADDRESS_BARE) {
 		address_canonical(&a, &b);
 		kept = keep(t, span_first(buf_view(&b), buf_len(&b) - (bare ? 2 : 0)));
 	}
+	buf_fini(&room);
 	buf_fini(&b);
 	return kept;
 }
@@ -147,6 +147,34 @@ static const char *canonical(struct table_reader *t, struct span text, bool bare
 static bool has_domain(struct span s)
 {
 	return s.n > 0 && s.p[s.n - 1] != '"' && span_find(s, '@') >= 0;
+}
+
+/* "local@domain" as it is meant, or "@domain", in lower case. */
+static const char *whole_name(struct table_reader *t, const struct token *w)
+{
+	bool all = w->text.p[0] == '@';
+	const char *kept = NULL;
+	char text[TOKEN_MAX];
+	struct address a;
+	struct buf b;
+	int n = snprintf(text, sizeof(text), "%s%.*s", all ? "x" : "", SPAN_ARG(w->text));
+
+	buf_init(&b, 2 * TOKEN_MAX);
+	if (n > 0 && n < TOKEN_MAX && address_parse(span_of(text, (size_t)n), &a) == 0 &&
+	    a.kind == ADDRESS_DOMAIN) {
+		if (!all)
+			address_local_plain(&a, &b);
+		buf_add_byte(&b, '@');
+		buf_add_span(&b, a.domain);
+		kept = keep(t, buf_view(&b));
+	}
+	buf_fini(&b);
+	for (char *c = (char *)(uintptr_t)kept; c != NULL && *c != '\0'; c++)
+		*c = (char)ascii_lower((uint8_t)*c);
+	if (kept == NULL)
+		table_fail(t, w->at, "'%.*s' is neither a name nor an address nor @DOMAIN",
+		    SPAN_ARG(span_first(w->text, 100)));
+	return kept;
 }
 
 static const char *target(struct table_reader *t, const struct token *w)
@@ -169,12 +197,7 @@ static const char *target(struct table_reader *t, const struct token *w)
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-struct targets {
-	const char *list[RECIPIENTS_EXPAND_MAX];
-	size_t n;
-};
-
-static bool add_target(struct table_reader *t, struct targets *to, const struct token *w)
+bool table_add_target(struct table_reader *t, struct targets *to, const struct token *w)
 {
 	if (to->n == RECIPIENTS_EXPAND_MAX)
 		return table_fail(t, w->at, "there are more than %d addresses behind one name",
@@ -183,7 +206,7 @@ static bool add_target(struct table_reader *t, struct targets *to, const struct 
 	return to->list[to->n++] != NULL;
 }
 
-static bool set_targets(struct table_reader *t, struct entry *x, const struct targets *to)
+bool table_set_targets(struct table_reader *t, struct entry *x, const struct targets *to)
 {
 	const char **list = table_alloc(t, to->n * sizeof(*list));
 
@@ -196,15 +219,17 @@ static bool set_targets(struct table_reader *t, struct entry *x, const struct ta
 	return true;
 }
 
-static struct entry *new_entry(struct table_reader *t, const struct token *name, bool alias)
+struct entry *table_new_entry(struct table_reader *t, const struct token *name, bool alias)
 {
-	const char *pattern = local_name(t, name);
+	bool whole = alias && has_domain(name->text) && !name->quoted;
+	const char *pattern = whole ? whole_name(t, name) : local_name(t, name);
 	struct entry *x = pattern != NULL ? table_alloc(t, sizeof(*x)) : NULL;
 
 	if (x == NULL)
 		return NULL;
-	x->alias = alias;
+	x->rule.alias = alias;
 	x->rule.pattern = pattern;
+	x->whole = whole;
 	x->rule.place = (struct place){t->file, t->line, (unsigned)(name->at - t->line_start) + 1};
 	return x;
 }
@@ -217,13 +242,13 @@ static bool read_to(struct table_reader *t, struct span *rest, struct entry *x)
 	struct token w;
 	bool good;
 
-	while (take_word(t, rest, ",", &w) && add_target(t, to, &w)) {
+	while (table_take_word(t, rest, ",", &w) && table_add_target(t, to, &w)) {
 		if (rest->n > 0 && rest->p[0] == ',')
 			table_fail(t, rest->p, "the addresses are parted by spaces here");
 	}
 	if (to->n == 0)
 		table_fail(t, w.at, "write: NAME to ADDRESS...");
-	good = !t->failed && set_targets(t, x, to);
+	good = !t->failed && table_set_targets(t, x, to);
 	free(to);
 	return good;
 }
@@ -233,7 +258,7 @@ static bool read_reply(struct table_reader *t, struct span *rest, struct entry *
 	const struct recipient_rule *rule = &x->rule;
 	struct token w;
 
-	if (!take_word(t, rest, "", &w))
+	if (!table_take_word(t, rest, "", &w))
 		return table_fail(t, rest->p, "write: NAME reject \"550 5.1.1 text\"");
 	x->rule.reply = keep(t, w.text);
 	if (rule->reply == NULL)
@@ -254,7 +279,7 @@ static bool read_action(struct table_reader *t, struct span *rest, struct entry 
 	size_t i = RECIPIENT_REJECT;
 	struct token w;
 
-	if (!take_word(t, rest, "", &w))
+	if (!table_take_word(t, rest, "", &w))
 		return !t->failed;
 	while (i < GW_ARRAY_LEN(words) && !span_eq(w.text, span_str(words[i])))
 		i++;
@@ -277,12 +302,12 @@ static bool read_recipient(struct table_reader *t, struct span line)
 	struct token name, more;
 	struct entry *x;
 
-	if (!take_word(t, &line, "", &name))
+	if (!table_take_word(t, &line, "", &name))
 		return !t->failed;
-	x = new_entry(t, &name, false);
+	x = table_new_entry(t, &name, false);
 	if (x == NULL || !read_action(t, &line, x))
 		return false;
-	if (take_word(t, &line, "", &more))
+	if (table_take_word(t, &line, "", &more))
 		return table_fail(
 		    t, more.at, "'%.*s' is one word too many", SPAN_ARG(span_first(more.text, 64)));
 	return !t->failed && table_add(t, x, is_pattern(&name), name.at);
@@ -292,112 +317,8 @@ void table_read(struct table_reader *t, struct span text)
 {
 	struct span line;
 
-	for (; !t->failed && next_line(t, &text, &line); t->line++) {
-		if (line_good(t, line))
+	for (; !t->failed && table_next_line(t, &text, &line); t->line++) {
+		if (table_line_good(t, line))
 			(void)read_recipient(t, line);
 	}
-}
-
-/* ---- aliases(5) ------------------------------------------------------------------------------ */
-
-/* What sendmail would run, write or read here is no address. */
-static bool alias_target_good(struct table_reader *t, const struct token *w)
-{
-	uint8_t first = w->text.n > 0 ? w->text.p[0] : 0;
-
-	if (first == '|')
-		return table_fail(t, w->at, "programs are not run from aliases");
-	if (first == '/')
-		return table_fail(
-		    t, w->at, "an alias cannot be a file; deliver to a maildir instead");
-	if (first == ':')
-		return table_fail(t, w->at, ":include: is not read; write the addresses here");
-	if (first == '\\')
-		return table_fail(t, w->at,
-		    "no backslash is needed: a name among its own targets is taken as it is");
-	return true;
-}
-
-/* The targets on one line: words parted by commas. A line ends with or without one. */
-static bool read_targets(struct table_reader *t, struct span rest, struct targets *to)
-{
-	struct token w;
-
-	while (take_word(t, &rest, ",", &w)) {
-		if (w.text.n > 0 || w.quoted) {
-			if (!alias_target_good(t, &w) || !add_target(t, to, &w))
-				return false;
-		}
-		rest = span_skip_blanks(rest);
-		if (rest.n > 0 && rest.p[0] != ',' && rest.p[0] != '#')
-			return table_fail(t, rest.p, "a comma is missing between two addresses");
-		rest = rest.n > 0 && rest.p[0] == ',' ? span_skip(rest, 1) : rest;
-	}
-	return !t->failed;
-}
-
-static bool is_comment(struct span line)
-{
-	struct span s = span_skip_blanks(line);
-
-	return s.n == 0 || s.p[0] == '#';
-}
-
-/* "NAME:" and the targets behind it. */
-static struct entry *read_alias(struct table_reader *t, struct span line, struct targets *to)
-{
-	struct token name;
-	struct entry *x;
-
-	to->n = 0;
-	if (!take_word(t, &line, ":", &name))
-		return NULL;
-	line = span_skip_blanks(line);
-	if (line.n == 0 || line.p[0] != ':') {
-		table_fail(t, name.at, "write: NAME: ADDRESS, ADDRESS");
-		return NULL;
-	}
-	x = new_entry(t, &name, true);
-	if (x == NULL || !table_add(t, x, false, name.at))
-		return NULL;
-	return read_targets(t, span_skip(line, 1), to) ? x : NULL;
-}
-
-/* No line continues it any more. */
-static void end_alias(struct table_reader *t, struct entry **x, const struct targets *to)
-{
-	unsigned line = t->line;
-
-	if (*x == NULL || t->failed)
-		return;
-	if (to->n == 0) {
-		t->line = (*x)->rule.place.line;
-		table_fail(t, NULL, "'%.64s' has no address behind it", (*x)->rule.pattern);
-		t->line = line;
-	} else {
-		(void)!set_targets(t, *x, to);
-	}
-	*x = NULL;
-}
-
-void aliases_read(struct table_reader *t, struct span text)
-{
-	struct targets *to = gw_calloc(1, sizeof(*to));
-	struct entry *x = NULL;
-	struct span line;
-
-	for (; !t->failed && next_line(t, &text, &line); t->line++) {
-		if (!line_good(t, line) || is_comment(line))
-			continue;
-		if (!ascii_isblank(line.p[0])) {
-			end_alias(t, &x, to);
-			x = t->failed ? NULL : read_alias(t, line, to);
-		} else if (x != NULL) {
-			(void)!read_targets(t, line, to);
-		} else {
-			table_fail(t, NULL, "this line continues nothing");
-		}
-	}
-	end_alias(t, &x, to);
-	free(to);
 }

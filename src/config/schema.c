@@ -68,13 +68,29 @@ const char *scope_name(enum option_scope scope)
 	case SCOPE_LIMITS: return "limits";
 	case SCOPE_CONNECTIONS: return "limits.connections";
 	case SCOPE_DOMAIN: return "domain";
+	case SCOPE_VMTA: return "vmta";
 	case SCOPE_SHAPE: return "shape";
+	case SCOPE_SHAPE_CONNECTIONS: return "shape.connections";
+	case SCOPE_SHAPE_MESSAGES: return "shape.messages";
+	case SCOPE_RESOLVER: return "resolver";
+	case SCOPE_HISTORY: return "history";
+	case SCOPE_DSN: return "dsn";
+	case SCOPE_SRS: return "srs";
+	case SCOPE_PLAN: return "plan";
+	case SCOPE_PULL: return "pull";
+	case SCOPE_IDENTIFY: return "identify";
 	case SCOPE_STORE: return "store";
 	case SCOPE_TOP:
 	case SCOPE_NONE:
 	case SCOPE_COUNT: break;
 	}
 	return "";
+}
+
+bool scope_is_tail(enum option_scope scope)
+{
+	return scope == SCOPE_CONNECTIONS || scope == SCOPE_SHAPE_CONNECTIONS ||
+	       scope == SCOPE_SHAPE_MESSAGES;
 }
 
 enum { NEAR_MAX = 32 };

@@ -16,8 +16,18 @@ enum option_scope {
 	SCOPE_LIMITS,
 	SCOPE_CONNECTIONS, /* not a block: the words behind "connections N" */
 	SCOPE_DOMAIN,
+	SCOPE_VMTA,
 	SCOPE_SHAPE,
+	SCOPE_SHAPE_CONNECTIONS, /* words behind "connections N" and "messages RATE" of a shape */
+	SCOPE_SHAPE_MESSAGES,
 	SCOPE_STORE,
+	SCOPE_RESOLVER,
+	SCOPE_HISTORY,
+	SCOPE_DSN,
+	SCOPE_SRS,
+	SCOPE_PLAN,
+	SCOPE_PULL,
+	SCOPE_IDENTIFY,
 	SCOPE_COUNT
 };
 
@@ -25,9 +35,11 @@ enum option_type {
 	TYPE_OWN,   /* words of its own grammar */
 	TYPE_BLOCK, /* nothing but a block */
 	TYPE_NUMBER,
+	TYPE_LIMIT, /* a number or off, which is 0 */
 	TYPE_SIZE,
 	TYPE_DURATION,
-	TYPE_RATE, /* struct rate; as a number: how many, and the seconds in the upper half */
+	TYPE_RATE, /* struct rate; as a number: how many, and the seconds in the upper half. Where
+		      0 is in its range it may be off */
 	TYPE_YESNO,
 	TYPE_ONOFF,
 	TYPE_HOSTNAME, /* from here on: texts */
@@ -36,6 +48,7 @@ enum option_type {
 	TYPE_PATH,
 	TYPE_SOCKET_PATH,
 	TYPE_USER,
+	TYPE_LANGUAGE, /* auto, or the tag of a language that reports are written in */
 };
 
 enum option_reload { RELOAD_LIVE, RELOAD_RESTART };
@@ -91,6 +104,8 @@ extern const struct error_row config_errors[CE_COUNT];
 const struct option *option_find(enum option_scope scope, struct span name);
 /* "limits", "shape": how messages call the inside of a block; "" for the top. */
 const char *scope_name(enum option_scope scope);
+/* Is this not a block but pairs of words behind a value? */
+bool scope_is_tail(enum option_scope scope);
 /* The nearest of n words, close enough to be what was meant, or NULL. */
 const char *nearest_word(struct span word, const char *const *words, size_t n);
 /* "did you mean 'x'? settings allowed here: ..." */

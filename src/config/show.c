@@ -1,14 +1,12 @@
 #include "config/show.h"
 
-#include "config/words.h"
-
 #include <stdlib.h>
 
 uint64_t show_number(const void *base, const struct option *row)
 {
 	const void *p = show_field(base, row);
 
-	if (row->type == TYPE_NUMBER)
+	if (row->type == TYPE_NUMBER || row->type == TYPE_LIMIT)
 		return *(const uint32_t *)p;
 	if (row->type == TYPE_DURATION)
 		return (uint64_t) * (const int64_t *)p;
@@ -18,17 +16,6 @@ uint64_t show_number(const void *base, const struct option *row)
 		return rate_pack(r->n, r->seconds);
 	}
 	return *(const uint64_t *)p;
-}
-
-const char *show_target_kind(const struct target *t)
-{
-	switch (t->kind) {
-	case TARGET_MAILDIR: return "maildir";
-	case TARGET_LMTP: return "lmtp";
-	case TARGET_RELAY: return "relay";
-	case TARGET_REJECT: return "reject";
-	}
-	return "";
 }
 
 void show_endpoint(const struct endpoint *e, struct buf *out)
@@ -41,47 +28,27 @@ void show_endpoint(const struct endpoint *e, struct buf *out)
 		buf_addf(out, "%s:%u", e->host, e->port);
 }
 
-void show_argument(const struct target *t, struct buf *out)
+void show_server(const struct endpoint *e, struct buf *out)
 {
-	if (t->kind == TARGET_MAILDIR)
-		buf_add_str(out, t->path);
-	else if (t->kind == TARGET_REJECT)
-		buf_add_str(out, t->reply);
+	if (e->port != 53)
+		show_endpoint(e, out);
+	else if (strchr(e->host, ':') != NULL)
+		buf_addf(out, "[%s]", e->host);
 	else
-		show_endpoint(&t->at, out);
+		buf_add_str(out, e->host);
 }
 
 /* ---- text */
 
-struct text {
-	struct buf *out;
-	bool origin;
-	size_t line; /* where the current line begins in out */
-};
-
 enum { COMMENT_COLUMN = 56 };
 
-/* A word, in quotes where the grammar needs them. */
-static void add_word(struct text *t, struct span s)
-{
-	bool bare = s.n > 0 && s.p[0] != '#';
-
-	for (size_t i = 0; i < s.n; i++)
-		bare = bare && s.p[i] > ' ' && strchr(";{}\"", s.p[i]) == NULL;
-	if (!bare)
-		buf_add_byte(t->out, '"');
-	buf_add_span(t->out, s);
-	if (!bare)
-		buf_add_byte(t->out, '"');
-}
-
-static void begin(struct text *t, const char *indent, const char *name)
+void text_begin(struct text *t, const char *indent, const char *name)
 {
 	t->line = buf_len(t->out);
 	buf_addf(t->out, "%s%s", indent, name);
 }
 
-static void end(struct text *t, const struct place *at)
+void text_end(struct text *t, const struct place *at)
 {
 	char place[PLACE_TEXT];
 
@@ -106,7 +73,7 @@ static void add_simple(struct text *t, const void *base, const struct option *ro
 	else if (row->type >= TYPE_NUMBER && row->type <= TYPE_RATE)
 		format_number(row->type, show_number(base, row), t->out);
 	else
-		add_word(t, span_str(*(const char *const *)p));
+		text_word(t->out, span_str(*(const char *const *)p));
 }
 
 /* A text that nobody set has no value to show. */
@@ -115,12 +82,12 @@ static bool unset(const void *base, const struct option *row)
 	return row->type >= TYPE_HOSTNAME && *(const char *const *)show_field(base, row) == NULL;
 }
 
-static void text_simple(struct text *t, const char *indent, const void *base,
-    const struct option *row, const struct place *at)
+void text_simple(struct text *t, const char *indent, const void *base, const struct option *row,
+    const struct place *at)
 {
 	if (unset(base, row))
 		return;
-	begin(t, indent, row->name);
+	text_begin(t, indent, row->name);
 	add_simple(t, base, row);
 	for (size_t i = 0; i < OPT_COUNT && row->opens != SCOPE_NONE; i++) {
 		if (options[i].scope == row->opens) {
@@ -128,149 +95,104 @@ static void text_simple(struct text *t, const char *indent, const void *base,
 			add_simple(t, base, &options[i]);
 		}
 	}
-	end(t, at);
+	text_end(t, at);
+}
+
+static void text_log(struct text *t, const struct config *c)
+{
+	text_begin(t, "", "log");
+	if (c->log_json)
+		buf_add_str(t->out, " json");
+	if (c->log_path != NULL) {
+		buf_add_str(t->out, " file ");
+		text_word(t->out, span_str(c->log_path));
+	} else if (!c->log_json) {
+		buf_add_str(t->out, " journal");
+	}
+	buf_addf(t->out, " { subject %s }", c->log_subject ? "on" : "off");
+	text_end(t, &c->index->origin[OPT_LOG]);
+}
+
+static void text_servers(struct text *t, const struct config *c)
+{
+	for (size_t i = 0; i < c->resolver.n_server; i++) {
+		const struct dns_server *d = &c->resolver.server[i];
+
+		text_begin(t, "    ", d->stub ? "stub" : "forward");
+		buf_addf(t->out, " %s%s", d->stub ? d->domain : "", d->stub ? " " : "");
+		show_server(&d->at, t->out);
+		text_end(t, &d->place);
+	}
+}
+
+static void text_anchor(struct text *t, const struct config *c)
+{
+	text_begin(t, "    ", "trust-anchor ");
+	text_word(t->out, span_str(c->resolver.trust_anchor ? c->resolver.trust_anchor : "off"));
+	text_end(t, &c->index->origin[OPT_RESOLVER_ANCHOR]);
+}
+
+static void text_copy(struct text *t, const struct config *c)
+{
+	text_begin(t, "    ", "copy");
+	for (size_t i = 0; i < REPLY_CLASSES; i++) {
+		if (c->dsn.copy >> i & 1)
+			buf_addf(t->out, " %s", reply_classes[i].word);
+	}
+	if (c->dsn.copy == 0)
+		buf_add_str(t->out, " none");
+	text_end(t, &c->index->origin[OPT_DSN_COPY]);
+}
+
+/* Where it is, never what. */
+static void text_secret(struct text *t, const struct config *c)
+{
+	text_begin(t, "    ", "secret ");
+	text_word(t->out, span_str(c->srs.secret));
+	text_end(t, &c->srs.secret_place);
 }
 
 static void text_block(struct text *t, const struct config *c, const struct option *row)
 {
-	begin(t, "", row->name);
+	text_begin(t, "", row->name);
+	if (row->id == OPT_HISTORY && c->history.off) {
+		buf_add_str(t->out, " off");
+		text_end(t, &c->index->origin[OPT_HISTORY]);
+		return;
+	}
 	buf_add_str(t->out, " {\n");
+	if (row->id == OPT_RESOLVER)
+		text_servers(t, c);
+	if (row->id == OPT_RESOLVER)
+		text_anchor(t, c);
+	if (row->id == OPT_DSN)
+		text_copy(t, c);
+	if (row->id == OPT_SRS && c->srs.secret != NULL)
+		text_secret(t, c);
 	for (size_t i = 0; i < OPT_COUNT; i++) {
-		if (options[i].scope == row->opens)
+		if (options[i].scope == row->opens && options[i].type != TYPE_OWN)
 			text_simple(t, "    ", c, &options[i], &c->index->origin[i]);
 	}
 	buf_add_str(t->out, "}\n");
 }
 
-static void add_target(struct text *t, const struct target *g)
+/* What is built in is not written out: only where it stands. */
+static void text_classes(struct text *t, const struct config *c)
 {
-	struct buf word;
+	for (size_t i = 0; i < c->n_classify; i++) {
+		const struct classify_rule *rule = &c->classify[i];
 
-	buf_init(&word, 4096);
-	show_argument(g, &word);
-	buf_addf(t->out, " %s ", show_target_kind(g));
-	add_word(t, buf_view(&word));
-	buf_fini(&word);
-}
-
-static void text_log(struct text *t, const struct config *c)
-{
-	begin(t, "", "log");
-	if (c->log_json)
-		buf_add_str(t->out, " json");
-	if (c->log_path != NULL) {
-		buf_add_str(t->out, " file ");
-		add_word(t, span_str(c->log_path));
-	} else if (!c->log_json) {
-		buf_add_str(t->out, " journal");
-	}
-	buf_addf(t->out, " { subject %s }", c->log_subject ? "on" : "off");
-	end(t, &c->index->origin[OPT_LOG]);
-}
-
-static void text_recipients(struct text *t, const struct domain *d)
-{
-	buf_addf(t->out, "; recipients %s", recipients_word(d->recipients));
-	if (d->recipients_file != NULL) {
-		buf_add_byte(t->out, ' ');
-		add_word(t, span_str(d->recipients_file));
-	}
-	if (d->aliases != NULL) {
-		buf_add_str(t->out, "; aliases ");
-		add_word(t, span_str(d->aliases));
-	}
-	if (d->catch_all != NULL) {
-		buf_add_str(t->out, "; catch-all ");
-		add_word(t, span_str(d->catch_all));
-	}
-	if (d->subaddress == 0)
-		buf_add_str(t->out, "; subaddress off");
-	else
-		buf_addf(t->out, "; subaddress \"%c\"", d->subaddress);
-}
-
-static void text_domain(struct text *t, const struct domain *d)
-{
-	begin(t, "", "domain ");
-	buf_addf(t->out, "%s { deliver", d->name);
-	add_target(t, &d->deliver);
-	text_recipients(t, d);
-	buf_add_str(t->out, " }");
-	end(t, &d->place);
-}
-
-static void text_route(struct text *t, const struct route *r)
-{
-	begin(t, "", "route to");
-	if (r->domain == NULL)
-		buf_add_str(t->out, " any via");
-	else
-		buf_addf(t->out, " domain %s via", r->domain);
-	add_target(t, &r->target);
-	end(t, &r->place);
-}
-
-static void text_shape(struct text *t, const struct shape *g, const struct place *origin)
-{
-	begin(t, "", "shape ");
-	buf_addf(t->out, "%s {\n", g->name);
-	for (size_t i = 0; i < SHAPE_OPTIONS; i++) {
-		const struct option *row = &options[OPT_SHAPE_DOMAIN + i];
-
-		if (row->type != TYPE_OWN) {
-			text_simple(t, "    ", g, row, &origin[i]);
-			continue;
+		if (show_builtin_here(c, i)) {
+			text_begin(t, "", "include ");
+			buf_addf(t->out, "%s\n", rule->place.file);
 		}
-		if (row->id == OPT_SHAPE_DOMAIN && g->n_domain == 0)
+		if (is_builtin(&rule->place))
 			continue;
-		begin(t, "    ", row->name);
-		for (size_t k = 0; row->id == OPT_SHAPE_DOMAIN && k < g->n_domain; k++)
-			buf_addf(t->out, " %s", g->domain[k]);
-		for (size_t k = 0; row->id == OPT_SHAPE_RETRY && k < g->n_retry; k++) {
-			buf_add_byte(t->out, ' ');
-			format_duration(g->retry[k], t->out);
-		}
-		end(t, &origin[i]);
+		text_begin(t, "", "classify ");
+		buf_addf(t->out, "%s ", reply_classes[rule->class].word);
+		text_word(t->out, span_str(rule->pattern));
+		text_end(t, &rule->place);
 	}
-	buf_add_str(t->out, "}\n");
-}
-
-static void text_listen(struct text *t, const struct listen *l)
-{
-	char range[CIDR_TEXT];
-
-	begin(t, "", "listen ");
-	buf_addf(t->out, "%s ", listen_kind_word(l->kind));
-	show_endpoint(&l->at, t->out);
-	buf_addf(t->out, " { name %s; tls %s; auth %s; banner ", l->name, listen_tls_word(l->tls),
-	    listen_auth_word(l->auth));
-	add_word(t, span_str(l->banner));
-	buf_add_str(t->out, "; greet-delay ");
-	format_duration(l->greet_delay, t->out);
-	for (size_t i = 0; i < l->n_from; i++)
-		buf_addf(t->out, "%s%s", i ? " " : "; from ", cidr_text(&l->from[i], range));
-	buf_add_str(t->out, " }");
-	end(t, &l->place);
-}
-
-static void text_tls(struct text *t, const struct tls_pair *p)
-{
-	begin(t, "", "tls file ");
-	add_word(t, span_str(p->certificate));
-	buf_add_byte(t->out, ' ');
-	add_word(t, span_str(p->key));
-	end(t, &p->place);
-}
-
-static void text_users(struct text *t, const struct config *c)
-{
-	if (c->users == NULL && !c->users_any)
-		return;
-	begin(t, "", "users ");
-	if (c->users != NULL)
-		buf_add_str(t->out, "file ");
-	add_word(t, span_str(c->users != NULL ? c->users : "any"));
-	end(t, &c->users_place);
 }
 
 static void text_own(struct text *t, const struct config *c, enum option_id id)
@@ -284,16 +206,33 @@ static void text_own(struct text *t, const struct config *c, enum option_id id)
 	if (id == OPT_USERS)
 		text_users(t, c);
 	for (size_t i = 0; id == OPT_TRUST && i < c->n_trust; i++) {
-		begin(t, "", "trust ");
+		text_begin(t, "", "trust ");
 		buf_add_str(t->out, cidr_text(&c->trust[i], range));
-		end(t, &c->trust[i].place);
+		text_end(t, &c->trust[i].place);
 	}
+	for (size_t i = 0; id == OPT_ETRN && i < c->n_etrn; i++) {
+		text_begin(t, "", "etrn ");
+		text_etrn(t->out, &c->etrn[i]);
+		text_end(t, &c->etrn[i].place);
+	}
+	for (size_t i = 0; id == OPT_IDENTIFY && i < c->n_identify; i++)
+		text_identify(t, &c->identify[i]);
 	for (size_t i = 0; id == OPT_DOMAIN && i < c->n_domain; i++)
 		text_domain(t, &c->domain[i]);
+	if (id == OPT_VMTA)
+		text_vmtas(t, c);
+	if (id == OPT_PULL)
+		text_pulls(t, c);
 	for (size_t i = 0; id == OPT_ROUTE && i < c->n_route; i++)
 		text_route(t, &c->route[i]);
 	for (size_t i = 0; id == OPT_SHAPE && i < c->n_shape; i++)
 		text_shape(t, &c->shape[i], c->index->shape_origin[i]);
+	if (id == OPT_LIMIT)
+		text_limits(t, "", c->limit, c->n_limit);
+	for (size_t i = 0; id == OPT_PLAN && i < c->n_plan; i++)
+		text_plan(t, &c->plan[i]);
+	if (id == OPT_CLASSIFY)
+		text_classes(t, c);
 	if (id == OPT_LOG)
 		text_log(t, c);
 }

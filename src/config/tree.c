@@ -1,3 +1,6 @@
+/*
+ * The lexer and the four rules of the grammar: text becomes statements, each word with its place.
+ */
 #include "config/parse.h"
 
 #include <stdio.h>
@@ -246,6 +249,37 @@ bool is_include(const struct stmt *s)
 	       s->words->next->text != NULL;
 }
 
+static bool has_source(const struct bundle *b, const char *name)
+{
+	for (size_t i = 0; i < b->n_source; i++) {
+		if (strcmp(b->source[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The statements of a file that is part of the program; it can be read once. */
+static struct stmt *builtin(struct reader *r, const struct word *include, struct stmt *rest)
+{
+	const char *name = include->next->text;
+	struct stmt *first, **end = &first;
+	struct source found;
+
+	if (!builtin_find(name, &found)) {
+		report(r, CE_INCLUDE_BUILTIN, include->next, NULL, name);
+		return rest;
+	}
+	if (has_source(r->bundle, name)) {
+		report(r, CE_INCLUDE_TWICE, include->next, NULL, name);
+		return rest;
+	}
+	first = tree_read(r, bundle_add_source(r->bundle, found.name, found.text));
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = rest;
+	return first;
+}
+
 /* The statements of all files included by the statement at this place. */
 static struct stmt *included(
     struct reader *r, size_t index, const struct word *include, unsigned depth, struct stmt *rest)
@@ -253,6 +287,8 @@ static struct stmt *included(
 	struct stmt *first = rest, **end = &first;
 	const struct bundle *b = r->bundle;
 
+	if (is_builtin_name(include->next->text))
+		return builtin(r, include, rest);
 	if (b->no_include)
 		report(r, CE_INCLUDE_TEXT, include, NULL, "");
 	for (size_t i = index + 1; i < b->n_source && depth < INCLUDE_DEPTH; i++) {

@@ -1,3 +1,4 @@
+/* Sizes, durations and rates as people write them. */
 #include "config/schema.h"
 
 #include <inttypes.h>
@@ -41,11 +42,19 @@ uint64_t rate_pack(uint32_t n, uint32_t seconds)
 void format_rate(uint64_t packed, struct buf *out)
 {
 	static const struct named_unit u[] = {{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}};
+	uint64_t n = (uint32_t)packed, seconds = packed >> 32;
+	size_t i = 0;
 
-	for (size_t i = 0; i < GW_ARRAY_LEN(u); i++) {
-		if (packed >> 32 == u[i].factor)
-			buf_addf(out, "%" PRIu32 "/%c", (uint32_t)packed, u[i].letter);
+	if (n == 0) {
+		buf_add_str(out, "off");
+		return;
 	}
+	while (seconds % u[i].factor != 0)
+		i++;
+	buf_addf(out, "%" PRIu64 "/", n);
+	if (seconds != u[i].factor)
+		buf_addf(out, "%" PRIu64, seconds / u[i].factor);
+	buf_add_byte(out, (uint8_t)u[i].letter);
 }
 
 void format_number(enum option_type type, uint64_t value, struct buf *out)
@@ -56,6 +65,8 @@ void format_number(enum option_type type, uint64_t value, struct buf *out)
 		format_duration((int64_t)value, out);
 	else if (type == TYPE_RATE)
 		format_rate(value, out);
+	else if (type == TYPE_LIMIT && value == 0)
+		buf_add_str(out, "off");
 	else
 		buf_addf(out, "%" PRIu64, value);
 }
@@ -64,9 +75,10 @@ const char *type_name(enum option_type type)
 {
 	switch (type) {
 	case TYPE_NUMBER: return "count";
+	case TYPE_LIMIT: return "count or off";
 	case TYPE_SIZE: return "size (number and B, K, M, G or T)";
 	case TYPE_DURATION: return "duration (number and s, m, h or d)";
-	case TYPE_RATE: return "rate (number, a slash and s, m, h or d)";
+	case TYPE_RATE: return "rate (number, a slash and a time: s, m, h, d, or 10s)";
 	case TYPE_YESNO: return "yes or no";
 	case TYPE_ONOFF: return "on or off";
 	case TYPE_HOSTNAME:
@@ -75,6 +87,7 @@ const char *type_name(enum option_type type)
 	case TYPE_PATH: return "absolute path";
 	case TYPE_SOCKET_PATH: return "absolute path, at most 107 characters";
 	case TYPE_USER: return "user name";
+	case TYPE_LANGUAGE: return "language tag or auto";
 	case TYPE_BLOCK: return "block";
 	case TYPE_OWN: break;
 	}

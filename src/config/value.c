@@ -1,10 +1,14 @@
 #include "config/value.h"
 
+#include "base/utf8.h"
 #include "mail/address.h"
+#include "mail/dsn_language.h"
+#include "mail/idna.h"
 
+#include <stdio.h>
 #include <sys/un.h>
 
-enum { PATH_LENGTH = 1023, USER_LENGTH = 20, REPLY_LENGTH = 400 };
+enum { NAME_ROOM = WORD_LENGTH + 512, PATH_LENGTH = 1023, USER_LENGTH = 20, REPLY_LENGTH = 400 };
 
 /* ---- numbers and switches */
 
@@ -15,8 +19,10 @@ struct unit {
 
 static const struct unit sizes[] = {{'B', 1}, {'K', UINT64_C(1) << 10}, {'M', UINT64_C(1) << 20},
     {'G', UINT64_C(1) << 30}, {'T', UINT64_C(1) << 40}};
+#define SECOND UINT64_C(1000000)
+#define DAY (86400 * SECOND)
 static const struct unit durations[] = {
-    {'s', 1000000}, {'m', 60000000}, {'h', 3600000000}, {'d', 86400000000}};
+    {'s', SECOND}, {'m', 60 * SECOND}, {'h', 3600 * SECOND}, {'d', DAY}};
 
 static const struct unit *find_unit(const struct unit *u, size_t n, char letter)
 {
@@ -52,23 +58,36 @@ static bool read_united(struct values *v, const struct option *row, enum option_
 	return true;
 }
 
-/* "60/m": how many, a slash, and one unit of time. */
+/* "m", "10s": a unit of time, or so many of it; at most a day. */
+static bool read_period(struct span s, uint32_t *seconds)
+{
+	const struct unit *u = NULL;
+	uint64_t count = 1;
+
+	if (s.n > 0)
+		u = find_unit(durations, GW_ARRAY_LEN(durations), (char)s.p[s.n - 1]);
+	if (u == NULL || (s.n > 1 && span_to_u64(span_first(s, s.n - 1), &count) < 0) ||
+	    count == 0 || count > DAY / u->factor)
+		return false;
+	*seconds = (uint32_t)(count * u->factor / SECOND);
+	return true;
+}
+
+/* "60/m", "5/10s": how many, a slash, and a time. */
 static bool read_rate(struct values *v, const struct word *w, uint64_t *n, uint32_t *seconds)
 {
 	struct span s = span_str(w->text);
-	const struct unit *u = NULL;
+	ptrdiff_t slash = span_find(s, '/');
 
 	if (span_to_u64(s, n) == 0) {
 		report(v->r, CE_RATE_UNIT, w, textf(v->r, "write %s/m", w->text), w->text);
 		return false;
 	}
-	if (s.n > 2 && s.p[s.n - 2] == '/')
-		u = find_unit(durations, GW_ARRAY_LEN(durations), (char)s.p[s.n - 1]);
-	if (u == NULL || span_to_u64(span_first(s, s.n - 2), n) < 0) {
+	if (slash < 0 || span_to_u64(span_first(s, (size_t)slash), n) < 0 ||
+	    !read_period(span_skip(s, (size_t)slash + 1), seconds)) {
 		report(v->r, CE_RATE, w, NULL, w->text);
 		return false;
 	}
-	*seconds = (uint32_t)(u->factor / 1000000);
 	return true;
 }
 
@@ -88,7 +107,13 @@ bool value_number(struct values *v, const struct option *row, enum option_type t
     const struct word *w, uint64_t *out)
 {
 	uint32_t seconds = 0;
+	bool can_off = row->min == 0 && (type == TYPE_RATE || type == TYPE_LIMIT);
+	uint64_t least = can_off ? 1 : row->min;
 
+	if (can_off && strcmp(w->text, "off") == 0) {
+		*out = 0;
+		return true;
+	}
 	if (type == TYPE_RATE) {
 		if (!read_rate(v, w, out, &seconds))
 			return false;
@@ -99,12 +124,12 @@ bool value_number(struct values *v, const struct option *row, enum option_type t
 		report(v->r, CE_NUMBER, w, NULL, w->text, row->name);
 		return false;
 	}
-	if (*out >= row->min && *out <= row->max) {
+	if (*out >= least && *out <= row->max) {
 		*out = type == TYPE_RATE ? rate_pack((uint32_t)*out, seconds) : *out;
 		return true;
 	}
 	type = type == TYPE_RATE ? TYPE_NUMBER : type;
-	report(v->r, CE_RANGE, w, NULL, row->name, number_text(v->r, type, row->min),
+	report(v->r, CE_RANGE, w, NULL, row->name, number_text(v->r, type, least),
 	    number_text(v->r, type, row->max), w->text);
 	return false;
 }
@@ -138,7 +163,8 @@ static const char *name_hint(struct reader *r, struct span s)
 		    r, "write it without the last dot: %.*s", SPAN_ARG(span_first(s, s.n - 1)));
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] >= 0x80)
-			return "write the ASCII form of the name, which starts with xn--";
+			return "write it in small letters, or its ASCII form, which starts with "
+			       "xn--";
 		if (s.p[i] == '@')
 			return "write only what stands behind the @";
 		if (s.p[i] == '_')
@@ -174,27 +200,62 @@ static bool check_domain(struct values *v, const struct word *w, const char *tex
 	return true;
 }
 
+/* The name in lower case, U-labels as A-labels; before: "" or "*.". NULL after a report. */
+static const char *read_name(
+    struct values *v, const struct word *w, const char *before, const char *text)
+{
+	const char *kept = NULL;
+	struct buf b;
+
+	buf_init(&b, NAME_ROOM);
+	buf_add_str(&b, before);
+	if (!utf8_beyond_ascii(span_str(text)) || domain_to_ascii(span_str(text), &b) != 0)
+		buf_add_str(&b, text);
+	buf_add_byte(&b, 0);
+	if (buf_failed(&b))
+		report(v->r, CE_NAME, w, NULL, w->text);
+	else if (check_domain(v, w, (const char *)buf_view(&b).p + strlen(before)))
+		kept = keep_lower(v, (const char *)buf_view(&b).p);
+	buf_fini(&b);
+	return kept;
+}
+
 const char *value_domain(struct values *v, const struct word *w)
 {
-	return check_domain(v, w, w->text) ? keep_lower(v, w->text) : NULL;
+	return read_name(v, w, "", w->text);
 }
 
 const char *value_pattern(struct values *v, const struct word *w)
 {
-	const char *name = strncmp(w->text, "*.", 2) == 0 ? w->text + 2 : w->text;
+	bool below = strncmp(w->text, "*.", 2) == 0;
 
-	return check_domain(v, w, name) ? keep_lower(v, w->text) : NULL;
+	return read_name(v, w, below ? "*." : "", w->text + (below ? 2 : 0));
 }
 
-static const char *value_address(struct values *v, const struct word *w)
+const char *value_below(struct values *v, const struct word *w)
 {
+	return read_name(v, w, "@", w->text + 1);
+}
+
+const char *value_address(struct values *v, const struct word *w)
+{
+	const char *kept = NULL;
+	struct buf room, text;
 	struct address a;
 
-	if (address_parse(span_str(w->text), &a) < 0 || a.kind == ADDRESS_BARE) {
+	buf_init(&room, NAME_ROOM);
+	buf_init(&text, 2 * NAME_ROOM);
+	if (address_read(span_str(w->text), &room, &a) < 0 || a.kind == ADDRESS_BARE) {
 		report(v->r, CE_ADDRESS, w, NULL, w->text);
-		return NULL;
+	} else {
+		buf_add_span(&text, a.local);
+		buf_add_byte(&text, '@');
+		buf_add_span(&text, a.domain);
+		kept = must_dup(v->keep, buf_view(&text));
 	}
-	return must_dup(v->keep, span_str(w->text));
+	buf_fini(&room);
+	buf_fini(&text);
+	return kept;
 }
 
 static const char *value_user(struct values *v, const struct word *w)
@@ -210,6 +271,21 @@ static const char *value_user(struct values *v, const struct word *w)
 	if (!good)
 		report(v->r, CE_USER, w, NULL, w->text);
 	return good ? must_dup(v->keep, s) : NULL;
+}
+
+static const char *value_language(struct values *v, const struct word *w)
+{
+	char list[100] = "auto";
+
+	if (strcmp(w->text, "auto") == 0 || dsn_language_of(span_str(w->text)) < DSN_LANGUAGES)
+		return must_dup(v->keep, span_str(w->text));
+	for (unsigned i = 0; i < DSN_LANGUAGES; i++) {
+		size_t n = strlen(list);
+
+		snprintf(list + n, sizeof(list) - n, " %s", dsn_language_tag((enum dsn_language)i));
+	}
+	report(v->r, CE_KEYWORD, w, NULL, w->text, list);
+	return NULL;
 }
 
 /* ---- paths */
@@ -275,9 +351,11 @@ const char *value_text(struct values *v, const struct option *row, const struct 
 	case TYPE_PATH: return value_path(v, w);
 	case TYPE_SOCKET_PATH: return value_socket_path(v, w, w->text);
 	case TYPE_USER: return value_user(v, w);
+	case TYPE_LANGUAGE: return value_language(v, w);
 	case TYPE_OWN:
 	case TYPE_BLOCK:
 	case TYPE_NUMBER:
+	case TYPE_LIMIT:
 	case TYPE_SIZE:
 	case TYPE_DURATION:
 	case TYPE_RATE:

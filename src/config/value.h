@@ -28,6 +28,10 @@ bool looks_like_address(struct span s);
 const char *value_domain(struct values *v, const struct word *w) gw_checked;
 /* A domain, or "*." and a domain. */
 const char *value_pattern(struct values *v, const struct word *w) gw_checked;
+/* "@" and a domain: it and all below it. */
+const char *value_below(struct values *v, const struct word *w) gw_checked;
+/* In its canonical form. */
+const char *value_address(struct values *v, const struct word *w) gw_checked;
 const char *value_path(struct values *v, const struct word *w) gw_checked;
 /* path: the word or the part of it that is the path. */
 const char *value_socket_path(struct values *v, const struct word *w, const char *path) gw_checked;
@@ -39,7 +43,14 @@ const char *value_reply(struct values *v, const struct word *w) gw_checked;
 /* Is this "550 5.1.1 text", with two codes of one class? */
 bool reply_text_good(const char *s);
 
-enum endpoint_use { ENDPOINT_LISTEN, ENDPOINT_RELAY, ENDPOINT_LMTP };
+/* SERVER: an address, port 53 if none is said. RELAY: port 25 if none is said. */
+enum endpoint_use {
+	ENDPOINT_LISTEN,
+	ENDPOINT_RELAY,
+	ENDPOINT_LMTP,
+	ENDPOINT_SERVER,
+	ENDPOINT_LISTEN_LMTP /* or a Unix socket */
+};
 bool value_endpoint(
     struct values *v, const struct word *w, enum endpoint_use use, struct endpoint *out) gw_checked;
 /* IPv4-mapped ranges come out as IPv4. */

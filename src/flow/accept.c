@@ -1,11 +1,12 @@
 #include "flow/accept.h"
 
+#include "auth/srs.h"
 #include "flow/route.h"
 #include "mail/header.h"
 
 #include <stdio.h>
 
-enum { NAME_MAX_OCTETS = 256 };
+enum { NAME_MAX_OCTETS = 256, ADDRESS_OCTETS = 1024 };
 
 enum fault accept_fault(const struct config *c, struct span local, struct span domain)
 {
@@ -66,13 +67,17 @@ static bool fault_verdict(const struct config *c, const struct address *rcpt, st
 	return false;
 }
 
-static void relay_denied(const struct address *rcpt, struct verdict *v)
+static void relay_denied(const struct config *c, const struct accept_client *client,
+    const struct address *rcpt, struct verdict *v)
 {
-	int n = snprintf(v->text, sizeof(v->text),
+	int n;
+
+	if (accept_hint(c, client, v))
+		return;
+	n = snprintf(v->text, sizeof(v->text),
 	    "Relay denied: %.*s is not a domain of this server, and this client has not logged in "
 	    "and is not trusted",
 	    (int)(rcpt->domain.n < 255 ? rcpt->domain.n : 255), (const char *)rcpt->domain.p);
-
 	refuse(v, (struct reply){550, {5, 7, 1}, span_of(v->text, (size_t)n)}, "relay_denied");
 }
 
@@ -87,24 +92,37 @@ static void judge_local(const struct domain *d, struct verdict *v)
 	permit(v, "local");
 }
 
-static void judge_foreign(
-    const struct config *c, const struct accept_client *client, struct span name, struct verdict *v)
+static void judge_foreign(const struct config *c, const struct accept_client *client,
+    const struct address *rcpt, struct verdict *v)
 {
-	const struct route *r = config_route(c, name);
+	struct route_ask ask = {.from = client->from, .account = client->login};
+	const struct route *r;
+	enum route_fate fate;
+	struct buf addr;
 
-	v->place = client->trust != NULL ? client->trust->place : c->users_place;
-	if (r == NULL) {
+	buf_init(&addr, ADDRESS_OCTETS);
+	address_canonical(rcpt, &addr);
+	ask.addr = buf_view(&addr);
+	fate = route_fate(c, &ask, &r);
+	buf_fini(&addr);
+	v->place = client->trust != NULL        ? client->trust->place
+		   : client->identified != NULL ? client->identified->place
+						: c->users_place;
+	if (fate == ROUTE_MISSING) {
 		refuse(v,
 		    REPLY(550, 5, 4, 4, "No route to this domain: no route statement matches it"),
 		    "no_route");
-		return;
-	}
-	if (r->target.kind == TARGET_REJECT) {
+	} else if (fate == ROUTE_REJECTS) {
 		v->place = r->target.place;
 		refuse(v, route_reply(r->target.reply), "route_rejects");
-		return;
+	} else {
+		permit(v, client->trust != NULL        ? "trusted"
+			  : client->identified != NULL ? "identified"
+						       : "logged_in");
+		/* Where a relay is told, DNS here has no say. */
+		v->asks_dns = (client->listen->check_domains & CHECK_RECIPIENTS) && r != NULL &&
+			      r->target.kind == TARGET_MX;
 	}
-	permit(v, client->trust != NULL ? "trusted" : "logged_in");
 }
 
 static struct span lower_domain(struct span domain, char *to)
@@ -114,6 +132,55 @@ static struct span lower_domain(struct span domain, char *to)
 	for (size_t i = 0; i < n; i++)
 		to[i] = (char)ascii_lower(domain.p[i]);
 	return span_of(to, n);
+}
+
+/* Of what we forwarded: its domain may be one that takes nothing else. */
+static bool is_return_path(const struct config *c, const struct address *rcpt, struct span domain)
+{
+	struct buf local;
+	bool yes;
+
+	if (c->srs.domain == NULL || !span_eq(domain, span_str(c->srs.domain)))
+		return false;
+	buf_init(&local, ADDRESS_OCTETS);
+	address_local_plain(rcpt, &local);
+	yes = srs_looks(buf_view(&local));
+	buf_fini(&local);
+	return yes;
+}
+
+bool accept_asks_sender(
+    const struct config *c, const struct accept_client *client, const struct address *from)
+{
+	char lower[NAME_MAX_OCTETS];
+
+	return (client->listen->check_domains & CHECK_SENDERS) && !accept_may_relay(client) &&
+	       from->kind == ADDRESS_DOMAIN &&
+	       config_domain(c, lower_domain(from->domain, lower)) == NULL;
+}
+
+/* Mail that we pulled: for the domains we asked for, and for whom everybody may write to. */
+static bool is_asked_for(
+    const struct accept_client *client, const struct address *rcpt, struct span domain)
+{
+	const struct pull *p = client->listen != NULL ? client->listen->pull : NULL;
+
+	if (p == NULL || rcpt->kind == ADDRESS_BARE)
+		return true;
+	for (size_t i = 0; i < p->n_domain; i++) {
+		if (span_eq(span_str(p->domain[i]), domain))
+			return true;
+	}
+	return false;
+}
+
+static void not_asked_for(const struct address *rcpt, struct verdict *v)
+{
+	int n = snprintf(v->text, sizeof(v->text),
+	    "Relay denied: mail for %.*s was not asked for over this connection",
+	    (int)(rcpt->domain.n < 255 ? rcpt->domain.n : 255), (const char *)rcpt->domain.p);
+
+	refuse(v, (struct reply){550, {5, 7, 1}, span_of(v->text, (size_t)n)}, "not_asked_for");
 }
 
 void accept_rcpt(const struct config *c, const struct accept_client *client,
@@ -127,6 +194,16 @@ void accept_rcpt(const struct config *c, const struct accept_client *client,
 	memset(v, 0, sizeof(*v));
 	if (fault_verdict(c, rcpt, v))
 		return;
+	if (!is_asked_for(client, rcpt, name)) {
+		v->place = client->listen->pull->place;
+		not_asked_for(rcpt, v);
+		return;
+	}
+	if (d != NULL && is_return_path(c, rcpt, name)) {
+		v->place = c->srs.secret_place;
+		permit(v, "srs"); /* recipient_resolve() looks whether it was made here */
+		return;
+	}
 	if (d != NULL) {
 		judge_local(d, v);
 		return;
@@ -138,10 +215,10 @@ void accept_rcpt(const struct config *c, const struct accept_client *client,
 		return;
 	}
 	if (!accept_may_relay(client)) {
-		relay_denied(rcpt, v);
+		relay_denied(c, client, rcpt, v);
 		return;
 	}
-	judge_foreign(c, client, name, v);
+	judge_foreign(c, client, rcpt, v);
 }
 
 int accept_class(

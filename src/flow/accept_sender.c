@@ -26,6 +26,16 @@ static void refuse_text(struct verdict *v, int n, const char *reason)
 	refuse(v, (struct reply){550, {5, 7, 1}, span_of(v->text, length)}, reason);
 }
 
+void accept_client_account(
+    const struct config *c, const struct accounts *accounts, struct accept_client *client)
+{
+	client->account = accounts_find(accounts, client->login);
+	if (c->users_dovecot == NULL || client->login.n == 0)
+		return;
+	client->elsewhere = (struct account){.name = client->login, .state = ACCOUNT_ACTIVE};
+	client->account = &client->elsewhere;
+}
+
 /* ---- the account ------------------------------------------------------------------------------
  */
 
@@ -33,10 +43,14 @@ static void refuse_text(struct verdict *v, int n, const char *reason)
 static bool judge_account(
     const struct config *c, const struct accept_client *client, struct verdict *v)
 {
-	v->place = c->users_place;
+	v->place = client->identified != NULL ? client->identified->place : c->users_place;
 	if (c->users_any)
 		return true;
-	if (client->account == NULL)
+	/* Who logged in was good then; who did not can wait until somebody knows. */
+	if (client->account == NULL && client->identified != NULL && client->accounts_away)
+		refuse(v, REPLY(451, 4, 3, 0, "The accounts are not known yet; please try again"),
+		    "no_accounts");
+	else if (client->account == NULL)
 		refuse(v, REPLY(550, 5, 7, 1, "This account is no longer there"), "account_gone");
 	else if (client->account->state == ACCOUNT_SUSPENDED)
 		refuse(v, REPLY(550, 5, 7, 1, "This account is suspended"), "account_suspended");
@@ -139,14 +153,55 @@ void accept_mail(const struct config *c, const struct accept_client *client,
 	memset(v, 0, sizeof(*v));
 	v->ok = true;
 	v->reply = REPLY(250, 2, 1, 0, "Ok");
-	v->reason = client->login.n > 0 ? "logged_in" : client->trust != NULL ? "trusted" : "open";
+	v->reason = client->identified != NULL ? "identified"
+		    : client->login.n > 0      ? "logged_in"
+		    : client->trust != NULL    ? "trusted"
+					       : "open";
 	if (client->login.n > 0) {
 		if (judge_account(c, client, v))
 			judge_sender(c, client, from, v);
-	} else if (client->trust == NULL && client->listen->kind != LISTEN_MX) {
+	} else if (client->trust == NULL && (client->listen->kind == LISTEN_SUBMISSION ||
+						client->listen->kind == LISTEN_RELAY)) {
+		if (accept_hint(c, client, v))
+			return;
 		v->place = client->listen->place;
 		refuse(v, REPLY(530, 5, 7, 0, "Authentication required"), "auth_required");
 	}
+}
+
+/* What is said is known to whoever is at one of the addresses, or says one of the names, anyway. */
+bool accept_hint(const struct config *c, const struct accept_client *client, struct verdict *v)
+{
+	const char *name = "";
+	struct span said = span_first(client->ask.helo, SHOWN);
+	int n;
+
+	switch (identify_doubt(c, &client->ask, &name)) {
+	case IDENTIFY_OTHER_NAME:
+		n = snprintf(v->text, sizeof(v->text),
+		    "This host may send when it says a name within %.*s in EHLO instead of %.*s, "
+		    "or "
+		    "logs in",
+		    SHOWN, name, SPAN_ARG(said));
+		refuse_text(v, n, "other_name");
+		return true;
+	case IDENTIFY_OTHER_ADDRESS:
+		n = snprintf(v->text, sizeof(v->text),
+		    "The name %.*s of EHLO does not lead to the address of this host in DNS: mend "
+		    "that, or log in",
+		    SPAN_ARG(said));
+		refuse_text(v, n, "other_address");
+		return true;
+	case IDENTIFY_NOT_NOW:
+		refuse(v,
+		    REPLY(451, 4, 4, 3,
+			"DNS cannot say now whether this host is the one it says in EHLO; please "
+			"try again"),
+		    "no_dns");
+		return true;
+	case IDENTIFY_NO_DOUBT: break;
+	}
+	return false;
 }
 
 /* ---- From --------------------------------------------------------------------------------------

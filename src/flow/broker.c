@@ -1,10 +1,10 @@
 #include "flow/broker-private.h"
+#include "flow/limits_use-private.h"
 
 #include <stdlib.h>
 
-/* When what is ours and was not written is tried again: soon, since a crash before that may repeat
- * a delivery; without room there is no hurry. */
-enum { AGAIN_AFTER = 20000, AGAIN_FULL = 1000000 };
+enum { WALL_JUMP = 1000000 };
+enum { READY_SITES = 16 }; /* with as much as one may have ready: all sites together */
 
 /* ---- effects -------------------------------------------------------------------------- */
 
@@ -73,10 +73,9 @@ int broker_next(struct broker *b, struct broker_effect *e)
 
 struct blob *blob_new(struct broker *b, size_t n)
 {
-	struct blob *blob = gw_calloc(1, sizeof(*blob) + n);
+	struct blob *blob = gw_realloc(NULL, sizeof(*blob) + n);
 
-	blob->refs = 1;
-	blob->n = n;
+	*blob = (struct blob){.refs = 1, .n = n};
 	b->memory += n;
 	return blob;
 }
@@ -93,180 +92,6 @@ void blob_drop(struct broker *b, struct blob **blob)
 	*blob = NULL;
 }
 
-/* ---- appends -------------------------------------------------------------------------- */
-
-struct append *append_new(
-    struct broker *b, enum append_kind kind, enum broker_record record, const struct msgid *id)
-{
-	struct append *a = gw_calloc(1, sizeof(*a));
-
-	a->kind = kind;
-	a->record = record;
-	a->id = *id;
-	a->receiver = -1;
-	buf_init(&a->meta, ENVELOPE_ARENA);
-	TAILQ_INSERT_TAIL(&b->appends, a, all);
-	return a;
-}
-
-void append_free(struct broker *b, struct append **pa)
-{
-	struct append *a = *pa;
-
-	if (a->asked != NULL && --a->asked->pending == 0)
-		free(a->asked);
-	buf_fini(&a->meta);
-	blob_drop(b, &a->blob);
-	TAILQ_REMOVE(&b->appends, a, all);
-	free(a);
-	*pa = NULL;
-}
-
-void append_send(struct broker *b, struct append *a, bool urgent)
-{
-	struct broker_effect *e = effect_add(b, EFFECT_APPEND);
-
-	e->token = a;
-	e->record = a->record;
-	e->own = a->kind >= APPEND_CHANGE;
-	e->id = a->id;
-	e->meta = buf_view(&a->meta);
-	memcpy(e->body, a->body, sizeof(e->body));
-	e->flag = urgent;
-}
-
-static void append_again(struct broker *b, struct append *a, int status, int64_t now)
-{
-	int64_t at = now + (status == GW_ENOSPC ? AGAIN_FULL : AGAIN_AFTER);
-
-	if (TAILQ_EMPTY(&b->again) || at < b->again_at)
-		b->again_at = at;
-	TAILQ_INSERT_TAIL(&b->again, a, link);
-}
-
-static void retry_appends(struct broker *b, int64_t now)
-{
-	TAILQ_HEAD(, append) due = TAILQ_HEAD_INITIALIZER(due);
-	struct append *a;
-
-	if (TAILQ_EMPTY(&b->again) || now < b->again_at)
-		return;
-	TAILQ_CONCAT(&due, &b->again, link);
-	while ((a = TAILQ_FIRST(&due)) != NULL) {
-		TAILQ_REMOVE(&due, a, link);
-		append_send(b, a, false);
-	}
-}
-
-/* The last words of these recipients stand there, should anybody ask when they are at rest. */
-static void note_said(struct broker *b, struct append *a, const struct record_place *at)
-{
-	struct change c;
-
-	arena_clear(&b->scratch);
-	if (a->kind != APPEND_CHANGE || a->about->n_open == 0 ||
-	    change_decode(&c, buf_view(&a->meta), &b->scratch) != 0)
-		return;
-	for (size_t i = 0; i < c.n_rcpt; i++) {
-		struct queued_rcpt *r = &a->about->rcpt[c.rcpt[i].index];
-
-		if (r->number == c.rcpt[i].number)
-			r->said_at = *at;
-	}
-}
-
-/* Our own record is durable: what waited for it can go on. */
-static void change_durable(struct broker *b, struct append *a, const struct record_place *at)
-{
-	note_said(b, a, at);
-	if (a->asked != NULL)
-		asked_settle(b, a->asked);
-	a->asked = NULL;
-	if (a->job != NULL && --a->job->appends == 0)
-		job_confirm(b, a->job);
-	a->about->appends--;
-	queued_settle(b, a->about);
-}
-
-static void message_durable(struct broker *b, struct append *a, const struct record_place *at,
-    const struct part *body, int64_t now)
-{
-	struct queued *m = a->msg;
-
-	m->octets = buf_len(&a->meta) + m->size;
-	queued_landed(b, m, at, body);
-	if (a->held)
-		held_from_start(b, a, at, now);
-	m->appends--;
-	queued_file(b, m, now);
-	if (b->memory > b->memory_max) /* what is not sent yet is read from the log */
-		queued_forget_content(b, m);
-	if (queued_crowd(b, m))
-		return;
-	queued_settle(b, m);
-}
-
-static void say_committed(struct broker *b, int receiver, uint64_t txn, int status)
-{
-	struct broker_effect *e;
-
-	if (receiver < 0)
-		return;
-	e = effect_add(b, EFFECT_COMMITTED);
-	e->peer = (unsigned)receiver;
-	e->number = txn;
-	e->status = status == 0 ? 0 : status == GW_ENOSPC ? 2 : 1;
-}
-
-static void accept_done(struct broker *b, struct append *a, int status,
-    const struct record_place *at, const struct part *body, int64_t now)
-{
-	say_committed(b, a->receiver, a->number, status);
-	if (status == 0)
-		message_durable(b, a, at, body, now);
-	else
-		queued_discard(b, a->msg);
-}
-
-/* Results and reports are ours: what could not be written is written again. */
-static void own_done(struct broker *b, struct append *a, int status, const struct record_place *at,
-    const struct part *body, int64_t now)
-{
-	if (status != 0) {
-		append_again(b, a, status, now);
-		return;
-	}
-	if (a->kind == APPEND_REPORT)
-		message_durable(b, a, at, body, now);
-	change_durable(b, a, at);
-	append_free(b, &a);
-}
-
-void broker_appended(struct broker *b, void *token, int status, const struct record_place *at,
-    const struct part *body, int64_t now)
-{
-	struct append *a = token;
-
-	if (a->kind != APPEND_COUNTERS)
-		counters_seen(b, status, at, now);
-	switch (a->kind) {
-	case APPEND_PART:
-		txn_part_done(b, a, status, body);
-		append_free(b, &a);
-		return;
-	case APPEND_ACCEPT:
-		accept_done(b, a, status, at, body, now);
-		append_free(b, &a);
-		return;
-	case APPEND_CHANGE:
-	case APPEND_REPORT: own_done(b, a, status, at, body, now); return;
-	case APPEND_PAST_DOT: once_appended(b, a, status); return;
-	case APPEND_COUNTERS: counters_appended(b, a, status, at, now); return;
-	case APPEND_COPY_PART: copy_part_done(b, a, status, body); return;
-	case APPEND_COPY: copy_done(b, a, status, at, body); return;
-	}
-}
-
 /* ---- state of the store, time ---------------------------------------------------------- */
 
 void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now)
@@ -277,7 +102,7 @@ void broker_store_state(struct broker *b, bool intake, bool jobs, int64_t now)
 	}
 	if (jobs && !b->may_start) {
 		b->may_start = true;
-		site_pump_all(b, now);
+		group_pump_all(b, now);
 	}
 	b->may_start = jobs;
 }
@@ -292,10 +117,10 @@ void nonces_forget(struct broker *b)
 /* It waited for its site until its time was over: the site's last words are the reason. */
 static void expire_ready(struct broker *b, struct task *t, int64_t now)
 {
-	struct reply r = REPLY(451, 4, 4, 7, "Delivery time expired");
-	char said[sizeof(t->site->said)];
+	struct reply r = REPLY(0, 4, 4, 7, "Delivery time expired"); /* our words: no code */
+	char said[sizeof(t->site->group->said)];
 
-	memcpy(said, t->site->said, sizeof(said));
+	memcpy(said, t->site->group->said, sizeof(said));
 	if (said[0] != '\0')
 		r.text = span_str(said);
 	task_settle_all(b, t, NULL, OUTCOME_EXPIRED, &r, now);
@@ -307,7 +132,7 @@ static void file_again(struct broker *b, struct task *t, int64_t now)
 	struct queued *m = t->msg;
 	struct site *s = t->site;
 
-	s->n_waiting++; /* the site keeps its failures and its last words meanwhile */
+	s->n_waiting++; /* its group keeps its failures and its last words meanwhile */
 	task_free(b, t);
 	queued_file(b, m, now);
 	queued_settle(b, m);
@@ -322,46 +147,52 @@ static void wake_tasks(struct broker *b, int64_t now)
 	while ((n = heap_min(&b->due)) != NULL && n->key <= now) {
 		struct task *t = (struct task *)n;
 
-		if (t->state == TASK_READY)
+		if (deadline_meet(b, t, now) != DEADLINE_NOTHING)
+			continue;
+		if (t->state == TASK_READY && now < life_ends(b, t))
+			task_schedule(b, t); /* it was to be told of its deadline, and was */
+		else if (t->state == TASK_READY)
 			expire_ready(b, t, now);
 		else
 			file_again(b, t, now);
 	}
 }
 
-static void wake_sites(struct broker *b, int64_t now)
+static void wake_ways(struct broker *b, int64_t now)
 {
 	struct heap_node *n;
 
-	while ((n = heap_min(&b->resting)) != NULL && n->key <= now) {
-		struct site *s = (struct site *)((char *)n - offsetof(struct site, rest));
-
-		heap_del(&b->resting, n);
-		s->rest_until = 0;
-		blame_site_wakes(s);
-		site_pump(b, s, now);
-	}
+	while ((n = heap_min(&b->resting)) != NULL && n->key <= now)
+		way_wakes(b, (struct way *)((char *)n - offsetof(struct way, rest)), now);
 }
 
 void broker_wall(struct broker *b, int64_t ahead)
 {
+	int64_t by = ahead - b->wall_ahead;
+
 	b->wall_ahead = ahead;
+	if (by > WALL_JUMP || by < -WALL_JUMP)
+		limits_clock(b);
 }
 
 void broker_tick(struct broker *b, int64_t now)
 {
 	gw_check_magic(b, BROKER_MAGIC);
 	b->now = now;
-	retry_appends(b, now);
+	appends_retry(b, now);
 	counters_tick(b, now);
 	if (now >= b->forget_nonces_at)
 		nonces_forget(b);
+	limits_tick(b, now);
 	if (b->recovering || b->frozen)
 		return;
-	wake_sites(b, now);
+	wake_ways(b, now);
+	groups_wake(b, now);
 	wake_tasks(b, now);
 	parked_wake(b, now);
+	storm_tick(b, now);
 	sweep_go_on(b, now);
+	etrn_go_on(b, now);
 }
 
 int64_t broker_deadline(const struct broker *b)
@@ -373,15 +204,21 @@ int64_t broker_deadline(const struct broker *b)
 		at = b->again_at;
 	if (b->counters_due < at)
 		at = b->counters_due;
+	if (limits_deadline(b) < at)
+		at = limits_deadline(b);
 	if (b->recovering || b->frozen)
 		return at;
 	if ((n = heap_min(&b->due)) != NULL && n->key < at)
 		at = n->key;
 	if ((n = heap_min(&b->resting)) != NULL && n->key < at)
 		at = n->key;
+	if ((n = heap_min(&b->waiting)) != NULL && n->key < at)
+		at = n->key;
 	if (parked_deadline(b) < at)
 		at = parked_deadline(b);
-	if (b->sweep.asked != NULL)
+	if (storm_deadline(b) < at)
+		at = storm_deadline(b);
+	if (b->sweep.asked != NULL || b->etrn.on)
 		at = 0;
 	return at;
 }
@@ -406,22 +243,37 @@ struct broker *broker_new(const struct broker_params *p)
 	b->counters_every = p->counters_every;
 	b->counters_due = INT64_MAX;
 	b->ready_max = p->ready_max;
+	b->ready_all = p->ready_all > 0 ? p->ready_all : READY_SITES * p->ready_max;
 	b->hand = p->hand;
 	map_init(&b->ids, dice_roll(&dice));
 	map_init(&b->sites, dice_roll(&dice));
+	map_init(&b->ways, dice_roll(&dice));
+	map_init(&b->names, dice_roll(&dice));
+	map_init(&b->wholes, dice_roll(&dice));
+	bad_hosts_init(b, dice_roll(&dice));
+	storm_init(b, dice_roll(&dice));
+	etrn_init(b, dice_roll(&dice));
+	rules_init(b);
+	map_init(&b->groups, dice_roll(&dice));
 	map_init(&b->jobs, dice_roll(&dice));
 	map_init(&b->conns, dice_roll(&dice));
 	map_init(&b->txns, dice_roll(&dice));
 	map_init(&b->segments, dice_roll(&dice));
+	map_init(&b->turn_book, dice_roll(&dice));
 	parking_init(&b->parking, dice_roll(&dice));
+	limits_init(b, p, dice_roll(&dice));
 	b->dice = dice;
 	TAILQ_INIT(&b->messages);
-	TAILQ_INIT(&b->hungry);
+	turns_init(&b->hungry, &b->turn_book);
+	TAILQ_INIT(&b->names_waiting);
+	TAILQ_INIT(&b->starved);
+	TAILQ_INIT(&b->names_unused);
 	TAILQ_INIT(&b->compaction.copies);
 	TAILQ_INIT(&b->appends);
 	TAILQ_INIT(&b->again);
 	heap_init(&b->due);
 	heap_init(&b->resting);
+	heap_init(&b->waiting);
 	b->last = &b->first;
 	b->recovering = b->frozen = true;
 	b->intake = b->may_start = true;
@@ -442,6 +294,7 @@ void broker_counts(const struct broker *b, struct broker_counts *out)
 	    .copied = b->copied,
 	    .recipients = b->n_rcpt,
 	    .held = b->n_held,
+	    .untold = b->n_untold,
 	    .active = b->n_active,
 	    .sites = map_len(&b->sites),
 	    .connections = b->n_conns,

@@ -6,6 +6,8 @@
  */
 #include "flow/broker-private.h"
 
+#include "flow/limits_use-private.h"
+
 #include <stdio.h>
 
 /* Looked at again then at the latest; when an account becomes active it is at once. */
@@ -71,7 +73,7 @@ bool account_holds(struct broker *b, struct task *t, int64_t now)
 {
 	struct queued *m = t->msg;
 	const struct shape *shape = t->site->shape;
-	int64_t end = sched_born(shape, m->accepted, b->resumed) + shape->expire;
+	int64_t end = sched_born(shape, queued_born(m), b->resumed) + shape->expire;
 	const char *why = reason_of(b, m);
 
 	if (why == NULL) {
@@ -123,6 +125,7 @@ void broker_accounts(struct broker *b, const struct accounts *table, int64_t now
 	struct parked *p;
 
 	b->accounts = table;
+	limits_accounts(b, now);
 	if (!go)
 		return;
 	TAILQ_FOREACH(m, &b->messages, link)

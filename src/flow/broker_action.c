@@ -1,14 +1,21 @@
-/* What operators do to the queue: retry and drop. All of it at once goes a part at a time. */
-#include "flow/broker-private.h"
+/*
+ * What operators do to recipients that match: retry, drop, hold, release. Many at once go a part at
+ * a time.
+ */
+#include "flow/ask-private.h"
 
 #include "base/json.h"
 #include "base/log.h"
+#include "flow/limits_use-private.h"
+#include "flow/query-private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
-enum { SWEEP_STEP = 500 }; /* messages at rest in one turn of the loop */
+/* Messages at rest in one turn of the loop: that are read back, and that are looked at. */
+enum { SWEEP_READ = 500, SWEEP_LOOK = 20000, ASKED_COUNTED = 4096 };
 
-static int say_count(struct buf *out, const char *what, size_t n)
+int ask_say_count(struct buf *out, const char *what, size_t n)
 {
 	json_open(out, NULL, '{');
 	json_number(out, what, (int64_t)n);
@@ -16,99 +23,68 @@ static int say_count(struct buf *out, const char *what, size_t n)
 	return 200;
 }
 
-static bool is_there(const struct broker *b, const struct msgid *id)
+bool ask_is_there(const struct broker *b, const struct msgid *id)
 {
 	const struct queued *m = map_get(&b->ids, msgid_span(id));
 
 	return (m != NULL && m->durable) || parking_find(&b->parking, id) != NULL;
 }
 
-/* ---- retry ------------------------------------------------------------------------------ */
+/* ---- some of them ----------------------------------------------------------------------- */
 
-size_t retry_queued(struct broker *b, struct queued *m, int64_t now)
+static const struct verb {
+	const char *done; /* in the answer */
+	enum outcome outcome;
+	enum broker_record record;
+	enum log_event event;
+	const char *reply;
+} verbs[] = {
+    [BROKER_RETRY] = {"retried", OUTCOME_NONE, BROKER_RECORDS, EV_ADMIN, ""},
+    [BROKER_DROP] = {"dropped", OUTCOME_DROPPED, BROKER_RESULT, EV_DROPPED,
+	"Dropped by an operator"},
+    [BROKER_RELEASE] = {"released", OUTCOME_NONE, BROKER_RELEASED, EV_RELEASED,
+	"Released by an operator"},
+    [BROKER_HOLD] = {"held", OUTCOME_HELD, BROKER_HELD, EV_HELD, "Held by an operator"},
+};
+
+static const char *answer_word(const struct asked *asked)
 {
-	struct task *t;
+	return asked->dry ? "matched" : verbs[asked->verb].done;
+}
+
+bool asked_concerns(const struct asked *asked, const struct queued_rcpt *r, int64_t now)
+{
+	bool waits = r->outcome == OUTCOME_NONE || r->outcome == OUTCOME_DEFERRED;
+
+	if (r->task != NULL && r->task->state == TASK_ACTIVE)
+		return false;
+	switch (asked->verb) {
+	case BROKER_DROP: return !outcome_final(r->outcome);
+	case BROKER_RELEASE: return r->outcome == OUTCOME_HELD || r->not_before > now;
+	case BROKER_HOLD: return waits;
+	case BROKER_RETRY:
+		return waits && r->not_before <= now &&
+		       (r->task != NULL ? r->task->state == TASK_WAITING : r->due > now);
+	}
+	return false;
+}
+
+static bool is_meant(const struct asked *asked, const struct queued_rcpt *r, int64_t now)
+{
+	return asked_concerns(asked, r, now) && filter_has_rcpt(&asked->filter, r);
+}
+
+static size_t count_meant(const struct asked *asked, const struct queued *m, int64_t now)
+{
 	size_t n = 0;
 
-	TAILQ_FOREACH(t, &m->task_list, of_msg)
-	{
-		if (t->state != TASK_WAITING)
-			continue;
-		n += t->n_rcpt;
-		task_wait(b, t, now);
-	}
-	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (m->rcpt[i].task != NULL && m->rcpt[i].task->state == TASK_WAITING)
-			m->rcpt[i].due = now;
-	}
+	for (size_t i = 0; filter_has_message(&asked->filter, m) && i < m->n_rcpt; i++)
+		n += is_meant(asked, &m->rcpt[i], now);
 	return n;
 }
 
-size_t retry_parked(struct broker *b, struct parked *p, int64_t now)
-{
-	struct resting *r = parked_rest(p);
-	size_t n = 0;
-
-	for (uint32_t i = 0; i < p->n_open; i++) {
-		if (r[i].outcome > OUTCOME_DEFERRED || r[i].due <= now)
-			continue;
-		r[i].due = now;
-		n++;
-	}
-	if (p->in == NULL)
-		parked_schedule(b, p);
-	return n;
-}
-
-static size_t retry_all(struct broker *b, int64_t now)
-{
-	struct pool_walk at = {0};
-	struct queued *m;
-	struct parked *p;
-	size_t n = 0;
-
-	TAILQ_FOREACH(m, &b->messages, link)
-	n += retry_queued(b, m, now);
-	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
-		n += retry_parked(b, p, now);
-	return n;
-}
-
-/* An operator's retry also wakes the sites that rest. */
-static void wake_resting(struct broker *b, int64_t now)
-{
-	size_t at = 0;
-	struct site *s;
-
-	while ((s = map_next(&b->sites, &at)) != NULL) {
-		if (s->rest_until > 0)
-			heap_set(&b->resting, &s->rest, now);
-		blame_site_works(b, s);
-	}
-}
-
-int broker_retry(struct broker *b, const struct msgid *id, struct buf *out, int64_t now)
-{
-	struct parked *p = id != NULL ? parking_find(&b->parking, id) : NULL;
-	size_t n;
-
-	if (id != NULL && !is_there(b, id))
-		return query_not_found(out);
-	if (id == NULL)
-		n = retry_all(b, now);
-	else if (p != NULL)
-		n = retry_parked(b, p, now);
-	else
-		n = retry_queued(b, map_get(&b->ids, msgid_span(id)), now);
-	wake_resting(b, now);
-	broker_tick(b, now);
-	return say_count(out, "retried", n);
-}
-
-/* ---- drop ------------------------------------------------------------------------------- */
-
-/* Takes the dropped recipients out of their tasks. */
-static void drop_apply(struct broker *b, struct queued *m, const struct change *c)
+/* Takes the changed recipients out of their tasks. */
+static void take_out(struct broker *b, struct queued *m, const struct change *c)
 {
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		struct task *t = m->rcpt[c->rcpt[i].index].task;
@@ -120,30 +96,31 @@ static void drop_apply(struct broker *b, struct queued *m, const struct change *
 	}
 }
 
-static void log_drop(const struct queued *m, size_t n)
+static void log_act(const struct verb *v, const struct queued *m, size_t n)
 {
 	struct logline l;
 	char id[MSGID_TEXT + 1];
 
 	msgid_format(&m->id, id);
-	log_begin(&l, EV_DROPPED);
+	log_begin(&l, v->event);
 	log_str(&l, "id", id);
 	log_number(&l, "recipients", (int64_t)n);
 	log_str(&l, "reason", "operator");
 	log_end(&l);
 }
 
-static bool may_drop(const struct queued_rcpt *r)
-{
-	return !outcome_final(r->outcome) && (r->task == NULL || r->task->state != TASK_ACTIVE);
-}
-
-void asked_append(struct broker *b, struct queued *m, enum broker_record record,
-    const struct change *c, struct asked *asked)
+static void asked_append(struct broker *b, struct queued *m, enum broker_record record,
+    struct change *c, struct asked *asked)
 {
 	struct append *a = append_new(b, APPEND_CHANGE, record, &m->id);
+	struct buf counted;
+
+	buf_init(&counted, ASKED_COUNTED);
+	if (asked->verb == BROKER_RELEASE)
+		a->charged = limits_pay(b, m, c, &counted);
 
 	change_encode(c, &a->meta);
+	buf_fini(&counted);
 	a->about = m;
 	m->appends++;
 	a->asked = asked;
@@ -151,73 +128,204 @@ void asked_append(struct broker *b, struct queued *m, enum broker_record record,
 	append_send(b, a, true);
 }
 
-/* Ends every recipient that no worker has right now. */
-static void drop_message(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+/* Those that are meant, as a change. */
+static void put_meant(
+    const struct asked *asked, const struct queued *m, struct change *c, int64_t now)
+{
+	const struct verb *v = &verbs[asked->verb];
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		const struct queued_rcpt *r = &m->rcpt[i];
+
+		if (is_meant(asked, r, now))
+			c->rcpt[c->n_rcpt++] = (struct change_rcpt){.index = (uint32_t)i,
+			    .number = r->number + 1,
+			    .attempts = r->attempts,
+			    .outcome = v->outcome,
+			    .reply = span_str(v->reply)};
+	}
+}
+
+static void change_meant(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
 {
 	struct change c = {.id = m->id, .when = now};
 
 	c.rcpt = gw_calloc(m->n_rcpt, sizeof(*c.rcpt));
-	for (size_t i = 0; i < m->n_rcpt; i++) {
-		struct queued_rcpt *r = &m->rcpt[i];
-
-		if (may_drop(r))
-			c.rcpt[c.n_rcpt++] = (struct change_rcpt){.index = (uint32_t)i,
-			    .number = r->number + 1,
-			    .attempts = r->attempts,
-			    .outcome = OUTCOME_DROPPED,
-			    .reply = SPAN("Dropped by an operator")};
-	}
+	put_meant(asked, m, &c, now);
 	if (c.n_rcpt > 0) {
-		asked_append(b, m, BROKER_RESULT, &c, asked);
-		asked->dropped += c.n_rcpt;
-		drop_apply(b, m, &c);
-		log_drop(m, c.n_rcpt);
+		asked_append(b, m, verbs[asked->verb].record, &c, asked);
+		asked->done += c.n_rcpt;
+		take_out(b, m, &c);
+		log_act(&verbs[asked->verb], m, c.n_rcpt);
+	}
+	if (c.n_rcpt > 0 && asked->verb == BROKER_RELEASE) {
+		m->kills = 0;
+		queued_file(b, m, now);
 	}
 	free(c.rcpt);
+}
+
+/* A task goes as one: with one of its recipients all of it is due. */
+static size_t retry_meant(
+    struct broker *b, struct queued *m, const struct asked *asked, int64_t now)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		struct task *t = m->rcpt[i].task;
+
+		if (t == NULL || !is_meant(asked, &m->rcpt[i], now) || t->node.key <= now)
+			continue;
+		n += t->n_rcpt;
+		task_wait(b, t, now);
+		for (size_t k = 0; k < m->n_rcpt; k++) {
+			if (m->rcpt[k].task == t)
+				m->rcpt[k].due = now;
+		}
+	}
+	return n;
+}
+
+static void act_on(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+{
+	if (!filter_has_message(&asked->filter, m))
+		return;
+	if (asked->dry)
+		asked->done += count_meant(asked, m, now);
+	else if (asked->verb == BROKER_RETRY)
+		asked->done += retry_meant(b, m, asked, now);
+	else
+		change_meant(b, m, asked, now);
+}
+
+/* ---- the answer --------------------------------------------------------------------------- */
+
+static char *asked_json(const struct asked *asked)
+{
+	char *text = gw_calloc(1, 64);
+
+	snprintf(text, 64, "{\"%s\":%zu}", answer_word(asked), asked->done);
+	return text;
 }
 
 void asked_settle(struct broker *b, struct asked *asked)
 {
 	struct broker_effect *e;
+	char *text;
 
 	if (--asked->pending > 0)
 		return;
+	text = asked_json(asked);
 	e = effect_add(b, EFFECT_ANSWER);
 	e->peer = asked->asker;
 	e->number = asked->request;
 	e->status = 200;
-	e->octets = (uint32_t)asked->dropped;
-	e->flag = asked->release;
+	e->octets = (uint32_t)asked->done;
+	e->flag = asked->verb == BROKER_RELEASE;
+	e->data = span_str(text);
+	effect_own(b, text);
 	free(asked);
 }
 
-static void act_on(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+static int asked_at_once(struct asked *asked, struct buf *out)
 {
-	if (asked->release)
-		asked->dropped += blame_release(b, m, asked, now);
-	else
-		drop_message(b, m, asked, now);
+	int status = ask_say_count(out, answer_word(asked), asked->done);
+
+	free(asked);
+	return status;
 }
 
-static bool concerns(struct parked *p, const struct asked *asked)
+/* ---- all that match ------------------------------------------------------------------------- */
+
+/* Is there a recipient it could concern, as far as is known without reading it back? */
+static bool may_concern(struct parked *p, const struct asked *asked, int64_t now)
 {
 	const struct resting *r = parked_rest(p);
 
 	for (uint32_t i = 0; i < p->n_open; i++) {
-		if (!asked->release || r[i].outcome == OUTCOME_HELD)
-			return true;
+		struct queued_rcpt q = {.outcome = (enum outcome)r[i].outcome,
+		    .due = r[i].due,
+		    .not_before = resting_not_before(p, &r[i])};
+
+		if (asked_concerns(asked, &q, now))
+			return filter_may_have(&asked->filter, p, now);
 	}
 	return false;
+}
+
+/* Can all that is asked be told from what is in memory? */
+static bool known_at_rest(struct parked *p, const struct filter *f)
+{
+	const struct resting *r = parked_rest(p);
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].site == NULL)
+			return false;
+	}
+	return filter_needs_no_reading(f);
+}
+
+static size_t count_known(struct parked *p, const struct asked *asked, int64_t now)
+{
+	const struct resting *r = parked_rest(p);
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		struct queued_rcpt q = {.outcome = (enum outcome)r[i].outcome,
+		    .due = r[i].due,
+		    .not_before = resting_not_before(p, &r[i])};
+
+		n += asked_concerns(asked, &q, now) &&
+		     filter_has_resting(&asked->filter, p, &r[i], now);
+	}
+	return n;
+}
+
+/* How many of its recipients are meant; it stays where it is. */
+static size_t count_resting(
+    struct broker *b, struct parked *p, const struct asked *asked, int64_t now)
+{
+	struct queued *m;
+	size_t n;
+
+	if (known_at_rest(p, &asked->filter))
+		return count_known(p, asked, now);
+	m = parked_view(b, p);
+	if (m == NULL)
+		return 0;
+	n = count_meant(asked, m, now);
+	queued_view_free(b, &m);
+	return n;
+}
+
+/* How many were read back, about. */
+static size_t act_on_resting(struct broker *b, struct parked *p, struct asked *asked, int64_t now)
+{
+	struct queued *m;
+	size_t n;
+
+	if (!may_concern(p, asked, now))
+		return 0;
+	n = count_resting(b, p, asked, now);
+	if (asked->dry || n == 0) {
+		asked->done += asked->dry ? n : 0;
+		return !known_at_rest(p, &asked->filter);
+	}
+	m = parked_revive(b, p, now);
+	if (m == NULL)
+		return 1;
+	act_on(b, m, asked, now);
+	queued_settle(b, m);
+	return 1;
 }
 
 /* Those at rest are read back one after the other; each is on its way out before the next comes. */
 void sweep_go_on(struct broker *b, int64_t now)
 {
 	struct parked *p;
+	size_t read = 0;
 
-	for (size_t i = 0; b->sweep.asked != NULL && i < SWEEP_STEP; i++) {
-		struct queued *m;
-
+	for (size_t i = 0; b->sweep.asked != NULL && i < SWEEP_LOOK && read < SWEEP_READ; i++) {
 		p = pool_next(&b->parking.pool, &b->sweep.at);
 		if (p == NULL) {
 			struct asked *asked = b->sweep.asked;
@@ -226,9 +334,7 @@ void sweep_go_on(struct broker *b, int64_t now)
 			asked_settle(b, asked);
 			return;
 		}
-		m = concerns(p, b->sweep.asked) ? parked_revive(b, p, now) : NULL;
-		if (m != NULL)
-			act_on(b, m, b->sweep.asked, now);
+		read += act_on_resting(b, p, b->sweep.asked, now);
 	}
 }
 
@@ -236,30 +342,32 @@ static void act_on_all(struct broker *b, struct asked *asked, int64_t now)
 {
 	struct queued *m, *next;
 
+	asked->pending++;
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);
 		if (m->durable)
 			act_on(b, m, asked, now);
 	}
-	if (parking_len(&b->parking) == 0)
-		return;
-	asked->pending++;
-	b->sweep = (struct sweep){.asked = asked};
+	if (parking_len(&b->parking) > 0)
+		b->sweep = (struct sweep){.asked = asked};
+	else
+		asked->pending--;
 }
 
-static int nothing_done(struct asked *asked, struct buf *out)
-{
-	const char *what = asked->release ? "released" : "dropped";
-
-	free(asked);
-	return say_count(out, what, 0);
-}
+/* ---- one message ------------------------------------------------------------------------------
+ */
 
 static int act_on_one(
     struct broker *b, const struct msgid *id, struct asked *asked, struct buf *out, int64_t now)
 {
-	struct queued *m = queued_find(b, id, now);
+	struct parked *p = parking_find(&b->parking, id);
+	struct queued *m;
 
+	if (asked->dry && p != NULL) {
+		asked->done = count_resting(b, p, asked, now);
+		return asked_at_once(asked, out);
+	}
+	m = queued_find(b, id, now);
 	if (m == NULL) {
 		free(asked);
 		return query_problem(out, 500, "Cannot be read",
@@ -270,45 +378,76 @@ static int act_on_one(
 	if (asked->pending > 0)
 		return 0;
 	queued_settle(b, m);
-	return nothing_done(asked, out);
+	return asked_at_once(asked, out);
 }
 
-/* Drops, or releases, one message or all. */
-static int act(struct broker *b, const struct msgid *id, const struct asked *order, struct buf *out,
-    int64_t now)
+static struct asked *asked_new(const struct broker_command *c)
 {
-	struct asked *asked;
+	struct asked *asked = gw_calloc(1, sizeof(*asked) + c->filter.n + 1);
 
-	if (id != NULL && !is_there(b, id))
+	if (c->filter.n > 0)
+		memcpy(asked->text, c->filter.p, c->filter.n);
+	asked->asker = c->asker;
+	asked->request = c->request;
+	asked->verb = c->verb;
+	asked->dry = c->dry;
+	return asked;
+}
+
+/* 0, or the status of the refusal. */
+static int may_act(struct broker *b, const struct broker_command *c, struct buf *out)
+{
+	if (c->id != NULL && !ask_is_there(b, c->id))
 		return query_not_found(out);
 	if (b->frozen)
 		return query_problem(out, 503, "Not ready",
 		    "the workers have not said yet which messages they have under way",
 		    "try again in a moment");
-	if (id == NULL && b->sweep.asked != NULL)
+	if (c->id == NULL && b->sweep.asked != NULL)
 		return query_problem(out, 409, "Under way",
-		    "all messages are being dropped or released already",
-		    "wait for the other command");
-	asked = gw_calloc(1, sizeof(*asked));
-	*asked = *order;
-	if (id != NULL)
-		return act_on_one(b, id, asked, out, now);
+		    "another command goes over all messages already", "wait for the other command");
+	return 0;
+}
+
+int broker_act(struct broker *b, const struct broker_command *c, struct buf *out, int64_t now)
+{
+	struct filter_error bad;
+	struct asked *asked;
+	int status;
+
+	if (c->verb == BROKER_RETRY && !c->dry && c->filter.n == 0)
+		return broker_retry(b, c->id, out, now);
+	asked = asked_new(c);
+	bad = filter_parse(span_of(asked->text, c->filter.n), &asked->filter);
+	if (c->filter.n > 0 && bad.word.n == 0 && filter_is_empty(&asked->filter))
+		bad = (struct filter_error){
+		    span_of(asked->text, c->filter.n), "says nothing: all must be said"};
+	status = bad.word.n > 0 ? filter_problem(span_of(asked->text, c->filter.n), &bad, out)
+				: may_act(b, c, out);
+	if (status != 0) {
+		free(asked);
+		return status;
+	}
+	if (c->id != NULL)
+		return act_on_one(b, c->id, asked, out, now);
+	if (c->verb == BROKER_RETRY && !c->dry)
+		retry_wake_resting(b, now);
 	act_on_all(b, asked, now);
-	return asked->pending > 0 ? 0 : nothing_done(asked, out);
+	return asked->pending > 0 ? 0 : asked_at_once(asked, out);
 }
 
 int broker_drop(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
     struct buf *out, int64_t now)
 {
-	struct asked order = {.asker = asker, .request = request};
+	struct broker_command c = {BROKER_DROP, false, id, SPAN_NONE, asker, request};
 
-	return act(b, id, &order, out, now);
+	return broker_act(b, &c, out, now);
 }
 
 int broker_release(struct broker *b, const struct msgid *id, unsigned asker, uint64_t request,
     struct buf *out, int64_t now)
 {
-	struct asked order = {.asker = asker, .request = request, .release = true};
+	struct broker_command c = {BROKER_RELEASE, false, id, SPAN_NONE, asker, request};
 
-	return act(b, id, &order, out, now);
+	return broker_act(b, &c, out, now);
 }

@@ -40,7 +40,7 @@ enum {
 struct lost_job {
 	uint64_t number;
 	struct msgid id;
-	char site[SITE_KEY_MAX + 64];
+	char way[WAY_MARK_MAX];
 	size_t n_rcpt;
 	uint32_t rcpt[];
 };
@@ -75,7 +75,7 @@ static struct lost_job *lost_new(const struct job *j)
 
 	x->number = j->number;
 	x->id = j->msg->id;
-	memcpy(x->site, t->site->key, sizeof(x->site));
+	way_mark(t->site->way, x->way);
 	for (size_t i = 0; i < j->msg->n_rcpt && x->n_rcpt < t->n_rcpt; i++) {
 		if (j->msg->rcpt[i].task == t)
 			x->rcpt[x->n_rcpt++] = (uint32_t)i;
@@ -134,15 +134,15 @@ static void forget_site(struct broker *b, const char *key)
 		*row = b->blame.site[--b->blame.n_site];
 }
 
-static void log_paused(const struct site *s, int signal, int64_t rest)
+static void log_paused(const struct way *w, int signal, int64_t rest)
 {
 	struct logline l;
 
 	log_begin(&l, EV_SITE_PAUSED);
-	log_str(&l, "group", s->shape->name);
+	log_str(&l, "group", w->group->shape->name);
 	log_number(&l, "signal", signal);
 	log_seconds(&l, "rest", rest);
-	log_str(&l, "site", s->key + strlen(s->shape->name) + 1);
+	log_str(&l, "site", w->name);
 	log_end(&l);
 }
 
@@ -155,25 +155,24 @@ static int64_t rest_after(unsigned kills)
 	return rest < REST_LAST ? rest : REST_LAST;
 }
 
-static void rest_site(struct broker *b, struct site *s, unsigned kills, int signal, int64_t now)
+static void rest_way(struct broker *b, struct way *w, unsigned kills, int signal, int64_t now)
 {
 	int64_t rest = rest_after(kills);
 
-	s->paused = true;
-	s->rest_until = now + rest;
-	heap_set(&b->resting, &s->rest, s->rest_until);
+	w->paused = true;
+	way_rest(b, w, now + rest);
 	if (rest < REST_TOLD)
 		return;
-	snprintf(s->said, sizeof(s->said),
+	snprintf(w->group->said, sizeof(w->group->said),
 	    "Paused: different messages ended the process that sends here (signal %d)", signal);
-	log_paused(s, signal, rest);
+	log_paused(w, signal, rest);
 }
 
 /* A message that did it before says nothing new of the site. */
 static void blame_site(
     struct broker *b, const char *key, const struct broker_crash *crash, int64_t now)
 {
-	struct site *s = map_get(&b->sites, span_str(key));
+	struct way *w = way_of_mark(b, key);
 	struct blame_site *row = site_row(b, key);
 
 	if (row != NULL && now - row->when > SITE_MEMORY)
@@ -184,25 +183,33 @@ static void blame_site(
 	row->kills++;
 	if (crash->host && row->kills > 1 && row->kills < KILLS_HOST)
 		row->kills = KILLS_HOST;
-	if (s == NULL)
+	if (w == NULL)
 		return;
-	s->suspected = true;
+	w->suspected = true;
+	way_review(w);
 	if (row->kills > 1)
-		rest_site(b, s, row->kills, crash->signal, now);
+		rest_way(b, w, row->kills, crash->signal, now);
 }
 
-void blame_site_works(struct broker *b, struct site *s)
+void blame_way_works(struct broker *b, struct way *w)
 {
-	s->suspected = false;
-	if (s->paused)
-		heap_set(&b->resting, &s->rest, 0); /* awake at the next tick */
-	if (b->blame.n_site > 0)
-		forget_site(b, s->key);
+	if (w->suspected) {
+		w->suspected = false;
+		way_review(w);
+	}
+	if (w->paused)
+		heap_set(&b->resting, &w->rest, 0); /* awake at the next tick */
+	if (b->blame.n_site > 0) {
+		char mark[WAY_MARK_MAX];
+
+		way_mark(w, mark);
+		forget_site(b, mark);
+	}
 }
 
-void blame_site_wakes(struct site *s)
+void blame_way_wakes(struct way *w)
 {
-	s->paused = false;
+	w->paused = false;
 }
 
 struct task *blame_next_task(const struct site *s)
@@ -210,7 +217,7 @@ struct task *blame_next_task(const struct site *s)
 	struct task *first = TAILQ_FIRST(&s->ready), *t;
 	unsigned looked = 0;
 
-	if (!s->suspected)
+	if (!s->way->suspected)
 		return first;
 	TAILQ_FOREACH_REVERSE(t, &s->ready, ready_list, link)
 	{
@@ -230,8 +237,7 @@ static void hold(struct broker *b, struct task *t, int signal, int64_t now)
 	char text[200];
 
 	snprintf(text, sizeof(text), "Set aside: it ended the %s twice (signal %d, to %s)",
-	    t->site->target.kind == TARGET_MAILDIR ? "delivery" : "sender", signal,
-	    t->site->key + strlen(t->site->shape->name) + 1);
+	    target_is_local(&t->site->target) ? "delivery" : "sender", signal, t->site->name);
 	r.text = span_str(text);
 	task_settle_all(b, t, NULL, OUTCOME_HELD, &r, now);
 }
@@ -265,7 +271,7 @@ static void blame_job(
 	enough = count_kill(m);
 	t = task_carve(b, m, 0, x->rcpt, x->n_rcpt);
 	if (m->kills == 1)
-		blame_site(b, x->site, crash, now);
+		blame_site(b, x->way, crash, now);
 	if (t == NULL)
 		return;
 	if (enough)
@@ -369,49 +375,4 @@ void blame_fini(struct broker *b)
 {
 	for (size_t i = 0; i < GW_ARRAY_LEN(b->blame.worker); i++)
 		forget_lost(b, &b->blame.worker[i], true);
-}
-
-/* ---- operators ------------------------------------------------------------------------------- */
-
-static size_t held_of(const struct queued *m, struct change *c)
-{
-	c->rcpt = gw_calloc(m->n_rcpt, sizeof(*c->rcpt));
-	for (size_t i = 0; i < m->n_rcpt; i++) {
-		if (m->rcpt[i].outcome == OUTCOME_HELD)
-			c->rcpt[c->n_rcpt++] = (struct change_rcpt){.index = (uint32_t)i,
-			    .number = m->rcpt[i].number + 1,
-			    .attempts = m->rcpt[i].attempts,
-			    .outcome = OUTCOME_NONE,
-			    .reply = SPAN("Released by an operator")};
-	}
-	return c->n_rcpt;
-}
-
-static void log_released(const struct queued *m, size_t n)
-{
-	struct logline l;
-	char id[MSGID_TEXT + 1];
-
-	msgid_format(&m->id, id);
-	log_begin(&l, EV_RELEASED);
-	log_str(&l, "id", id);
-	log_number(&l, "recipients", (int64_t)n);
-	log_end(&l);
-}
-
-size_t blame_release(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
-{
-	struct change c = {.id = m->id, .when = now};
-	size_t n = held_of(m, &c);
-
-	if (n > 0) {
-		asked_append(b, m, BROKER_RELEASED, &c, asked);
-		for (size_t i = 0; i < n; i++)
-			queued_apply(b, m, &c.rcpt[i]);
-		m->kills = 0;
-		log_released(m, n);
-		queued_file(b, m, now);
-	}
-	free(c.rcpt);
-	return n;
 }

@@ -32,10 +32,18 @@ struct copy {
 	struct part body, *part, *made;
 	size_t n_part, n_sent, n_done;
 	bool failed;
+	int64_t since; /* from when it is tried */
 	struct blob *content;
 };
 
 /* ---- what is to be told --------------------------------------------------------------------- */
+
+static int64_t due_of(const struct queued_rcpt *r)
+{
+	if (r->outcome == OUTCOME_NONE && r->not_before > 0)
+		return DUE_AT_RELEASE;
+	return r->outcome == OUTCOME_DEFERRED || r->outcome == OUTCOME_UNTOLD ? r->due : 0;
+}
 
 static struct change_rcpt state_of(const struct queued_rcpt *r, uint32_t index)
 {
@@ -43,10 +51,14 @@ static struct change_rcpt state_of(const struct queued_rcpt *r, uint32_t index)
 	    .number = r->number,
 	    .attempts = r->attempts,
 	    .outcome = r->outcome,
-	    .due = r->outcome == OUTCOME_DEFERRED ? r->due : 0,
+	    .due = due_of(r),
+	    .warned = r->warned,
 	    .code = r->code,
 	    .esc = {r->esc[0], r->esc[1], r->esc[2]},
-	    .reply = span_str(r->said)};
+	    .reply = span_str(r->said),
+	    .tls = span_str(r->tls),
+	    .vmta = span_str(r->vmta),
+	    .rule = span_str(r->rule)};
 }
 
 /* Of all recipients about which there is something to say; finished ones in any case. */
@@ -116,7 +128,7 @@ static bool send_part(struct broker *b, struct copy *c, size_t i)
 }
 
 /* The state as it is on the disk; false: some of it is on its way there, or all is finished. */
-static bool state_now(struct broker *b, const struct msgid *id, struct buf *state)
+static bool state_now(struct broker *b, const struct msgid *id, struct buf *state, int64_t *since)
 {
 	struct queued *m = map_get(&b->ids, msgid_span(id)), *view = NULL;
 	bool whole;
@@ -127,6 +139,7 @@ static bool state_now(struct broker *b, const struct msgid *id, struct buf *stat
 	if (whole) {
 		queued_load_said(b, m);
 		encode_state(m, state);
+		*since = m->accepted;
 	}
 	if (view != NULL)
 		queued_view_free(b, &view);
@@ -142,8 +155,12 @@ static void encode_copy(struct broker *b, const struct copy *c, struct span stat
 	gw_assert(envelope_decode(&e, buf_view(&c->meta), &b->reading) == 0);
 	e.part = c->made;
 	e.state = state;
-	e.ends = SPAN_NONE; /* done long since, and told by the state of the other message */
-	e.held = SPAN_NONE; /* in the state */
+	e.ends = SPAN_NONE;        /* done long since, and told by the state of the other message */
+	e.held = SPAN_NONE;        /* in the state */
+	if (c->since > e.accepted) /* a limit held it until then */
+		e.accepted = c->since;
+	if (e.counted != 0 && c->since > e.counted)
+		e.counted = c->since; /* what its release was counted by */
 	envelope_encode(&e, out);
 }
 
@@ -153,7 +170,7 @@ static bool send_message(struct broker *b, struct copy *c)
 	struct buf state;
 
 	buf_init(&state, ENVELOPE_ARENA);
-	if (!state_now(b, &c->id, &state)) {
+	if (!state_now(b, &c->id, &state, &c->since)) {
 		buf_fini(&state);
 		return false;
 	}
@@ -276,7 +293,7 @@ static uint64_t oldest_of(const struct copy *c, const struct record_place *at)
 }
 
 static void move_parked(struct broker *b, struct parked *p, const struct copy *c,
-    const struct record_place *at, uint64_t octets)
+    const struct record_place *at, uint32_t octets)
 {
 	uint64_t old_first = p->first, old = p->first + p->ahead, old_octets = p->octets;
 	struct resting *r = parked_rest(p);
@@ -294,7 +311,7 @@ static void move_parked(struct broker *b, struct parked *p, const struct copy *c
 }
 
 static void move_queued(struct broker *b, struct queued *m, const struct copy *c,
-    const struct record_place *at, const struct part *body, uint64_t octets)
+    const struct record_place *at, const struct part *body, uint32_t octets)
 {
 	uint64_t old_first = m->first, old = m->at.segment, old_octets = m->octets;
 
@@ -315,7 +332,7 @@ static void move_queued(struct broker *b, struct queued *m, const struct copy *c
 }
 
 static void landed(struct broker *b, const struct copy *c, const struct record_place *at,
-    const struct part *body, uint64_t octets)
+    const struct part *body, uint32_t octets)
 {
 	struct queued *m = map_get(&b->ids, msgid_span(&c->id));
 	struct parked *p = m == NULL ? parking_find(&b->parking, &c->id) : NULL;
@@ -336,7 +353,7 @@ void copy_done(struct broker *b, struct append *a, int status, const struct reco
 
 		for (size_t i = 0; i < c->n_part; i++)
 			octets += c->made[i].length;
-		landed(b, c, at, body, octets);
+		landed(b, c, at, body, parked_octets(octets));
 		b->copied++;
 	}
 	append_free(b, &a);

@@ -1,7 +1,10 @@
 /* The counts of the days: made as the broker decides, and stored in the log now and then. */
-#include "flow/broker-private.h"
+#include "flow/ask-private.h"
 
 #include "base/metric.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 
 static void wanted(struct broker *b, int64_t now)
 {
@@ -43,18 +46,57 @@ void counted_change(
 
 /* ---- in the log ------------------------------------------------------------------------- */
 
-void counters_tick(struct broker *b, int64_t now)
+static struct append *record_new(struct broker *b)
 {
 	static const struct msgid nobody;
-	struct append *a;
+	struct append *a = append_new(b, APPEND_COUNTERS, BROKER_COUNTERS, &nobody);
 
-	if (now < b->counters_due)
-		return;
 	b->counters_due = INT64_MAX;
 	b->counters_ahead = false;
-	a = append_new(b, APPEND_COUNTERS, BROKER_COUNTERS, &nobody);
 	counters_encode(&b->counters, &a->meta);
-	append_send(b, a, false);
+	orders_encode(&b->orders, &a->meta);
+	return a;
+}
+
+void counters_tick(struct broker *b, int64_t now)
+{
+	if (now < b->counters_due)
+		return;
+	append_send(b, record_new(b), false);
+}
+
+bool counters_order(struct broker *b, unsigned asker, uint64_t request, const char *text)
+{
+	struct append *a;
+
+	if (b->counters_every == 0)
+		return false;
+	a = record_new(b);
+	a->answer = gw_calloc(1, sizeof(*a->answer));
+	a->answer->asker = asker;
+	a->answer->request = request;
+	snprintf(a->answer->text, sizeof(a->answer->text), "%s", text);
+	append_send(b, a, true);
+	return true;
+}
+
+/* The order holds now in any case; whether it outlives us is what is told. */
+static void tell_operator(struct broker *b, struct append *a, int status)
+{
+	static const char not_stored[] =
+	    "{\"type\":\"urn:godwit:problem:queue\",\"title\":\"Not stored\",\"status\":507,"
+	    "\"detail\":\"this holds until the queue starts again: it could not be written\"}";
+	struct broker_effect *e;
+
+	if (a->answer == NULL)
+		return;
+	e = effect_add(b, EFFECT_ANSWER);
+	e->peer = a->answer->asker;
+	e->number = a->answer->request;
+	e->status = status == 0 ? 200 : 507;
+	e->data = status == 0 ? span_str(a->answer->text) : span_str(not_stored);
+	effect_own(b, a->answer);
+	a->answer = NULL;
 }
 
 static void stored_in(struct broker *b, uint64_t segment)
@@ -71,6 +113,7 @@ static void stored_in(struct broker *b, uint64_t segment)
 void counters_appended(
     struct broker *b, struct append *a, int status, const struct record_place *at, int64_t now)
 {
+	tell_operator(b, a, status);
 	if (status == 0)
 		stored_in(b, at->segment);
 	else
@@ -97,7 +140,7 @@ int counters_recover(struct broker *b, struct span meta, const struct record_pla
 {
 	int err = counters_decode(&b->counters, meta);
 
-	if (err < 0)
+	if (err < 0 || orders_decode(&b->orders, meta) < 0)
 		return GW_EFORMAT;
 	b->counters_segment = at->segment;
 	b->counters_ahead = false;
@@ -108,6 +151,7 @@ void counters_recovered(struct broker *b, int64_t now)
 {
 	if (b->counters_segment != 0)
 		segment_hold(b, b->counters_segment, 0);
+	orders_recovered(b, now);
 	/* Into the segment of this start: the old ones may go. */
 	if ((b->counters_segment != 0 || b->counters_ahead) && b->counters_every > 0)
 		b->counters_due = now;

@@ -1,6 +1,8 @@
 /* The end of a broker, in tests and the simulator: a crash. A live queue ends with its process. */
 #include "flow/broker-private.h"
 
+#include "flow/limits_use-private.h"
+
 #include <stdlib.h>
 
 static void free_segments(struct broker *b)
@@ -43,25 +45,48 @@ static void free_jobs(struct broker *b)
 	map_fini(&b->jobs);
 }
 
-static void free_site(struct site *s)
+static void free_conns(struct broker *b)
 {
 	struct conn *c;
-
-	while ((c = TAILQ_FIRST(&s->conns)) != NULL) {
-		TAILQ_REMOVE(&s->conns, c, link);
-		free(c);
-	}
-	free(s);
-}
-
-static void free_sites(struct broker *b)
-{
-	struct site *s;
 	size_t at = 0;
 
-	while ((s = map_next(&b->sites, &at)) != NULL)
-		free_site(s);
-	map_fini(&b->sites);
+	while ((c = map_next(&b->conns, &at)) != NULL)
+		free(c);
+	map_fini(&b->conns);
+}
+
+static void free_all(struct map *of)
+{
+	size_t at = 0;
+	void *thing;
+
+	while ((thing = map_next(of, &at)) != NULL)
+		free(thing);
+	map_fini(of);
+}
+
+static void free_ways(struct broker *b)
+{
+	size_t at = 0;
+	struct way *w;
+
+	while ((w = map_next(&b->ways, &at)) != NULL) {
+		free(w->told);
+		free(w);
+	}
+	map_fini(&b->ways);
+}
+
+static void free_groups(struct broker *b)
+{
+	size_t at = 0;
+	struct group *g;
+
+	while ((g = map_next(&b->groups, &at)) != NULL) {
+		limit_fini(b, g);
+		free(g);
+	}
+	map_fini(&b->groups);
 }
 
 static void free_message(struct broker *b, struct queued *m)
@@ -91,18 +116,30 @@ void broker_free(struct broker **pb)
 	copies_free(b);
 	effect_forget_all(b);
 	free(b->sweep.asked);
+	orders_fini(&b->orders);
 	free_txns(b);
 	free_jobs(b);
 	while (!TAILQ_EMPTY(&b->messages))
 		free_message(b, TAILQ_FIRST(&b->messages));
 	parking_fini(&b->parking);
 	free_segments(b);
-	free_sites(b);
-	map_fini(&b->conns);
+	free_conns(b);
+	free_all(&b->sites);
+	free_all(&b->turn_book);
+	names_fini(b);
+	free_ways(b);
+	free_groups(b);
+	free_all(&b->wholes);
+	rules_fini(b);
+	bad_hosts_fini(b);
+	storm_fini(b);
+	etrn_fini(b);
+	limits_fini(b);
 	nonces_forget(b);
 	map_fini(&b->ids);
 	heap_fini(&b->due);
 	heap_fini(&b->resting);
+	heap_fini(&b->waiting);
 	free(b->doubt);
 	arena_reset(&b->scratch);
 	arena_reset(&b->reading);

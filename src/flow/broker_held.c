@@ -17,7 +17,8 @@ static bool allowed(const struct envelope *e, const struct change *c)
 		const struct change_rcpt *r = &c->rcpt[i];
 
 		if (r->index < next || r->index >= e->n_rcpt || r->outcome != OUTCOME_HELD ||
-		    r->number != 1 || r->attempts != 0 || r->due != 0)
+		    r->number != 1 || r->attempts != 0 || r->due != 0 ||
+		    change_by_limit(r->outcome, r->code, r->esc))
 			return false;
 		next = r->index + 1;
 	}

@@ -8,45 +8,76 @@
 
 /* ---- starting -------------------------------------------------------------------------- */
 
-static const struct broker_job_rcpt *job_rcpts(const struct task *t)
+/* What an effect says of the job besides: one piece of memory. */
+struct job_memory {
+	struct span avoid[TOLD_MAX];
+	char text[TOLD_MAX][ADDRESS_TEXT_MAX];
+};
+
+static void put_rcpts(const struct task *t, struct broker_job_rcpt *list)
 {
 	const struct queued *m = t->msg;
-	struct broker_job_rcpt *list = gw_calloc(t->n_rcpt, sizeof(*list));
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		const struct queued_rcpt *r = &m->rcpt[i];
 
 		if (r->task == t)
-			list[n++] = (struct broker_job_rcpt){(uint32_t)i, r->attempts, r->addr};
+			list[n++] = (struct broker_job_rcpt){.index = (uint32_t)i,
+			    .attempts = r->attempts,
+			    .addr = r->addr,
+			    .orcpt = r->orcpt,
+			    .notify = r->notify,
+			    .kept = r->kept};
 	}
 	gw_assert(n == t->n_rcpt);
-	return list;
 }
 
-static void say_job(struct broker *b, struct job *j)
+static void say_where(struct broker *b, const struct site *s, struct broker_effect *e,
+    struct job_memory *x, int64_t now)
+{
+	e->target = &s->target;
+	e->tls = &s->shape->tls;
+	e->idle = s->shape->idle;
+	e->conn_messages = s->shape->per_connection;
+	if (x == NULL)
+		return;
+	e->n_avoid = bad_hosts_of(b, s->way, x->text, now);
+	e->avoid = x->avoid;
+	for (size_t i = 0; i < e->n_avoid; i++)
+		x->avoid[i] = span_str(x->text[i]);
+}
+
+static void say_job(struct broker *b, struct job *j, int64_t now)
 {
 	const struct queued *m = j->msg;
 	const struct site *s = j->task->site;
 	struct broker_effect *e = effect_add(b, EFFECT_JOB);
+	size_t lists = j->task->n_rcpt * sizeof(struct broker_job_rcpt);
+	bool avoids = s->way->n_told > 0;
+	uint8_t *memory = gw_calloc(1, lists + (avoids ? sizeof(struct job_memory) : 0));
 
+	effect_own(b, memory);
 	/* A Maildir knows its messages by name: a second delivery of one finds the first. */
 	j->once = once_wanted(m, s) && s->target.kind != TARGET_MAILDIR;
 
 	e->peer = j->worker;
 	e->number = j->number;
 	e->conn = j->conn->number;
-	e->conn_messages = s->shape->per_connection;
 	e->id = m->id;
-	e->target = &s->target;
-	e->from = m->from;
+	e->from = j->task->from;
+	e->envid = m->envid;
+	e->ret = m->ret;
 	e->size = m->size;
 	e->body_type = m->body_type;
 	e->eight_bit = m->eight_bit;
+	e->smtputf8 = m->smtputf8;
 	e->at_most_once = j->once;
+	e->handling = &m->handling;
 	e->n_rcpt = j->task->n_rcpt;
-	e->rcpt = job_rcpts(j->task);
-	effect_own(b, (void *)e->rcpt);
+	e->rcpt = (struct broker_job_rcpt *)memory;
+	put_rcpts(j->task, (struct broker_job_rcpt *)memory);
+	say_where(b, s, e, avoids ? (struct job_memory *)(memory + lists) : NULL, now);
 }
 
 static struct job *job_new(struct broker *b, struct task *t, struct conn *c, uint64_t number)
@@ -61,23 +92,27 @@ static struct job *job_new(struct broker *b, struct task *t, struct conn *c, uin
 	j->credit = BODY_WINDOW;
 	t->job = j;
 	t->msg->jobs++;
-	c->jobs++;
-	c->messages++;
+	conn_busy(c, t->site->priority);
+	limit_take(c->way->group);
 	map_put(&b->jobs, span_of(&j->number, sizeof(j->number)), j);
 	return j;
 }
 
-void job_start(struct broker *b, struct task *t, struct conn *c)
+void job_start(struct broker *b, struct task *t, struct conn *c, int64_t now)
 {
 	struct job *j = job_new(b, t, c, b->next_number++);
 
-	say_job(b, j);
+	j->started = now;
+	say_job(b, j, now);
 	job_send_body(b, j);
 }
 
 void job_resume(struct broker *b, struct task *t, struct conn *c, uint64_t number)
 {
-	job_new(b, t, c, number)->adopted = true;
+	struct job *j = job_new(b, t, c, number);
+
+	j->adopted = true;
+	j->started = b->now;
 }
 
 static void job_free(struct broker *b, struct job *j)
@@ -222,7 +257,8 @@ void job_lost(struct broker *b, struct job *j, int64_t now)
 		return;
 	}
 	until = blame_lost(b, j, now);
-	j->conn->jobs--;
+	limit_back(b, j->conn->way->group, true, j->started, now);
+	conn_rests(j->conn);
 	t->job = NULL;
 	j->task = NULL;
 	if (!once_lost(b, t, j->go || j->adopted, now)) {
@@ -235,18 +271,43 @@ void job_lost(struct broker *b, struct job *j, int64_t now)
 
 /* ---- what workers say ------------------------------------------------------------------- */
 
+/* It was told that there are too many of us, by hosts that others of ours are speaking with. */
+static bool only_too_many(const struct job *j)
+{
+	return j->refused && j->conn->way->n_busy > 1;
+}
+
+static void note_hosts(struct broker *b, struct job *j, bool site_is_down, int64_t now)
+{
+	struct way *w = j->conn->way;
+	struct group *g = w->group;
+
+	if (!site_is_down) {
+		way_works(b, w);
+		if (!j->refused)
+			limit_good(g, now);
+		return;
+	}
+	if (w->turned != NULL &&
+	    w->turned == j->conn) { /* no hosts of ours: who comes again is served */
+		pull_over(b, w);
+		return;
+	}
+	j->soon = only_too_many(j);
+	/* Of several ways one may be dead without being in the way of the others. */
+	if (!j->refused && g->n_ways == 1)
+		limit_unreachable(b, g, j->started, now);
+	if (!j->soon)
+		way_failed(b, w, now);
+}
+
 static void free_connection(struct broker *b, struct job *j, bool site_is_down, int64_t now)
 {
 	struct conn *c = j->conn;
-	struct site *s = c->site;
 
+	note_hosts(b, j, site_is_down, now);
+	limit_back(b, c->way->group, !site_is_down, j->started, now);
 	j->conn = NULL;
-	if (site_is_down)
-		site_failed(b, s, now);
-	else
-		s->failures = 0;
-	if (!site_is_down)
-		blame_site_works(b, s);
 	conn_idle(b, c);
 }
 
@@ -275,11 +336,12 @@ static bool only_waiting(const struct queued *m)
 	return true;
 }
 
-static void take_result(
+void job_take_result(
     struct broker *b, struct job *j, bool site_is_down, const struct change *c, int64_t now)
 {
 	struct task *t = j->task;
 	struct site *s = t->site;
+	struct group *g = s->group, *used = j->conn->way->group;
 
 	j->finished = true;
 	j->task = NULL;
@@ -297,7 +359,31 @@ static void take_result(
 	if (--j->appends == 0)
 		job_confirm(b, j);
 	s->n_waiting--;
-	site_pump(b, s, now);
+	g->busy++;
+	used->busy += used != g;
+	site_release(b, s);
+	g->busy--;
+	group_pump(b, g, now);
+	if (used != g) { /* its hosts have changed meanwhile */
+		used->busy--;
+		group_pump(b, used, now);
+	}
+}
+
+void broker_dsn_passed_on(struct broker *b, unsigned worker, uint64_t number)
+{
+	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+
+	if (j != NULL && j->worker == worker)
+		j->dsn = true;
+}
+
+void broker_time_passed_on(struct broker *b, unsigned worker, uint64_t number)
+{
+	struct job *j = map_get(&b->jobs, span_of(&number, sizeof(number)));
+
+	if (j != NULL && j->worker == worker)
+		j->time = true;
 }
 
 int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_is_down,
@@ -313,6 +399,6 @@ int broker_result(struct broker *b, unsigned worker, uint64_t number, bool site_
 	if (j->worker != worker || !msgid_eq(&j->msg->id, &c->id) || !change_allowed(c))
 		return GW_EFORMAT;
 	if (!j->finished)
-		take_result(b, j, site_is_down, c, now);
+		job_take_result(b, j, site_is_down, c, now);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* Messages in the queue: made from envelopes, changed by results, gone when finished. */
 #include "flow/broker-private.h"
 
+#include "flow/limits_use-private.h"
+
 #include <stdlib.h>
 
 static size_t memory_for(const struct envelope *e)
@@ -8,7 +10,7 @@ static size_t memory_for(const struct envelope *e)
 	size_t n = e->from.n + e->envid.n + e->account.n;
 
 	for (size_t i = 0; i < e->n_rcpt; i++)
-		n += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n;
+		n += e->rcpt[i].addr.n + e->rcpt[i].orcpt.n + e->rcpt[i].from.n;
 	return n;
 }
 
@@ -30,6 +32,8 @@ static void keep_rcpts(struct queued *m, const struct envelope *e, uint8_t *to)
 		m->rcpt[i].addr = keep(&to, e->rcpt[i].addr);
 		m->rcpt[i].orcpt = keep(&to, e->rcpt[i].orcpt);
 		m->rcpt[i].notify = e->rcpt[i].notify;
+		m->rcpt[i].kept = e->rcpt[i].kept;
+		m->rcpt[i].from = keep(&to, e->rcpt[i].from);
 	}
 }
 
@@ -52,8 +56,13 @@ struct queued *queued_new(const struct envelope *e)
 	m->accepted = e->accepted;
 	m->head_length = e->head_length;
 	m->body_type = e->body_type;
+	m->ret = e->ret;
 	m->eight_bit = e->facts.eight_bit;
+	m->smtputf8 = e->smtputf8;
 	m->at_most_once = e->at_most_once;
+	m->handling = e->handling;
+	m->is_report = e->origin == ORIGIN_SYSTEM && e->from.n == 0;
+	m->priority = e->priority < PRIORITY_COUNT ? (enum priority)e->priority : PRIORITY_NORMAL;
 	m->from = keep(&to, e->from);
 	m->envid = keep(&to, e->envid);
 	m->account = keep(&to, e->account);
@@ -133,27 +142,46 @@ void queued_discard(struct broker *b, struct queued *m)
 	queued_free(b, m);
 }
 
+void queued_said(struct queued_rcpt *r, const struct change_rcpt *c)
+{
+	span_to_cstr(c->reply, r->said, sizeof(r->said));
+	r->class = 0;
+	span_to_cstr(c->tls, r->tls, sizeof(r->tls));
+	span_to_cstr(c->vmta, r->vmta, sizeof(r->vmta));
+	span_to_cstr(c->rule, r->rule, sizeof(r->rule));
+}
+
 bool queued_apply(struct broker *b, struct queued *m, const struct change_rcpt *c)
 {
 	struct queued_rcpt *r;
+	bool was_limited;
 
 	if (c->index >= m->n_rcpt)
 		return false;
 	r = &m->rcpt[c->index];
 	if (!change_wins(r->outcome, r->number, c->outcome, c->number))
 		return false;
+	was_limited = held_by_limit(r);
 	if (outcome_final(c->outcome) && !outcome_final(r->outcome)) {
 		m->n_open--;
 		b->n_rcpt--;
 	}
 	b->n_held += (size_t)(c->outcome == OUTCOME_HELD) - (size_t)(r->outcome == OUTCOME_HELD);
+	b->n_untold +=
+	    (size_t)(c->outcome == OUTCOME_UNTOLD) - (size_t)(r->outcome == OUTCOME_UNTOLD);
 	r->outcome = c->outcome;
 	r->number = c->number;
 	r->attempts = c->attempts;
 	r->due = c->due;
+	r->not_before = 0;
+	if (c->outcome == OUTCOME_NONE && c->due == DUE_AT_RELEASE)
+		r->due = r->not_before = m->release;
+	r->warned = r->warned || c->warned;
 	r->code = c->code;
 	memcpy(r->esc, c->esc, sizeof(r->esc));
-	span_to_cstr(c->reply, r->said, sizeof(r->said));
+	queued_said(r, c);
 	r->said_at = (struct record_place){0};
+	if (was_limited && !held_by_limit(r))
+		limits_left(b, m);
 	return true;
 }

@@ -39,26 +39,38 @@ uint32_t parked_ahead(const struct parked *p, uint64_t segment)
 }
 
 /* Where it goes; for one that is set aside, where it would go. */
-static struct site *site_for(struct broker *b, const struct queued_rcpt *q)
+static struct site *site_for(struct broker *b, const struct queued *m, const struct queued_rcpt *q)
 {
-	struct routed where;
-
-	if (q->task != NULL)
-		return q->task->site;
-	route_of(b->config, q->addr, &where);
-	return site_get(b, &where);
+	return q->task != NULL ? q->task->site : site_of_rcpt(b, m, q);
 }
 
-static void rest_one(
-    struct broker *b, struct parked *p, struct resting *r, const struct queued_rcpt *q)
+/* Those of one site stand side by side as a rule; what is held, or scheduled, waits for something
+ * else. */
+void parked_count(struct parked *p, int by)
+{
+	const struct resting *r = parked_rest(p);
+	const struct site *last = NULL;
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].outcome > OUTCOME_DEFERRED || resting_not_before(p, &r[i]) > 0 ||
+		    r[i].site == NULL || r[i].site == last)
+			continue;
+		last = r[i].site;
+		r[i].site->n_pending += (size_t)by;
+	}
+}
+
+static void rest_one(struct broker *b, struct parked *p, struct resting *r, const struct queued *m,
+    const struct queued_rcpt *q)
 {
 	*r = (struct resting){.due = q->due,
-	    .site = site_for(b, q),
+	    .site = site_for(b, m, q),
 	    .index = r->index,
 	    .number = q->number,
 	    .attempts = q->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)q->attempts,
 	    .code = q->code,
-	    .outcome = (uint8_t)q->outcome};
+	    .outcome = (uint8_t)q->outcome & 0x7f,
+	    .warned = q->warned};
 	memcpy(r->esc, q->esc, sizeof(r->esc));
 	if (q->task != NULL && q->task->state == TASK_READY)
 		r->due = 0;
@@ -78,6 +90,8 @@ static struct parked *park(struct broker *b, struct queued *m)
 	p->offset = (uint32_t)m->at.offset;
 	p->octets = m->octets;
 	p->accepted = m->accepted;
+	p->by = (uint8_t)m->handling.by;
+	parked_set_times(p, m->release, m->handling.by_at);
 	p->copying = m->copying;
 	p->kills = m->kills;
 	p->by_account = m->by_account;
@@ -85,11 +99,12 @@ static struct parked *park(struct broker *b, struct queued *m)
 		struct resting *r = &parked_rest(p)[i];
 
 		if (outcome_final(m->rcpt[i].outcome))
-			r->outcome = (uint8_t)m->rcpt[i].outcome;
+			r->outcome = (uint8_t)m->rcpt[i].outcome & 0x7f;
 		else
-			rest_one(b, p, r, &m->rcpt[i]);
+			rest_one(b, p, r, m, &m->rcpt[i]);
 	}
 	parked_compact(p);
+	parked_count(p, 1);
 	return p;
 }
 
@@ -128,25 +143,44 @@ static int64_t first_due(const struct parked *p)
 
 void parked_schedule(struct broker *b, struct parked *p)
 {
-	int64_t at = first_due(p);
+	int64_t at = first_due(p), by = deadline_of_parked(p);
 
+	if (by < at)
+		at = by;
 	if (at == INT64_MAX)
 		heap_del(&b->parking.due, &p->node);
 	else
 		heap_set(&b->parking.due, &p->node, at);
 }
 
+bool parked_held_by_limit(const struct parked *p)
+{
+	const struct resting *r = parked_rest((struct parked *)(uintptr_t)p);
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (change_by_limit((enum outcome)r[i].outcome, r[i].code, r[i].esc))
+			return true;
+	}
+	return false;
+}
+
 void queued_rest(struct broker *b, struct queued *m)
 {
 	const struct task *t;
+	bool pulled = false;
 
 	if (!queued_at_rest(b, m))
 		return;
 	TAILQ_FOREACH(t, &m->task_list, of_msg)
 	{
-		if (t->state != TASK_WAITING)
+		/* One whose time is over has come to be told of. */
+		if (t->state == TASK_READY && site_waits(t->site) && t->node.key > b->now)
+			pulled = true;
+		else if (t->state != TASK_WAITING)
 			return;
 	}
+	if (pulled && queued_crowd(b, m))
+		return;
 	parked_schedule(b, queued_put_to_rest(b, m));
 }
 
@@ -187,6 +221,7 @@ static void restore_one(const struct parked *p, const struct resting *r, struct 
 	q->attempts = r->attempts;
 	q->due = r->due;
 	q->code = r->code;
+	q->warned = r->warned;
 	memcpy(q->esc, r->esc, sizeof(q->esc));
 	if (r->said_offset != 0)
 		q->said_at = (struct record_place){p->first + r->said_ahead, r->said_offset};
@@ -231,6 +266,7 @@ static struct queued *restore(struct broker *b, const struct parked *p)
 	m->first = p->first;
 	m->octets = p->octets;
 	m->accepted = p->accepted;
+	m->handling.by_at = parked_by_at(p);
 	m->copying = p->copying;
 	m->kills = p->kills;
 	m->by_account = p->by_account;
@@ -238,6 +274,7 @@ static struct queued *restore(struct broker *b, const struct parked *p)
 	m->size = content_size(m);
 	m->durable = true;
 	restore_rcpts(p, m);
+	queued_schedule(b, m, parked_release(p));
 	return m;
 }
 
@@ -285,11 +322,14 @@ static int read_change(struct broker *b, const struct record_place *at, struct c
 	return err == 0 ? change_decode(c, meta, &b->reading) : err;
 }
 
-static void load_said(struct queued_rcpt *r, uint32_t index, const struct change *c)
+static void load_said(
+    const struct broker *b, struct queued_rcpt *r, uint32_t index, const struct change *c)
 {
 	for (size_t i = 0; i < c->n_rcpt; i++) {
-		if (c->rcpt[i].index == index)
-			span_to_cstr(c->rcpt[i].reply, r->said, sizeof(r->said));
+		if (c->rcpt[i].index != index)
+			continue;
+		queued_said(r, &c->rcpt[i]);
+		r->class = class_of_change(b, &c->rcpt[i]);
 	}
 }
 
@@ -308,7 +348,7 @@ void queued_load_said(struct broker *b, struct queued *m)
 			if (read_change(b, &last, &c) != 0 || !msgid_eq(&c.id, &m->id))
 				c.n_rcpt = 0;
 		}
-		load_said(r, (uint32_t)i, &c);
+		load_said(b, r, (uint32_t)i, &c);
 	}
 }
 
@@ -318,6 +358,7 @@ static void leave(struct broker *b, struct parked *p)
 	struct resting *r = parked_rest(p);
 
 	crowd_leave(p);
+	parked_count(p, -1);
 	for (uint32_t i = 0; i < p->n_open; i++)
 		site_sub(b, r[i].site, 1);
 	parking_remove(&b->parking, p);
@@ -385,7 +426,7 @@ bool message_known(const struct broker *b, const struct msgid *id)
 
 static void take_state(struct resting *r, const struct change_rcpt *c)
 {
-	r->outcome = (uint8_t)c->outcome;
+	r->outcome = (uint8_t)c->outcome & 0x7f;
 	r->number = c->number;
 	r->attempts = c->attempts > UINT16_MAX ? UINT16_MAX : (uint16_t)c->attempts;
 	r->due = c->due;
@@ -399,6 +440,7 @@ void parked_apply(struct parked *p, const struct change_rcpt *c, const struct re
 
 	if (r == NULL)
 		return;
+	r->warned = r->warned || c->warned;
 	if (change_wins((enum outcome)r->outcome, r->number, c->outcome, c->number))
 		take_state(r, c);
 	else if (r->number != c->number || r->said_offset != 0)

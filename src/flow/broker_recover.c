@@ -4,6 +4,8 @@
  */
 #include "flow/broker-private.h"
 
+#include "flow/limits_use-private.h"
+
 #include <stdlib.h>
 
 /* How long a receiver may ask what became of its COMMIT. */
@@ -97,6 +99,10 @@ static int apply_change(struct broker *b, struct span in, const struct record_pl
 		b->had_past_dot = b->had_past_dot || c.rcpt[i].outcome == OUTCOME_MAYBE;
 	if (news)
 		count(b, p, &c);
+	if (c.counted.n > 0)
+		limits_recover_release(b, &c);
+	if (c.counted.n > 0 && p != NULL && c.when > p->accepted)
+		p->accepted = c.when;
 	apply_to(p, &c, at);
 	return 0;
 }
@@ -111,14 +117,30 @@ static bool ends_itself(struct broker *b, const struct envelope *e)
 }
 
 /* Where it goes is looked up now, while its addresses are at hand. */
-static void find_sites(struct broker *b, struct parked *p, const struct envelope *e)
+static uint64_t size_of(const struct envelope *e, const struct part *body)
+{
+	uint64_t n = body->length;
+
+	for (size_t i = 0; i < e->n_part; i++)
+		n += e->part[i].length;
+	return n;
+}
+
+static void find_sites(
+    struct broker *b, struct parked *p, const struct envelope *e, const struct part *body)
 {
 	struct resting *r = parked_rest(p);
+	struct site_owner o = {
+	    e->priority < PRIORITY_COUNT ? (enum priority)e->priority : PRIORITY_NORMAL,
+	    e->account};
+	struct route_ask q = {.account = e->account, .size = size_of(e, body)};
 	struct routed where;
 
 	for (uint32_t i = 0; i < p->n_open; i++) {
-		route_of(b->config, e->rcpt[i].addr, &where);
-		r[i].site = site_get(b, &where);
+		q.addr = e->rcpt[i].addr;
+		q.from = rcpt_from(e, &e->rcpt[i]);
+		route_of(b->config, &q, &where);
+		r[i].site = site_get(b, &where, &o);
 		r[i].site->n_parked++;
 	}
 }
@@ -126,13 +148,15 @@ static void find_sites(struct broker *b, struct parked *p, const struct envelope
 static void set_place(struct parked *p, const struct envelope *e, struct span meta,
     const struct record_place *at, const struct part *body)
 {
+	uint64_t octets = meta.n + body->length;
+
 	p->first = at->segment;
-	p->octets = meta.n + body->length;
 	for (size_t i = 0; i < e->n_part; i++) {
-		p->octets += e->part[i].length;
+		octets += e->part[i].length;
 		if (e->part[i].segment < p->first)
 			p->first = e->part[i].segment;
 	}
+	p->octets = parked_octets(octets);
 	p->ahead = parked_ahead(p, at->segment);
 	p->offset = (uint32_t)at->offset;
 }
@@ -146,6 +170,20 @@ static void move(struct parked *p, const struct envelope *e, struct span meta,
 	set_place(p, e, meta, at, body);
 	for (uint32_t i = 0; i < p->n_open; i++)
 		r[i].said_offset = 0;
+}
+
+/* Does this change say that a limit holds some of them? */
+static bool said_held(struct broker *b, struct span change)
+{
+	struct change c;
+
+	if (change.n == 0 || change_decode(&c, change, &b->scratch) < 0)
+		return false;
+	for (size_t i = 0; i < c.n_rcpt; i++) {
+		if (change_by_limit(c.rcpt[i].outcome, c.rcpt[i].code, c.rcpt[i].esc))
+			return true;
+	}
+	return false;
 }
 
 static int recover_message(
@@ -167,11 +205,15 @@ static int recover_message(
 	} else if (p == NULL) {
 		p = parking_add(&b->parking, &e.id, (uint32_t)e.n_rcpt);
 		p->accepted = e.accepted;
+		p->by = (uint8_t)e.handling.by;
+		parked_set_times(p, release_of(b, &e), e.handling.by_at);
 		set_place(p, &e, meta, at, body);
-		find_sites(b, p, &e);
+		find_sites(b, p, &e, body);
 	}
 	if (e.held.n > 0 && apply_change(b, e.held, at, true) < 0)
 		return GW_EFORMAT;
+	limits_recover_message(
+	    b, &e, size_of(&e, body), said_held(b, e.held) || said_held(b, e.state), at->segment);
 	if (e.state.n > 0 && apply_change(b, e.state, at, false) < 0)
 		return GW_EFORMAT;
 	return e.ends.n > 0 ? apply_change(b, e.ends, at, true) : 0;
@@ -190,6 +232,7 @@ int broker_recover(struct broker *b, enum broker_record type, struct span meta,
 	case BROKER_HELD:
 	case BROKER_RELEASED: return apply_change(b, meta, at, true);
 	case BROKER_COUNTERS: return counters_recover(b, meta, at);
+	case BROKER_COUNTED: return limits_recover(b, meta);
 	case BROKER_PART: return 0; /* dead unless a message names it */
 	case BROKER_RECORDS: break;
 	}
@@ -217,29 +260,38 @@ static size_t let_finished_go(struct broker *b, struct parked *p)
 }
 
 /* A due time no later than its attempts allow: the clock may have been set back meanwhile. */
-static void settle_times(struct parked *p, int64_t now)
+static void settle_times(const struct broker *b, struct parked *p, int64_t now)
 {
 	struct resting *r = parked_rest(p);
 
-	if (p->accepted > now) /* a receiver's clock, or ours before it was set back */
+	if (p->accepted > now) { /* a receiver's clock, or ours before it was set back */
+		if (p->times != NULL)
+			p->times->by_at -= p->accepted - now;
 		p->accepted = now;
-	for (uint32_t i = 0; i < p->n_open; i++)
-		r[i].due = sched_stored(r[i].site->shape, r[i].attempts, r[i].due, now);
+	}
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		int64_t not_before = resting_not_before(p, &r[i]);
+
+		if (r[i].outcome != OUTCOME_UNTOLD)
+			r[i].due = site_stored(b, r[i].site, r[i].attempts, r[i].due, now);
+		if (not_before > 0)
+			r[i].due = not_before;
+	}
 }
 
-static size_t held_of(struct parked *p)
+static size_t count_of(struct parked *p, enum outcome o)
 {
 	const struct resting *r = parked_rest(p);
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < p->n_open; i++)
-		n += r[i].outcome == OUTCOME_HELD;
+		n += r[i].outcome == o;
 	return n;
 }
 
 static void settle(struct broker *b, struct parked *p, int64_t now)
 {
-	size_t left = let_finished_go(b, p);
+	size_t left = let_finished_go(b, p), untold;
 
 	/* It holds nothing: the segments of its parts may be gone before that of its record is. */
 	if (left == 0) {
@@ -248,9 +300,14 @@ static void settle(struct broker *b, struct parked *p, int64_t now)
 	}
 	parked_compact(p);
 	b->n_rcpt += left;
-	b->n_held += held_of(p);
+	b->n_held += count_of(p, OUTCOME_HELD);
+	untold = count_of(p, OUTCOME_UNTOLD);
+	b->n_untold += untold;
+	if (untold > 0)
+		storm_recovered(b, &p->id, now);
 	segment_hold_message(b, p->first, p->first + p->ahead, p->octets);
-	settle_times(p, now);
+	settle_times(b, p, now);
+	parked_count(p, 1);
 	once_recovered(b, p);
 	parked_schedule(b, p);
 }
@@ -272,5 +329,6 @@ void broker_recovered(struct broker *b, int64_t now)
 	while ((p = pool_next(&b->parking.pool, &at)) != NULL)
 		settle(b, p, now);
 	counters_recovered(b, now);
+	limits_recovered(b, now);
 	b->frozen = true;
 }

@@ -1,6 +1,8 @@
 /* Receiving: transactions with their parts, commits, and the question after a restart. */
 #include "flow/broker-private.h"
 
+#include "flow/limits_use-private.h"
+
 #include <stdlib.h>
 
 enum { CLOCK_AHEAD = 1000000, CLOCK_BEHIND = 60000000 }; /* microseconds */
@@ -176,11 +178,22 @@ static void refuse_commit(struct broker *b, unsigned receiver, uint64_t number, 
 	e->status = status == GW_ENOSPC ? 2 : 1;
 }
 
+/* Times that can be counted with. */
+static bool deadline_allowed(const struct envelope *e)
+{
+	const int64_t most = INT64_MAX / 4;
+
+	return e->handling.by == BY_NONE ||
+	       (e->accepted > -most && e->accepted < most && e->handling.by_at > -most &&
+		   e->handling.by_at < most);
+}
+
 /* What a receiver may not claim: pieces of the log, other messages' ends, an id twice. */
 static bool commit_allowed(struct broker *b, const struct envelope *e, struct span head)
 {
 	if (e->n_rcpt == 0 || e->n_part > 0 || e->ends.n > 0 || e->state.n > 0 ||
-	    e->head_length != head.n || head.n == 0 || !held_allowed(b, e))
+	    e->head_length != head.n || head.n == 0 || e->counted != 0 || !deadline_allowed(e) ||
+	    !held_allowed(b, e))
 		return false;
 	return !message_known(b, &e->id);
 }
@@ -200,6 +213,7 @@ static struct append *new_accept(struct broker *b, unsigned receiver, uint64_t n
 	if (rest.n)
 		memcpy(a->blob->bytes + head.n, rest.p, rest.n);
 	a->body[0] = span_of(a->blob->bytes, a->blob->n);
+	queued_schedule(b, m, release_of(b, e));
 	m->size = a->blob->n;
 	m->content = a->blob;
 	a->blob->refs++;
@@ -217,6 +231,7 @@ static void commit_now(struct broker *b, struct txn *t, struct append *a)
 	if (t->failed) {
 		if (a->receiver >= 0)
 			refuse_commit(b, (unsigned)a->receiver, a->number, t->status);
+		limits_refused(b, a);
 		queued_discard(b, m);
 		append_free(b, &a);
 		txn_free(b, t);
@@ -251,12 +266,42 @@ static bool clock_agrees(int64_t accepted, int64_t now)
 	return accepted <= now + CLOCK_AHEAD && accepted >= now - CLOCK_BEHIND;
 }
 
+/* Over a limit, or it is not known what limits it has: the parts it brought mean nothing. */
+static void refuse_by_limit(struct broker *b, unsigned receiver, uint64_t number, struct txn *t,
+    const struct limits_said *said)
+{
+	struct broker_effect *e = effect_add(b, EFFECT_COMMITTED);
+
+	e->peer = receiver;
+	e->number = number;
+	e->status = said->word == LIMITS_REFUSED ? 3 : 1;
+	e->limit = said->limit;
+	effect_own(b, said->limit);
+	if (t == NULL)
+		return;
+	t->dead = true;
+	if (t->pending == 0)
+		txn_free(b, t);
+}
+
+static void encode_accepted(const struct envelope *e, const struct limits_said *said, bool as_it_is,
+    struct span envelope, struct buf *out)
+{
+	if (!as_it_is || said->word == LIMITS_HELD) {
+		envelope_encode(e, out);
+		return;
+	}
+	buf_add_span(out, envelope);
+	envelope_encode_counted(e->counted, out);
+}
+
 int broker_commit(struct broker *b, unsigned receiver, uint64_t number, struct span envelope,
     struct span head, struct span rest, int64_t now)
 {
 	struct txn *t = txn_find(b, receiver, number);
 	struct envelope e;
 	struct append *a;
+	struct limits_said said;
 	bool trusted;
 
 	arena_clear(&b->scratch);
@@ -269,13 +314,23 @@ int broker_commit(struct broker *b, unsigned receiver, uint64_t number, struct s
 		return 0;
 	}
 	trusted = clock_agrees(e.accepted, now);
+	if (e.handling.by != BY_NONE) {
+		deadline_of_commit(&e, now);
+		trusted = false;
+	}
 	if (!trusted || e.accepted > now)
 		e.accepted = now;
+	limits_judge(b, &e, head.n + rest.n + (t != NULL ? t->octets : 0), now, &said);
+	if (said.word >= LIMITS_REFUSED) {
+		refuse_by_limit(b, receiver, number, t, &said);
+		return 0;
+	}
 	a = new_accept(b, receiver, number, &e, head, rest);
-	if (trusted)
-		buf_add_span(&a->meta, envelope);
-	else
-		envelope_encode(&e, &a->meta);
+	a->charged = said.charged;
+	a->stands = said.word == LIMITS_HELD;
+	encode_accepted(&e, &said, trusted, envelope, &a->meta);
+	if (a->stands)
+		buf_fini(&said.held);
 	if (t == NULL) {
 		append_send(b, a, true);
 		return 0;
@@ -304,6 +359,7 @@ void broker_receiver_up(struct broker *b, unsigned receiver)
 
 	e->peer = receiver;
 	e->flag = b->intake;
+	limits_tell(b, receiver);
 }
 
 void broker_receiver_down(struct broker *b, unsigned receiver)

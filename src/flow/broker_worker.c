@@ -15,7 +15,7 @@ static void thaw(struct broker *b, int64_t now)
 		return;
 	once_thaw(b, now);
 	b->frozen = false;
-	site_pump_all(b, now);
+	group_pump_all(b, now);
 }
 
 void broker_worker_up(struct broker *b, unsigned worker, enum broker_worker_kind kind)
@@ -37,7 +37,7 @@ void broker_worker_blocked(struct broker *b, unsigned worker, bool blocked, int6
 			job_send_body(b, j);
 	}
 	if (!blocked)
-		site_pump_all(b, now);
+		group_pump_all(b, now);
 }
 
 static void drop_jobs(struct broker *b, unsigned worker, int64_t now)
@@ -54,17 +54,15 @@ static void drop_jobs(struct broker *b, unsigned worker, int64_t now)
 static void drop_conns(struct broker *b, unsigned worker)
 {
 	size_t at = 0;
-	struct site *s;
+	struct conn *c;
 
-	while ((s = map_next(&b->sites, &at)) != NULL) {
-		struct conn *c = TAILQ_FIRST(&s->conns), *next;
+	while ((c = map_next(&b->conns, &at)) != NULL) {
+		struct way *w = c->way;
 
-		for (; c != NULL; c = next) {
-			next = TAILQ_NEXT(c, link);
-			if (c->worker == worker && c->jobs == 0)
-				conn_free(b, c);
-		}
-		site_release(b, s);
+		if (c->worker != worker || c->jobs > 0)
+			continue;
+		conn_free(b, c);
+		way_release(b, w);
 	}
 }
 
@@ -78,27 +76,27 @@ void broker_worker_down(struct broker *b, unsigned worker, int64_t now)
 	b->worker[worker].up = false;
 	blame_worker_down(b, worker, now);
 	thaw(b, now);
-	site_pump_all(b, now);
+	group_pump_all(b, now);
 }
 
 void broker_holding_done(struct broker *b, unsigned worker, int64_t now)
 {
 	b->worker[worker].named = true;
 	thaw(b, now);
-	site_pump_all(b, now);
+	group_pump_all(b, now);
 }
 
 void broker_conn_closed(struct broker *b, unsigned worker, uint64_t number, int64_t now)
 {
 	struct conn *c = conn_by_number(b, number);
-	struct site *s;
+	struct way *w;
 
 	/* With a job on it: the worker closed it before the job came, and opens it again. */
 	if (c == NULL || c->worker != worker || c->jobs > 0)
 		return;
-	s = c->site;
+	w = c->way;
 	conn_free(b, c);
-	site_pump(b, s, now);
+	way_pump(b, w, now);
 }
 
 /* ---- jobs that outlived the queue -------------------------------------------------------- */
@@ -126,7 +124,8 @@ struct task *task_carve(
 			continue;
 		if (t == NULL)
 			t = task_like(from);
-		if (t->site != from->site)
+		/* Their sites may differ: a reload since the job was given parted them. */
+		if (!span_eq(t->from, from->from))
 			continue;
 		r->task = t;
 		t->n_rcpt++;

@@ -48,16 +48,6 @@ enum counter counters_of(const struct change_rcpt *r)
 	return COUNTERS;
 }
 
-void counters_change(struct counters *c, const struct change *change)
-{
-	for (size_t i = 0; i < change->n_rcpt; i++) {
-		enum counter what = counters_of(&change->rcpt[i]);
-
-		if (what != COUNTERS)
-			counters_add(c, change->when, what, 1);
-	}
-}
-
 /* ---- the stored form -------------------------------------------------------------------- */
 
 void counters_encode(const struct counters *c, struct buf *out)

@@ -2,7 +2,7 @@
  * What became of recipients, counted per UTC day: the duplicate budget. The last
  * 31 days are kept. The broker owns one, counts as it decides, and stores it in
  * the log now and then; after a start the newest record counts, and the changes
- * behind it in the log are added (counters_change).
+ * behind it in the log are added (counted_change() in broker_counters.c).
  *
  * Stored as a version octet and tagged fields, like the envelope; decoding treats
  * the bytes as hostile. Counters that a later version adds are skipped, those that
@@ -37,8 +37,6 @@ struct counters {
 void counters_add(struct counters *c, int64_t when, enum counter what, uint64_t n);
 /* What a recipient's new state counts as; COUNTERS: nothing. */
 enum counter counters_of(const struct change_rcpt *r);
-/* Counts a stored change, at its own time. */
-void counters_change(struct counters *c, const struct change *change);
 
 void counters_encode(const struct counters *c, struct buf *out);
 /* Replaces *c. 0, GW_EFORMAT, GW_EVERSION; *c is as before then. */

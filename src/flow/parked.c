@@ -14,15 +14,20 @@ void parking_init(struct parking *k, uint64_t seed)
 	heap_init(&k->due);
 }
 
+static void free_owned(struct parked *p)
+{
+	if (p->n_rcpt != 1)
+		free(p->rest.many);
+	free(p->times);
+}
+
 void parking_fini(struct parking *k)
 {
 	struct pool_walk at = {0};
 	struct parked *p;
 
-	while ((p = pool_next(&k->pool, &at)) != NULL) {
-		if (p->n_rcpt != 1)
-			free(p->rest.many);
-	}
+	while ((p = pool_next(&k->pool, &at)) != NULL)
+		free_owned(p);
 	pool_fini(&k->pool);
 	heap_fini(&k->due);
 	free(k->bucket);
@@ -92,9 +97,18 @@ void parking_remove(struct parking *k, struct parked *p)
 		at = &(*at)->next;
 	*at = p->next;
 	heap_del(&k->due, &p->node);
-	if (p->n_rcpt != 1)
-		free(p->rest.many);
+	free_owned(p);
 	pool_put(&k->pool, p);
+}
+
+void parked_set_times(struct parked *p, int64_t release, int64_t by_at)
+{
+	free(p->times);
+	p->times = NULL;
+	if (release == 0 && by_at == 0)
+		return;
+	p->times = gw_calloc(1, sizeof(*p->times));
+	*p->times = (struct parked_times){.release = release, .by_at = by_at};
 }
 
 /* ---- recipients ----------------------------------------------------------------------------- */

@@ -1,34 +1,12 @@
-#include "flow/recipient.h"
+#include "flow/recipient-private.h"
 
 #include "flow/route.h"
 
 #include <stdio.h>
 
 enum {
-	NAME_OCTETS = 512,
 	VISITS_MAX = 2 * RECIPIENTS_EXPAND_MAX, /* of names on the way; each may have a table */
 	DEPTH_MAX = 2 * RECIPIENTS_DEPTH_MAX    /* through all domains */
-};
-
-/* An address that is being looked up, and those that led to it. */
-struct step {
-	const struct step *from;
-	unsigned depth;
-	struct span addr;          /* canonical */
-	struct span domain;        /* within addr, or the host name; lower case */
-	struct span local;         /* as it is meant */
-	const struct domain *ours; /* NULL: somebody else's */
-	const char *name;          /* what the rule that led on is called, or NULL */
-	bool bare;                 /* postmaster without a domain */
-};
-
-struct walk {
-	const struct known *k;
-	struct arena *arena;
-	struct resolved *out;
-	struct recipient_end **end;
-	size_t visits;
-	bool too_many;
 };
 
 /* ---- ends ------------------------------------------------------------------------------------ */
@@ -43,7 +21,8 @@ static struct recipient_end *add_end(
 		w->too_many = true;
 		return NULL;
 	}
-	*e = (struct recipient_end){.fate = fate, .addr = addr, .place = place};
+	*e = (struct recipient_end){
+	    .fate = fate, .addr = addr, .from = path_of(w, s), .place = place};
 	*w->end = e;
 	w->end = &e->next;
 	w->out->n++;
@@ -64,7 +43,7 @@ static void add_refused(struct walk *w, const struct step *s, struct place place
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-static struct span keep(struct walk *w, struct buf *b)
+struct span walk_keep(struct walk *w, struct buf *b)
 {
 	struct span kept = buf_failed(b) ? SPAN_NONE : arena_dup(w->arena, buf_view(b));
 
@@ -81,13 +60,15 @@ static bool step_init(
 
 	*s = (struct step){.from = from,
 	    .depth = from != NULL ? from->depth + 1 : 0,
+	    .owner = from != NULL ? from->lead_owner : SPAN_NONE,
+	    .lead_owner = from != NULL ? from->lead_owner : SPAN_NONE,
 	    .bare = a->kind == ADDRESS_BARE};
-	buf_init(&addr, NAME_OCTETS);
-	buf_init(&local, NAME_OCTETS);
+	buf_init(&addr, RECIPIENT_NAME_MAX);
+	buf_init(&local, RECIPIENT_NAME_MAX);
 	address_canonical(a, &addr);
 	address_local_plain(a, &local);
-	s->addr = keep(w, &addr);
-	s->local = keep(w, &local);
+	s->addr = walk_keep(w, &addr);
+	s->local = walk_keep(w, &local);
 	if (w->too_many)
 		return false;
 	/* The canonical form has the domain in lower case. */
@@ -99,105 +80,6 @@ static bool step_init(
 static bool is_postmaster(const struct step *s)
 {
 	return span_eq_case(s->local, SPAN("postmaster"));
-}
-
-/* ---- what the tables say --------------------------------------------------------------------- */
-
-static const struct recipients *table_of(const struct walk *w, const struct step *s)
-{
-	return w->k->table != NULL ? w->k->table[s->ours - w->k->config->domain] : NULL;
-}
-
-/* The name without its subaddress; empty if it has none. */
-static struct span base_name(const struct step *s)
-{
-	ptrdiff_t at =
-	    s->ours->subaddress != 0 ? span_find(s->local, (uint8_t)s->ours->subaddress) : -1;
-
-	return at > 0 ? span_first(s->local, (size_t)at) : SPAN_NONE;
-}
-
-/* What was found, and how its owner spells the name: mailboxes are told apart by their case. */
-struct found {
-	const struct recipient_rule *rule;
-	struct span name; /* n == 0: as the client does */
-	size_t octets;    /* of the name in the local part; what follows is the subaddress */
-};
-
-/* An account that is closed has no mailbox any more; one that is suspended has. */
-static bool find_account(
-    const struct walk *w, const struct step *s, struct span local, struct found *f)
-{
-	static const struct recipient_rule taken = {.action = RECIPIENT_TAKE};
-	const struct account *account;
-	char name[NAME_OCTETS];
-	int n = snprintf(name, sizeof(name), "%.*s@%.*s", SPAN_ARG(local), SPAN_ARG(s->domain));
-
-	if (n < 0 || (size_t)n != local.n + 1 + s->domain.n || (size_t)n >= sizeof(name))
-		return false;
-	account = accounts_find(w->k->accounts, span_of(name, (size_t)n));
-	if (account == NULL || account->state == ACCOUNT_CLOSED)
-		return false;
-	*f = (struct found){&taken, span_first(account->name, local.n), local.n};
-	return true;
-}
-
-static bool find_name(
-    const struct walk *w, const struct step *s, struct span local, struct found *f)
-{
-	const struct recipients *t = table_of(w, s);
-	const struct recipient_rule *rule = t != NULL ? recipients_find(t, local) : NULL;
-
-	if (rule != NULL) {
-		*f = (struct found){rule, span_str(rule->pattern), local.n};
-		return true;
-	}
-	return s->ours->recipients == RECIPIENTS_USERS && w->k->accounts != NULL &&
-	       find_account(w, s, local, f);
-}
-
-static bool find_rule(const struct walk *w, const struct step *s, struct found *f)
-{
-	const struct recipients *t = table_of(w, s);
-	struct span base = base_name(s);
-
-	*f = (struct found){.rule = NULL};
-	if (find_name(w, s, s->local, f) || (base.n > 0 && find_name(w, s, base, f)))
-		return true;
-	if (t != NULL)
-		f->rule = recipients_match(t, s->local);
-	if (t != NULL && f->rule == NULL && base.n > 0)
-		f->rule = recipients_match(t, base);
-	return f->rule != NULL;
-}
-
-/* alice+x for ALICE+x. */
-static void respell(struct walk *w, struct step *s, const struct found *f)
-{
-	struct span rest = span_skip(s->local, f->octets), part[2] = {f->name, rest};
-	struct address a;
-	struct buf quoted, addr;
-
-	if (f->name.n == 0 || s->bare || span_eq(f->name, span_first(s->local, f->octets)))
-		return;
-	buf_init(&quoted, 2 * NAME_OCTETS);
-	buf_init(&addr, 2 * NAME_OCTETS);
-	buf_add_byte(&quoted, '"');
-	for (size_t i = 0; i < 2; i++) {
-		for (size_t k = 0; k < part[i].n; k++) {
-			if (part[i].p[k] == '"' || part[i].p[k] == '\\')
-				buf_add_byte(&quoted, '\\');
-			buf_add_byte(&quoted, part[i].p[k]);
-		}
-	}
-	buf_add_str(&quoted, "\"@");
-	buf_add_span(&quoted, s->domain);
-	if (address_parse(buf_view(&quoted), &a) == 0) {
-		address_canonical(&a, &addr);
-		s->addr = keep(w, &addr);
-	}
-	buf_fini(&addr);
-	buf_fini(&quoted);
 }
 
 /* ---- where it leads -------------------------------------------------------------------------- */
@@ -213,8 +95,8 @@ static enum met meets(const struct step *s)
 
 	if (span_eq_case(s->addr, from->addr))
 		return MET_SELF;
-	if (from->name != NULL && span_eq(s->domain, from->domain) &&
-	    span_eq_case(s->local, span_str(from->name)))
+	if (from->name.n > 0 && span_eq(s->domain, from->domain) &&
+	    span_eq_case(s->local, from->name))
 		return MET_SELF; /* alice+x, whose rule is that of alice */
 	for (from = from->from; from != NULL; from = from->from) {
 		if (span_eq_case(s->addr, from->addr))
@@ -232,7 +114,11 @@ static void lead(struct walk *w, struct step *from, const struct address *a, str
 		return;
 	}
 	switch (meets(&s)) {
-	case MET_SELF: add_end(w, FATE_TAKEN, from, place); break;
+	case MET_SELF: /* it is among its own members */
+		s = *from;
+		s.owner = from->lead_owner;
+		add_end(w, FATE_TAKEN, &s, place);
+		break;
 	case MET_LOOP:
 		add_refused(w, &s, place,
 		    REPLY(550, 5, 4, 6, "The aliases of this address lead back to themselves"),
@@ -250,7 +136,7 @@ static void lead_to(struct walk *w, struct step *from, const char *to, struct pl
 	struct buf whole;
 	bool bare = text.p[text.n - 1] == '"' || span_find(text, '@') < 0;
 
-	buf_init(&whole, 2 * NAME_OCTETS);
+	buf_init(&whole, 2 * RECIPIENT_NAME_MAX);
 	buf_add_span(&whole, text);
 	if (bare) {
 		buf_add_byte(&whole, '@');
@@ -269,7 +155,7 @@ static void apply(struct walk *w, struct step *s, const struct found *f)
 	const struct recipient_rule *rule = f->rule;
 
 	if (rule->action == RECIPIENT_TAKE || rule->action == RECIPIENT_HOLD)
-		respell(w, s, f);
+		walk_respell(w, s, f);
 	switch (rule->action) {
 	case RECIPIENT_TAKE: add_end(w, FATE_TAKEN, s, rule->place); break;
 	case RECIPIENT_HOLD: add_end(w, FATE_HELD, s, rule->place); break;
@@ -278,16 +164,32 @@ static void apply(struct walk *w, struct step *s, const struct found *f)
 		add_refused(w, s, rule->place, route_reply(rule->reply), "recipient_rejects");
 		break;
 	case RECIPIENT_EXPAND:
-		s->name = rule->pattern;
+		s->name = f->name;
+		s->lead_owner = path_owner(w, s, rule);
 		for (size_t i = 0; i < rule->n_to && !w->too_many; i++)
 			lead_to(w, s, rule->to[i], rule->place);
 		break;
 	}
 }
 
+static enum route_fate fate_of(struct walk *w, const struct step *s, const struct route **r)
+{
+	struct span own = path_of(w, s);
+	struct route_ask ask = {
+	    .addr = s->addr, .from = own.n > 0 ? own : w->k->from, .account = w->k->account};
+
+	return route_fate(w->k->config, &ask, r);
+}
+
+static bool is_elsewhere(const struct domain *d)
+{
+	return d->recipients == RECIPIENTS_CALLOUT || d->recipients == RECIPIENTS_DOVECOT;
+}
+
 /* RFC 5321 section 4.5.1: somebody reads it. The administrator, unless he cannot be reached. */
 static void to_postmaster(struct walk *w, struct step *s)
 {
+	const struct route *r;
 	struct address a;
 	struct step admin;
 	struct found f;
@@ -296,20 +198,63 @@ static void to_postmaster(struct walk *w, struct step *s)
 		     step_init(w, &admin, s, &a) && meets(&admin) == MET_NOT;
 
 	if (known && admin.ours == NULL)
-		known = config_route(w->k->config, admin.domain) != NULL;
-	else if (known && admin.ours->recipients != RECIPIENTS_ANY)
-		known = find_rule(w, &admin, &f);
+		known = fate_of(w, &admin, &r) != ROUTE_MISSING;
+	else if (known && admin.ours->recipients != RECIPIENTS_ANY && !is_elsewhere(admin.ours))
+		known = walk_find_rule(w, &admin, &f);
 	if (known)
 		walk_step(w, &admin);
 	else
 		add_end(w, FATE_TAKEN, s, s->ours->place);
 }
 
+/* What whoever has the mailboxes says. Dovecot knows users, and no subaddresses. */
+static enum elsewhere ask_elsewhere(struct walk *w, const struct step *s)
+{
+	struct span base = step_base_name(s);
+	struct step plain = *s;
+	struct found f = {.name = base, .octets = s->local.n};
+
+	if (w->k->elsewhere == NULL)
+		return ELSEWHERE_KNOWN;
+	if (base.n > 0 && s->ours->recipients == RECIPIENTS_DOVECOT)
+		walk_respell(w, &plain, &f);
+	return w->too_many ? ELSEWHERE_AWAY
+			   : w->k->elsewhere(w->k->elsewhere_arg, s->ours, plain.addr);
+}
+
+/* False: it is not known there. */
+static bool judge_elsewhere(struct walk *w, struct step *s)
+{
+	const struct domain *d = s->ours;
+	enum elsewhere is = ask_elsewhere(w, s);
+
+	if (is == ELSEWHERE_UNKNOWN)
+		return false;
+	w->out->asks = w->out->asks || is == ELSEWHERE_ASK;
+	if (is == ELSEWHERE_BUSY)
+		add_refused(w, s, d->recipients_place,
+		    REPLY(451, 4, 7, 1,
+			"Too many recipients from here were unknown; try again later"),
+		    "recipients_guessed");
+	else if (is == ELSEWHERE_AWAY && !d->lookup->away_accepts)
+		add_refused(w, s, d->recipients_place,
+		    REPLY(451, 4, 3, 0, "Who is known here cannot be asked now; try again later"),
+		    "recipients_away");
+	else
+		add_end(w, FATE_TAKEN, s, d->recipients_place);
+	return true;
+}
+
 static void not_found(struct walk *w, struct step *s)
 {
 	const struct domain *d = s->ours;
+	const struct recipient_rule *rest = table_say_rest(w, s);
 
-	if (d->recipients == RECIPIENTS_ANY)
+	if (is_elsewhere(d) && judge_elsewhere(w, s))
+		return;
+	if (rest != NULL && (d->recipients == RECIPIENTS_ANY || !is_postmaster(s)))
+		apply(w, s, &(struct found){.rule = rest});
+	else if (d->recipients == RECIPIENTS_ANY)
 		add_end(w, FATE_TAKEN, s, d->place);
 	else if (is_postmaster(s))
 		to_postmaster(w, s);
@@ -323,15 +268,16 @@ static void not_found(struct walk *w, struct step *s)
 
 static void walk_foreign(struct walk *w, struct step *s)
 {
-	const struct route *r = config_route(w->k->config, s->domain);
+	const struct route *r;
+	enum route_fate fate = fate_of(w, s, &r);
 
-	if (r == NULL)
+	if (fate == ROUTE_MISSING)
 		add_refused(w, s, (struct place){0},
 		    REPLY(550, 5, 4, 4, "An alias leads to a domain without a route"), "no_route");
-	else if (r->target.kind == TARGET_REJECT)
+	else if (fate == ROUTE_REJECTS)
 		add_refused(w, s, r->target.place, route_reply(r->target.reply), "route_rejects");
 	else
-		add_end(w, FATE_TAKEN, s, r->place);
+		add_end(w, FATE_TAKEN, s, r != NULL ? r->place : (struct place){0});
 }
 
 /* A receiver that has not been told yet, or only nonsense, must not call anybody unknown. */
@@ -339,8 +285,37 @@ static bool is_blind(const struct walk *w, const struct step *s)
 {
 	const struct domain *d = s->ours;
 
-	return ((d->recipients_file != NULL || d->aliases != NULL) && table_of(w, s) == NULL) ||
+	return ((d->recipients_file != NULL || d->aliases != NULL) &&
+		   table_of(w, s, TABLE_OWN) == NULL) ||
+	       (w->k->config->aliases != NULL && table_of(w, s, TABLE_COMMON) == NULL) ||
 	       (d->recipients == RECIPIENTS_USERS && w->k->accounts == NULL);
+}
+
+/* ---- return paths that were made here -------------------------------------------------------- */
+
+/* A report to the sender of what was forwarded. Whoever else had such an address, from the mail
+ * that he got, could send to that sender through us. */
+static void walk_srs(struct walk *w, struct step *s)
+{
+	enum srs_verdict verdict;
+	struct address a;
+	struct buf home;
+
+	if (w->k->from.n > 0) {
+		add_refused(w, s, w->k->config->srs.secret_place,
+		    REPLY(
+			550, 5, 7, 1, "This return path takes reports alone, from the null sender"),
+		    "srs_sender");
+		return;
+	}
+	buf_init(&home, RECIPIENT_NAME_MAX);
+	verdict = srs_reverse(w->k->srs, s->local, w->k->day, &home);
+	if (verdict == SRS_GOOD && address_parse(buf_view(&home), &a) == 0)
+		lead(w, s, &a, w->k->config->srs.secret_place);
+	else
+		add_refused(
+		    w, s, w->k->config->srs.secret_place, path_refusal(verdict), "srs_refused");
+	buf_fini(&home);
 }
 
 static void walk_step(struct walk *w, struct step *s)
@@ -349,6 +324,10 @@ static void walk_step(struct walk *w, struct step *s)
 
 	if (s->ours == NULL) {
 		walk_foreign(w, s);
+		return;
+	}
+	if (path_is_srs(w, s)) {
+		walk_srs(w, s);
 		return;
 	}
 	if (s->ours->deliver.kind == TARGET_REJECT) {
@@ -360,7 +339,7 @@ static void walk_step(struct walk *w, struct step *s)
 		add_refused(w, s, s->ours->place,
 		    REPLY(451, 4, 3, 0, "The recipients here cannot be looked up now; try again"),
 		    "table_missing");
-	else if (find_rule(w, s, &f))
+	else if (walk_find_rule(w, s, &f))
 		apply(w, s, &f);
 	else
 		not_found(w, s);
@@ -424,6 +403,8 @@ void recipient_resolve(const struct known *k, const struct address *rcpt, struct
 		    "alias_too_large", s.ours != NULL ? s.ours->aliases_place : (struct place){0});
 		return;
 	}
+	if (out->asks)
+		return;
 	if (!any_served(out)) {
 		all_refused(&w, &s, v);
 		return;

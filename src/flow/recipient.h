@@ -5,22 +5,51 @@
  *
  * The order: a line of the recipients file for exactly this name, an alias, an account, the
  * same for the name without its subaddress, a pattern, postmaster, the catch-all, unknown.
+ * An alias of the whole address (info@example.com) goes before that of the name, the aliases of the
+ * domain before those of all domains, @example.com: before the catch-all of the configuration.
+ * Where somebody else knows the recipients (callout, Dovecot) he is asked behind the patterns.
  * A target of an alias is looked up in the same way, in its own domain; one that is in none of our
  * domains goes where the routes say. A name among its own targets is taken as it is.
+ *
+ * Where NAME has an owner-NAME beside it, reports about the members of NAME go to that address: it
+ * is their return path. What leaves our domains by an alias and came from somebody else's domain
+ * gets one of ours (auth/srs.h), and reports to such an address go back to where it came from.
  */
 #ifndef GW_FLOW_RECIPIENT_H
 #define GW_FLOW_RECIPIENT_H
 
 #include "auth/accounts.h"
+#include "auth/srs.h"
 #include "config/recipients.h"
 #include "flow/accept.h"
+
+/* What whoever has the mailboxes says of an address. */
+enum elsewhere {
+	ELSEWHERE_KNOWN,
+	ELSEWHERE_UNKNOWN,
+	ELSEWHERE_AWAY, /* nobody answers: the domain says what then */
+	ELSEWHERE_BUSY, /* this client asked for too many that are not there: 451, whatever it says
+			 */
+	ELSEWHERE_ASK   /* it has to be asked first; the verdict is void */
+};
 
 /* What a receiver knows besides its configuration. */
 struct known {
 	const struct config *config;
 	const struct recipients *const *table; /* one a domain, in the order of the configuration;
-						  NULL: it has none */
-	const struct accounts *accounts;       /* NULL: none */
+						  NULL: it has none; behind them that of
+						  all domains */
+	bool forwards;                   /* the address is one that a user sends his mail on to */
+	const struct srs *srs;           /* NULL: nothing is rewritten */
+	int64_t day;                     /* since 1970, for srs */
+	const struct accounts *accounts; /* NULL: none */
+	/* Domains whose recipients somebody else knows; NULL: nobody can be asked, all are taken.
+	   The address is canonical. */
+	enum elsewhere (*elsewhere)(void *arg, const struct domain *d, struct span addr);
+	void *elsewhere_arg;
+	/* Of the message, for the routes of aliases that lead elsewhere: its sender, canonical, and
+	   the account that its client logged in with. */
+	struct span from, account;
 };
 
 enum recipient_fate {
@@ -35,6 +64,7 @@ struct recipient_end {
 	struct recipient_end *next;
 	enum recipient_fate fate;
 	struct span addr;   /* canonical */
+	struct span from;   /* the return path, where it is not the message's; else empty */
 	struct place place; /* of the rule; file NULL: built in. The table's: valid as long as it */
 	const char *reason; /* FATE_REFUSED: a slug */
 	struct reply reply; /* the same: text is a literal or the table's */
@@ -43,7 +73,8 @@ struct recipient_end {
 struct resolved {
 	struct recipient_end *first;
 	size_t n, n_taken; /* taken: also held */
-	bool as_is;        /* it stands for itself: there is one end with its own address */
+	bool asks;  /* ELSEWHERE_ASK was said of one at least: resolve again with the answers */
+	bool as_is; /* it stands for itself: there is one end with its own address */
 };
 
 /* The ceiling of the arena for one recipient. */

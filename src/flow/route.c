@@ -1,8 +1,13 @@
 #include "flow/route.h"
 
+#include "base/map.h"
 #include "flow/accept.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+
+/* 16 hosts with their ports, and the name of a vmta. */
+enum { NAME_OCTETS = 8192 };
 
 static struct span domain_of(struct span addr)
 {
@@ -18,14 +23,19 @@ struct text {
 	char *to, *end;
 };
 
-static void add(struct text *t, const char *s)
+static void add_span(struct text *t, struct span s)
 {
-	size_t n = strlen(s), room = (size_t)(t->end - t->to) - 1;
+	size_t room = (size_t)(t->end - t->to) - 1, n = s.n < room ? s.n : room;
 
-	n = n < room ? n : room;
-	memcpy(t->to, s, n);
+	if (n > 0)
+		memcpy(t->to, s.p, n);
 	t->to += n;
 	*t->to = '\0';
+}
+
+static void add(struct text *t, const char *s)
+{
+	add_span(t, span_str(s));
 }
 
 static void add_port(struct text *t, unsigned port)
@@ -55,19 +65,56 @@ static void add_endpoint(struct text *t, const struct endpoint *e)
 	add_port(t, e->port);
 }
 
-static void name_site(struct routed *out)
+/* A name that is too long ends with a sum of what is left out: no two targets have the same. */
+static void keep_name(struct routed *out, struct span whole)
+{
+	enum { SUM = 18 };
+	size_t n = whole.n < SITE_KEY_MAX ? whole.n : SITE_KEY_MAX - SUM;
+
+	memcpy(out->site, whole.p, n);
+	out->site[n] = '\0';
+	if (n < whole.n)
+		snprintf(out->site + n, SUM, "~%016" PRIx64, map_hash(whole, 0));
+}
+
+static void name_site(const struct config *c, struct routed *out)
 {
 	static const char *const kinds[] = {[TARGET_MAILDIR] = "maildir ",
 	    [TARGET_LMTP] = "lmtp ",
 	    [TARGET_RELAY] = "relay ",
-	    [TARGET_REJECT] = "reject "};
-	struct text t = {out->site, out->site + sizeof(out->site)};
+	    [TARGET_MX] = "mx ",
+	    [TARGET_REJECT] = "reject ",
+	    [TARGET_PIPE] = "pipe ",
+	    [TARGET_ODMR] = "odmr "};
+	char whole[NAME_OCTETS];
+	struct text t = {whole, whole + sizeof(whole)};
 
 	add(&t, kinds[out->target.kind]);
-	if (out->target.kind == TARGET_LMTP || out->target.kind == TARGET_RELAY)
-		add_endpoint(&t, &out->target.at);
-	else
-		add(&t, out->target.kind == TARGET_MAILDIR ? out->target.path : out->target.reply);
+	for (size_t i = 0; i < out->target.n_host; i++) {
+		add(&t, i ? " " : "");
+		add_endpoint(&t, &out->target.host[i]);
+	}
+	if (out->target.kind == TARGET_MX || out->target.kind == TARGET_ODMR)
+		add_span(&t, out->domain);
+	else if (out->target.n_host == 0)
+		add(&t, out->target.path != NULL ? out->target.path : out->target.reply);
+	if (out->target.kind == TARGET_ODMR) {
+		add(&t, " for ");
+		add(&t, out->target.path);
+	}
+	if (out->target.vmta != NULL && out->target.vmta != c->vmta) {
+		add(&t, " from ");
+		add(&t, out->target.vmta->name);
+	}
+	keep_name(out, span_of(whole, (size_t)(t.to - whole)));
+}
+
+void route_site(const struct config *c, const struct target *t, char to[SITE_KEY_MAX])
+{
+	struct routed r = {.target = *t};
+
+	name_site(c, &r);
+	memcpy(to, r.site, SITE_KEY_MAX);
 }
 
 static void take(struct routed *out, const struct target *t, struct place place)
@@ -81,19 +128,52 @@ static void take_reject(struct routed *out, const char *reply)
 	out->target = (struct target){.kind = TARGET_REJECT, .reply = reply};
 }
 
-void route_of(const struct config *c, struct span addr, struct routed *out)
+static struct route_query query_of(const struct route_ask *q, struct span domain)
 {
-	struct span name = domain_of(addr);
+	return (struct route_query){.address = q->addr,
+	    .domain = domain,
+	    .from = q->from,
+	    .from_domain = domain_of(q->from),
+	    .account = q->account,
+	    .size = q->size};
+}
+
+/* A bare postmaster is that of this host. */
+static struct span domain_or_host(const struct config *c, struct span addr)
+{
+	struct span domain = domain_of(addr);
+
+	return domain.n > 0 ? domain : span_str(c->hostname);
+}
+
+enum route_fate route_fate(
+    const struct config *c, const struct route_ask *ask, const struct route **r)
+{
+	struct route_query q = query_of(ask, domain_or_host(c, ask->addr));
+
+	*r = config_route(c, &q);
+	if (*r != NULL && (*r)->target.kind != TARGET_REJECT)
+		return ROUTE_TAKES;
+	if (q.size == 0 && !config_route_sure(c, &q))
+		return ROUTE_TAKES;
+	return *r == NULL ? ROUTE_MISSING : ROUTE_REJECTS;
+}
+
+void route_of(const struct config *c, const struct route_ask *q, struct routed *out)
+{
+	struct span addr = q->addr, name = domain_of(addr);
 	struct span local = span_first(addr, name.p ? (size_t)(name.p - addr.p) - 1 : addr.n);
+	struct route_query query;
 	const struct domain *d;
 	const struct route *r;
 	enum fault fault = accept_fault(c, local, name);
 
 	*out = (struct routed){0};
-	if (name.n == 0) /* a bare postmaster */
-		name = span_str(c->hostname);
+	name = domain_or_host(c, addr);
+	query = query_of(q, name);
 	d = config_domain(c, name);
-	r = d ? NULL : config_route(c, name);
+	out->domain = name;
+	r = d ? NULL : config_route(c, &query);
 	if (fault == FAULT_BOUNCE)
 		take_reject(out, "550 5.1.1 Fault address: bounced later, as asked");
 	else if (fault == FAULT_DEFER)
@@ -104,8 +184,8 @@ void route_of(const struct config *c, struct span addr, struct routed *out)
 		take(out, &r->target, r->place);
 	else
 		take_reject(out, "550 5.4.4 No route to this domain");
-	out->shape = config_shape(c, name);
-	name_site(out);
+	out->shape = config_shape(c, name, SPAN_NONE);
+	name_site(c, out);
 }
 
 static bool digit(const char *s, size_t at)

@@ -19,21 +19,25 @@ static int64_t jitter(int64_t step, struct dice *d)
 	return tenth ? step - tenth + (int64_t)(dice_roll(d) % (uint64_t)(2 * tenth + 1)) : step;
 }
 
-static int64_t step_after(const struct shape *s, uint32_t attempts)
+static int64_t step_after(const struct shape *s, enum priority p, uint32_t attempts)
 {
 	size_t step = attempts > 0 ? attempts - 1 : 0;
 
-	return s->retry[step < s->n_retry ? step : s->n_retry - 1];
+	const struct retries *r = &s->retry[p];
+
+	return r->step[step < r->n ? step : r->n - 1];
 }
 
-int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d)
+int64_t sched_next(
+    const struct shape *s, enum priority p, uint32_t attempts, int64_t now, struct dice *d)
 {
-	return now + jitter(step_after(s, attempts), d);
+	return now + jitter(step_after(s, p, attempts), d);
 }
 
-int64_t sched_stored(const struct shape *s, uint32_t attempts, int64_t due, int64_t now)
+int64_t sched_stored(
+    const struct shape *s, enum priority p, uint32_t attempts, int64_t due, int64_t now)
 {
-	int64_t step = step_after(s, attempts);
+	int64_t step = step_after(s, p, attempts);
 
 	return due > now + step + step / 10 ? now + step : due;
 }

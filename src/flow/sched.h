@@ -15,14 +15,16 @@ uint64_t dice_roll(struct dice *d);
 
 /*
  * The time of the next attempt after "attempts" were made (>= 1): the step of the
- * schedule, the last step repeating, with up to 10 % of jitter either way so that
+ * schedule of the class, the last step repeating, with up to 10 % of jitter either way so that
  * deferred mail does not come back in one wave.
  */
-int64_t sched_next(const struct shape *s, uint32_t attempts, int64_t now, struct dice *d);
+int64_t sched_next(
+    const struct shape *s, enum priority p, uint32_t attempts, int64_t now, struct dice *d);
 
 /* A stored due time, if no later than this many attempts allow; else the clock was set back since
  * it was stored, and that step counts from now. */
-int64_t sched_stored(const struct shape *s, uint32_t attempts, int64_t due, int64_t now);
+int64_t sched_stored(
+    const struct shape *s, enum priority p, uint32_t attempts, int64_t due, int64_t now);
 
 /*
  * When a message counts as accepted after a start that follows a silence of the log longer
