@@ -2,7 +2,7 @@
  * Writes the documents that are made from the tables (.def files), one for each
  * argument, to standard output:
  *
- *	gendocs metrics|events|extensions|ipc|options     Markdown for docs/
+ *	gendocs metrics|events|extensions|ipc|options|report-texts     Markdown for docs/
  *	gendocs man-options|man-commands                  mdoc sections for man/
  *
  * tools/docs puts them where they belong, and compares for the lint target.
@@ -52,6 +52,36 @@ static void events(void)
 #define EVENT(id, name, class, doc) printf("| `%s` | %s | %s |\n", name, class, doc);
 #include "base/events.def"
 #undef EVENT
+}
+
+static void report_text(const char *key, const char *values, const char *text)
+{
+	printf("| `%s` |", key);
+	while (*values != '\0') {
+		int n = (int)strcspn(values, " ");
+
+		printf(" `{%.*s}`", n, values);
+		values += n;
+		values += *values == ' ';
+	}
+	printf(" | %s |\n", text);
+}
+
+static void report_texts(void)
+{
+	title("Texts of reports", "src/mail/dsn_text.def and src/mail/reply_class.def",
+	    "What `dsn { texts FILE }` can say in other words (godwit.conf(5)), with the "
+	    "placeholders of each and the English that it stands for. The other languages are "
+	    "in src/mail/dsn_text_de.def and its like.");
+	puts("| Key | Placeholders | English |\n|---|---|---|");
+#define TEXT(id, key, values, text) report_text(key, values, text);
+#include "mail/dsn_text.def"
+#undef TEXT
+#define REPLY_CLASS(id, word, permanent, means, advice) \
+	report_text(word ".means", "", means); \
+	report_text(word ".advice", "", advice);
+#include "mail/reply_class.def"
+#undef REPLY_CLASS
 }
 
 static void extensions(void)
@@ -152,6 +182,16 @@ static void man_word(const char *word, size_t n, bool first)
 	}
 }
 
+/* What man_word() makes of it: a quotation mark takes four octets, a backslash two. */
+static size_t man_width(const char *word, size_t n)
+{
+	size_t width = n;
+
+	for (size_t i = 0; i < n; i++)
+		width += word[i] == '"' ? 3 : word[i] == '\\';
+	return width;
+}
+
 static bool ends_sentence(const char *word, size_t n)
 {
 	return n > 1 && strchr(".!?", word[n - 1]) != NULL && !(n > 2 && word[n - 2] == '.');
@@ -163,9 +203,9 @@ static void man_text(const char *text)
 	size_t column = 0;
 
 	while (*(text += strspn(text, " \n")) != '\0') {
-		size_t n = strcspn(text, " \n");
+		size_t n = strcspn(text, " \n"), width = man_width(text, n);
 
-		if (column > 0 && column + 1 + n > WIDTH) {
+		if (column > 0 && column + 1 + width > WIDTH) {
 			putchar('\n');
 			column = 0;
 		}
@@ -174,7 +214,7 @@ static void man_text(const char *text)
 			column++;
 		}
 		man_word(text, n, column == 0);
-		column += n;
+		column += width;
 		if (ends_sentence(text, n)) {
 			putchar('\n');
 			column = 0;
@@ -286,6 +326,7 @@ int main(int argc, char **argv)
 	    {"extensions", extensions},
 	    {"ipc", ipc},
 	    {"options", settings},
+	    {"report-texts", report_texts},
 	    {"man-options", man_options},
 	    {"man-commands", man_commands},
 	};
@@ -296,7 +337,8 @@ int main(int argc, char **argv)
 			return fflush(stdout) == 0 ? 0 : 1;
 		}
 	}
-	fputs("usage: gendocs metrics|events|extensions|ipc|options|man-options|man-commands\n",
+	fputs("usage: gendocs metrics|events|extensions|ipc|options|report-texts|man-options|"
+	      "man-commands\n",
 	    stderr);
 	return 64;
 }

@@ -1,3 +1,7 @@
+/*
+ * The ledgers of sources and sinks against each other: what was promised and did not come, what
+ * came twice.
+ */
 #include "cmd/bench_check.h"
 
 #include "cmd/bench_message.h"

@@ -1,3 +1,4 @@
+/* The source's side of SMTP: what it says next, and what a reply means for the message it is at. */
 #include "cmd/bench_source.h"
 
 /* ---- what is said    --------------------------------------------------------------------- */

@@ -1,4 +1,7 @@
+/* Writing a ledger: one line of JSON for each event, in large pieces. */
 #include "cmd/bench.h"
+
+#include "cmd/bench_message.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,14 +36,10 @@ void ledger_raw(struct ledger *l, const char *s)
 
 void ledger_number(struct ledger *l, uint64_t n)
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	char digits[DECIMAL];
+	struct span text = decimal(n, digits);
 
-	do {
-		digits[--at] = (char)('0' + n % 10);
-		n /= 10;
-	} while (n);
-	put(l, digits + at, sizeof(digits) - at);
+	put(l, text.p, text.n);
 }
 
 void ledger_time(struct ledger *l, int64_t usec)

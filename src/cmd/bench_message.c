@@ -78,16 +78,22 @@ uint64_t bench_pool_sum(struct bench_pool *p, uint64_t n)
 	return p->sum[i];
 }
 
-void decimal_put(struct buf *b, uint64_t n)
+struct span decimal(uint64_t n, char digits[DECIMAL])
 {
-	char digits[20];
-	size_t at = sizeof(digits);
+	size_t at = DECIMAL;
 
 	do {
 		digits[--at] = (char)('0' + n % 10);
 		n /= 10;
 	} while (n);
-	buf_add(b, digits + at, sizeof(digits) - at);
+	return span_of(digits + at, DECIMAL - at);
+}
+
+void decimal_put(struct buf *b, uint64_t n)
+{
+	char digits[DECIMAL];
+
+	buf_add_span(b, decimal(n, digits));
 }
 
 static const char mark_name[] = "X-Godwit-Bench: ";

@@ -46,6 +46,9 @@ uint64_t bench_pool_sum(struct bench_pool *p, uint64_t n);
 
 /* The mark line of a number. */
 void mark_put(struct buf *b, struct span run, uint64_t n, uint64_t sum);
+/* A number as text, at the end of `digits`. */
+enum { DECIMAL = 20 };
+struct span decimal(uint64_t n, char digits[DECIMAL]);
 void decimal_put(struct buf *b, uint64_t n);
 
 /* ---- reading ----------------------------------------------------------------------------- */

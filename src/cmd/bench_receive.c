@@ -1,3 +1,4 @@
+/* The sink's side of SMTP and LMTP: it takes everything, and writes down what came. */
 #include "cmd/bench_sink.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* Which of many keys were there before: a table of their hashes that grows and forgets nothing. */
 #include "cmd/bench.h"
 
 #include <stdlib.h>

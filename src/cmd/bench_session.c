@@ -1,3 +1,6 @@
+/*
+ * One connection of a source: connecting, TLS, reading and writing without waiting, and its loss.
+ */
 #include "cmd/bench_source.h"
 
 #include "base/clock.h"

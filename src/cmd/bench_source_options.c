@@ -1,3 +1,4 @@
+/* The options of godwit bench source, judged before anything is sent. */
 #include "cmd/bench_source.h"
 
 #include <stdio.h>

@@ -1,3 +1,7 @@
+/*
+ * How long things took, in buckets whose width grows with the time: any quantile from little
+ * memory.
+ */
 #include "cmd/bench.h"
 
 #include <stdlib.h>

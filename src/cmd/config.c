@@ -1,11 +1,19 @@
+/*
+ * godwit config: check, show, diff and explain. Files of the machine are looked at here, not by
+ * the parser.
+ */
 #include "cmd/cmd.h"
+#include "cmd/answer.h"
+#include "cmd/config_diff.h"
 #include "cmd/config_files.h"
+#include "cmd/http.h"
 
 #include "config/config.h"
 #include "config/schema.h"
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DONE = 0, FOUND_ERRORS = 1, USAGE = 64, NOT_FOUND = 66 };
@@ -16,6 +24,7 @@ static int usage(void)
 {
 	fputs("usage: godwit config check [FILE]\n"
 	      "       godwit config show [--origin] [--json] [FILE]\n"
+	      "       godwit config diff [FILE]\n"
 	      "       godwit config explain [SETTING|CODE]\n",
 	    stderr);
 	return USAGE;
@@ -162,6 +171,78 @@ static int explain(const char *what)
 	return print(&out, stdout) == DONE ? rc : FOUND_ERRORS;
 }
 
+/* ---- diff ------------------------------------------------------------------------------------ */
+
+static json_t *change_json(const struct config_change *c)
+{
+	char kind[2] = {(char)c->kind, '\0'};
+
+	return json_pack("{s:s, s:s#, s:s#, s:s#, s:s#, s:b}", "change", kind, "block",
+	    (const char *)c->block.p != NULL ? (const char *)c->block.p : "", (int)c->block.n,
+	    "old", c->old.p != NULL ? (const char *)c->old.p : "", (int)c->old.n, "new",
+	    c->now.p != NULL ? (const char *)c->now.p : "", (int)c->now.n, "place",
+	    c->at.p != NULL ? (const char *)c->at.p : "", (int)c->at.n, "restart", (int)c->restart);
+}
+
+static int print_changes(const struct cmd_globals *g, const struct config_change *list, size_t n)
+{
+	struct buf out;
+
+	for (size_t i = 0; i < n && g->json; i++) {
+		json_t *c = change_json(&list[i]);
+
+		if (c != NULL)
+			json_dumpf(c, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(c);
+	}
+	if (g->json || g->quiet)
+		return DONE;
+	buf_init(&out, 64 << 20);
+	config_diff_text(list, n, &out);
+	return print(&out, stdout);
+}
+
+/* What runs, from the server. */
+static int get_running(const struct cmd_globals *g, json_t **answer)
+{
+	struct http *http;
+	int code = http_open(&http, "config diff", g);
+
+	if (code == CMD_OK)
+		code = http_get(http, "/v1/config", answer);
+	http_free(&http);
+	return code;
+}
+
+static int diff(const struct cmd_globals *g, const char *path)
+{
+	struct config_change *list;
+	struct config_diags d;
+	json_t *running = NULL;
+	struct config *c;
+	struct buf text;
+	size_t n;
+	int rc = FOUND_ERRORS;
+
+	config_diags_init(&d);
+	c = load(path, false, false, &d);
+	if (c != NULL)
+		rc = get_running(g, &running);
+	if (running != NULL) {
+		buf_init(&text, 64 << 20);
+		config_show(c, true, false, &text);
+		n = config_diff(answer_text(running, "text"), buf_view(&text), &list);
+		rc = print_changes(g, list, n);
+		free(list);
+		buf_fini(&text);
+	}
+	json_decref(running);
+	config_free(&c);
+	config_diags_fini(&d);
+	return rc;
+}
+
 static int docs(void)
 {
 	struct buf out;
@@ -180,6 +261,8 @@ int cmd_config(const struct cmd_globals *g, int argc, char **argv)
 		return check(g, argc == 3 ? argv[2] : path);
 	if (strcmp(verb, "show") == 0)
 		return show_arguments(g, path, argc - 2, argv + 2);
+	if (strcmp(verb, "diff") == 0 && argc <= 3 && (argc == 2 || argv[2][0] != '-'))
+		return diff(g, argc == 3 ? argv[2] : path);
 	if (strcmp(verb, "explain") == 0 && argc <= 3)
 		return explain(argc == 3 ? argv[2] : NULL);
 	if (strcmp(verb, "docs") == 0 && argc == 2)

@@ -1,7 +1,11 @@
 #include "cmd/config_files.h"
 
 #include "auth/accounts.h"
+#include "auth/srs.h"
+#include "cmd/config_accounts.h"
+#include "cmd/config_host.h"
 #include "config/files.h"
+#include "config/includes.h"
 #include "config/recipients.h"
 
 #include <errno.h>
@@ -43,7 +47,8 @@ static const char *read_whole(int fd, size_t n, struct content *out)
 
 static bool is_secret(enum config_file_kind kind)
 {
-	return kind == CONFIG_FILE_KEY || kind == CONFIG_FILE_USERS;
+	return kind == CONFIG_FILE_KEY || kind == CONFIG_FILE_USERS || kind == CONFIG_FILE_SECRET ||
+	       kind == CONFIG_FILE_SRS;
 }
 
 static const char *judge_stat(const struct config_file *f, const struct stat *st)
@@ -57,6 +62,8 @@ static const char *judge_stat(const struct config_file *f, const struct stat *st
 	return NULL;
 }
 
+static const char no_users[] = "it is not there yet: godwit user add NAME makes it";
+
 /* NULL: *out has it, to be forgotten by the caller. */
 static const char *read_file(const struct config_file *f, struct content *out)
 {
@@ -65,7 +72,7 @@ static const char *read_file(const struct config_file *f, struct content *out)
 	struct stat st;
 
 	if (fd < 0)
-		return strerror(errno);
+		return errno == ENOENT && f->kind == CONFIG_FILE_USERS ? no_users : strerror(errno);
 	why = fstat(fd, &st) < 0 ? strerror(errno) : judge_stat(f, &st);
 	if (why == NULL)
 		why = read_whole(fd, (size_t)st.st_size, out);
@@ -112,8 +119,36 @@ static void judge_users(const struct judge *j, const struct config_file *f)
 	a = accounts_parse(span_of(text.p, text.n), &e);
 	if (a == NULL)
 		mistake(j, f->path, e.line, 1, e.text);
+	else
+		config_accounts_judge(j->config, a, j->diags);
 	accounts_free(&a);
 	forget(&text);
+}
+
+/* What the aliases include comes along with them; without includes they stay as they are. */
+static bool add_includes(const struct judge *j, const struct config_file *f, struct content *text)
+{
+	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), err;
+	struct includes list;
+	struct buf all;
+	char why[300];
+
+	buf_init_soft(&all, FILE_OCTETS_MAX);
+	err = fd < 0 ? GW_EIO : includes_gather(f->path, fd, &list, &all, why, sizeof(why));
+	if (fd >= 0)
+		close(fd);
+	if (err == 0 && buf_len(&all) > 0) {
+		forget(text);
+		text->n = buf_len(&all);
+		text->p = gw_calloc(1, text->n);
+		memcpy(text->p, buf_view(&all).p, text->n);
+	}
+	if (err == 0)
+		includes_free(&list);
+	else
+		config_diags_unusable(j->diags, &f->place, f->path, fd < 0 ? strerror(errno) : why);
+	buf_fini(&all);
+	return err == 0;
 }
 
 /* The two files of a domain make one table. */
@@ -126,7 +161,9 @@ static void judge_domain(
 	struct recipients *r;
 	bool good = table == NULL || take(j, table, &text[0]);
 
-	good = (aliases == NULL || take(j, aliases, &text[1])) && good;
+	good = (aliases == NULL ||
+		   (take(j, aliases, &text[1]) && add_includes(j, aliases, &text[1]))) &&
+	       good;
 	if (good) {
 		r = recipients_parse(span_of(text[0].p, text[0].n), table ? table->path : NULL,
 		    span_of(text[1].p, text[1].n), aliases ? aliases->path : NULL, &e, &which);
@@ -136,6 +173,45 @@ static void judge_domain(
 	}
 	forget(&text[0]);
 	forget(&text[1]);
+}
+
+/* How long the line is, without its end. */
+static size_t line_of(const struct content *text, size_t from)
+{
+	size_t end = from;
+
+	while (end < text->n && text->p[end] != '\n')
+		end++;
+	return end > from && text->p[end - 1] == '\r' ? end - from - 1 : end - from;
+}
+
+/* A login at another server: its name, and in the second line its password. */
+static void judge_login(const struct judge *j, const struct config_file *f)
+{
+	struct content text = {NULL, 0};
+	size_t first = 0;
+
+	if (!take(j, f, &text))
+		return;
+	while (first < text.n && text.p[first] != '\n')
+		first++;
+	if (line_of(&text, 0) == 0)
+		mistake(j, f->path, 1, 1, "the first line has to be the name of the login");
+	else if (first >= text.n || line_of(&text, first + 1) == 0)
+		mistake(j, f->path, 2, 1, "the second line has to be the password");
+	forget(&text);
+}
+
+static void judge_srs(const struct judge *j, const struct config_file *f)
+{
+	struct content text = {NULL, 0};
+	struct srs s = {.age = 1};
+
+	if (take(j, f, &text) && srs_secrets(&s, span_of(text.p, text.n)) < 0)
+		mistake(j, f->path, 1, 1,
+		    "a line of 8 characters or more has to be here, or a few of them");
+	explicit_bzero(&s, sizeof(s));
+	forget(&text);
 }
 
 static void judge_readable(const struct judge *j, const struct config_file *f)
@@ -160,6 +236,8 @@ static size_t judge_at(const struct judge *j, size_t i, const struct config_file
 	switch (f->kind) {
 	case CONFIG_FILE_USERS: judge_users(j, f); return 1;
 	case CONFIG_FILE_ALIASES: judge_domain(j, NULL, f); return 1;
+	case CONFIG_FILE_SECRET: judge_login(j, f); return 1;
+	case CONFIG_FILE_SRS: judge_srs(j, f); return 1;
 	case CONFIG_FILE_RECIPIENTS:
 		if (config_files(j->config, i + 1, &next) && same_domain(f, &next)) {
 			judge_domain(j, f, &next);
@@ -183,5 +261,6 @@ bool config_files_good(const struct config *c, struct config_diags *d)
 
 	for (size_t i = 0; config_files(c, i, &f);)
 		i += judge_at(&j, i, &f);
+	config_host_judge(c, d);
 	return d->errors == errors;
 }

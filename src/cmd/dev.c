@@ -5,6 +5,7 @@
 #include "cmd/flags.h"
 
 #include "base/json.h"
+#include "cmd/config_load.h"
 #include "cmd/dev_setup.h"
 #include "cmd/dev_show.h"
 #include "cmd/http.h"
@@ -63,10 +64,8 @@ static bool make_bundle(struct dev *d, struct buf *bundle)
 	if (config_bundle_text("godwit dev", buf_view(&text), bundle) == 0)
 		c = config_parse(buf_view(bundle), 1, &diags);
 	good = c != NULL;
-	buf_clear(&text);
 	if (!good)
-		config_diags_format(&diags, &text);
-	fprintf(stderr, "%.*s", SPAN_ARG(buf_view(&text)));
+		cmd_config_print(&diags);
 	config_free(&c);
 	buf_fini(&text);
 	config_diags_fini(&diags);
@@ -318,7 +317,7 @@ static void print_end(const struct dev *d)
 {
 	struct buf out;
 
-	if (d->g.quiet || d->g.json || !d->ready)
+	if (d->g.quiet || d->g.json || (!d->ready && !d->stopping))
 		return;
 	buf_init(&out, 8192);
 	buf_add_byte(&out, '\n');
@@ -413,7 +412,7 @@ static int run(struct dev *d)
 	print_end(d);
 	buf_fini(&d->line);
 	buf_fini(&d->out);
-	return d->ready && d->status == 0 ? CMD_OK : CMD_NO;
+	return (d->ready || d->stopping) && d->status == 0 ? CMD_OK : CMD_NO;
 }
 
 static int check_forward(const char *forward)

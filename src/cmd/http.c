@@ -1,5 +1,6 @@
 #include "cmd/http.h"
 
+#include "cmd/config_load.h"
 #include "cmd/terminal.h"
 #include "config/config.h"
 
@@ -14,6 +15,8 @@ enum {
 	ANSWER_MAX = 64 << 20,
 	CONNECT_SECONDS = 5,
 	URL_MAX = 16384,
+	STARTING_TRIES = 50,
+	STARTING_PAUSE = 100 * 1000, /* microseconds */
 };
 static const int64_t default_timeout = INT64_C(30) * 1000000;
 static const char default_socket[] = "/run/godwit/control";
@@ -29,41 +32,52 @@ struct http {
 
 static int from_config(const char *path, char *to, size_t size, bool loud)
 {
-	struct config_diags d;
-	struct config *c = NULL;
-	struct buf bundle, text;
+	struct config *c = cmd_config_load(path, loud);
 
-	config_diags_init(&d);
-	buf_init(&bundle, CONFIG_BUNDLE_MAX);
-	if (config_bundle_load(path, &bundle, &d) == 0)
-		c = config_parse(buf_view(&bundle), 1, &d);
-	if (c != NULL) {
-		snprintf(to, size, "%s", c->control);
-	} else if (loud) {
-		buf_init(&text, 1 << 20);
-		config_diags_format(&d, &text);
-		fprintf(stderr, "%.*s", SPAN_ARG(buf_view(&text)));
-		buf_fini(&text);
-	}
-	buf_fini(&bundle);
-	config_diags_fini(&d);
 	if (c == NULL)
 		return GW_EFORMAT;
+	snprintf(to, size, "%s", c->control);
 	config_free(&c);
 	return 0;
+}
+
+/*
+ * A file with mistakes in it: the server that runs with what it was before is to be found all the
+ * same, to hear of them or of anything else. The last statement of the main file counts.
+ */
+static int from_text(const char *path, char *to, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	char line[SOCKET_MAX + 64], word[SOCKET_MAX];
+	int found = GW_ENOENT;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, " control %107[^ \t\r\n;#{}\"]", word) != 1 || word[0] != '/')
+			continue;
+		snprintf(to, size, "%s", word);
+		found = 0;
+	}
+	if (f != NULL)
+		fclose(f);
+	return found;
 }
 
 static int find_socket(const struct cmd_globals *g, char *to, size_t size)
 {
 	const char *env = getenv("GODWIT_CONTROL");
 
-	if (g->config != NULL)
+	if (g->config != NULL) {
+		if (from_config(g->config, to, size, false) == 0 ||
+		    from_text(g->config, to, size) == 0)
+			return CMD_OK;
 		return from_config(g->config, to, size, true) < 0 ? CMD_NO : CMD_OK;
+	}
 	if (env != NULL && env[0] != '\0')
 		snprintf(to, size, "%s", env);
 	/* Who may not read the configuration may still use the socket. */
 	else if (access(CMD_DEFAULT_CONFIG, R_OK) < 0 ||
-		 from_config(CMD_DEFAULT_CONFIG, to, size, false) < 0)
+		 (from_config(CMD_DEFAULT_CONFIG, to, size, false) < 0 &&
+		     from_text(CMD_DEFAULT_CONFIG, to, size) < 0))
 		snprintf(to, size, "%s", default_socket);
 	return CMD_OK;
 }
@@ -242,15 +256,36 @@ static int judge(const struct http *h, json_t **answer)
 	return code;
 }
 
-static int call(struct http *h, const char *path, json_t **answer)
+/* A queue that has just started is not ready for a moment: nothing to bother anybody with. */
+static bool is_starting(const struct http *h, const json_t *problem)
+{
+	const char *title = json_string_value(json_object_get(problem, "title"));
+	long status = 0;
+
+	curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+	return status == 503 && title != NULL && strcmp(title, "Not ready") == 0;
+}
+
+static CURLcode transfer_json(struct http *h, const char *path, json_t **answer)
 {
 	CURLcode err = transfer(h, path);
 
 	*answer = NULL;
-	if (err != CURLE_OK)
-		return transfer_failed(h, err);
-	*answer = json_loadb((const char *)buf_view(&h->in).p, buf_len(&h->in), 0, NULL);
-	return judge(h, answer);
+	if (err == CURLE_OK)
+		*answer = json_loadb((const char *)buf_view(&h->in).p, buf_len(&h->in), 0, NULL);
+	return err;
+}
+
+static int call(struct http *h, const char *path, json_t **answer)
+{
+	CURLcode err = transfer_json(h, path, answer);
+
+	for (int i = 0; i < STARTING_TRIES && err == CURLE_OK && is_starting(h, *answer); i++) {
+		json_decref(*answer);
+		usleep(STARTING_PAUSE);
+		err = transfer_json(h, path, answer);
+	}
+	return err == CURLE_OK ? judge(h, answer) : transfer_failed(h, err);
 }
 
 int http_get(struct http *h, const char *path, json_t **answer)

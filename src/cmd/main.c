@@ -1,3 +1,4 @@
+/* Where the program begins. */
 #include "cmd/commands.h"
 
 int main(int argc, char **argv)

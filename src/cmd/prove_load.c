@@ -1,3 +1,4 @@
+/* The tools of a campaign: sinks that take, sources that send, what the queue says meanwhile. */
 #include "cmd/prove.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+/* The folder of a campaign: on which disk, what lies in it, and that it is removed again. */
 #include "cmd/prove.h"
 
 #include "base/clock.h"
@@ -166,7 +167,8 @@ int place_make(struct prove *p)
 
 static void put_config(const struct prove *p, struct buf *out)
 {
-	buf_addf(out, "hostname prove.test\nlisten mx 127.0.0.1:%u\n", p->port);
+	buf_addf(out, "hostname prove.test\nlisten mx 127.0.0.1:%u\ndsn { per-sender 100000/s }\n",
+	    p->port);
 	if (p->opt.tls)
 		buf_addf(out, "listen relay 127.0.0.1:%u { tls implicit }\n", p->tls_port);
 	buf_addf(out, "spool \"%s\"\n", place_path(p, "spool", ""));

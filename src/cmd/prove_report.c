@@ -1,3 +1,4 @@
+/* What a campaign found, judged from the ledgers, for people and as JSON. */
 #include "cmd/prove.h"
 
 #include "base/clock.h"

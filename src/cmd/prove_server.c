@@ -1,3 +1,4 @@
+/* The server of a campaign: starting it, finding its processes, ending them, asking it. */
 #include "cmd/prove.h"
 
 #include "base/clock.h"

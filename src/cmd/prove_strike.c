@@ -1,3 +1,4 @@
+/* One blow of a campaign: whom it hits and how, and the wait until the server is back. */
 #include "cmd/prove.h"
 
 #include "base/clock.h"
@@ -15,7 +16,9 @@ static const unsigned weights[ROLE_COUNT] = {[ROLE_QUEUE] = 6,
     [ROLE_SENDER] = 4,
     [ROLE_MDA] = 3,
     [ROLE_CONTROL] = 2,
-    [ROLE_VAULT] = 2};
+    [ROLE_VAULT] = 2,
+    [ROLE_RESOLVER] = 2,
+    [ROLE_HISTORY] = 2};
 
 static enum blow choose_blow(struct prove *p)
 {

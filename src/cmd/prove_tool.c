@@ -1,3 +1,4 @@
+/* One tool of a campaign: a child process whose lines of JSON are read. */
 #include "cmd/prove.h"
 
 #include <errno.h>

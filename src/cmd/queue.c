@@ -1,24 +1,16 @@
 /* godwit queue: what waits, and what an operator does with it. */
-#include "cmd/flags.h"
+#include "cmd/queue.h"
 
 #include "base/clock.h"
-#include "cmd/http.h"
-#include "cmd/progress.h"
+#include "cmd/flags.h"
 #include "cmd/queue_text.h"
 #include "cmd/terminal.h"
-#include "mail/msgid.h"
 
 #include <stdlib.h>
 
 enum { LIST_DEFAULT = 100, PAGE_MAX = 1000, TEXT_MAX = 8 << 20, PATH_MAX_BYTES = 16384 };
 
-struct queue_cmd {
-	struct cmd_globals g;
-	struct http *http;
-	uint64_t limit;
-};
-
-static void print_json(const json_t *j)
+void queue_print_json(const json_t *j)
 {
 	json_dumpf(j, stdout, JSON_COMPACT);
 	putchar('\n');
@@ -36,7 +28,7 @@ static int summary(struct queue_cmd *q)
 	if (code != CMD_OK)
 		return code;
 	if (q->g.json) {
-		print_json(answer);
+		queue_print_json(answer);
 	} else {
 		buf_init(&out, TEXT_MAX);
 		queue_table(answer, terminal_columns(), &out);
@@ -90,7 +82,7 @@ static void print_page(const struct queue_cmd *q, const json_t *data, size_t n)
 		const json_t *message = json_array_get(data, i);
 
 		if (q->g.json)
-			print_json(message);
+			queue_print_json(message);
 		else
 			queue_list_row(message, now, terminal_columns(), &out);
 		if (buf_len(&out) > TEXT_MAX / 2)
@@ -142,23 +134,27 @@ static int list(struct queue_cmd *q, const char *filter)
 	return CMD_OK;
 }
 
-/* The words of the query, as they were written. */
+int queue_words(int argc, char **argv, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		int more = snprintf(to + n, size - n, "%s%s", i > 0 ? " " : "", argv[i]);
+
+		if (more < 0 || (size_t)more >= size - n)
+			return flags_usage("queue", "this is too long");
+		n += (size_t)more;
+	}
+	to[n] = '\0';
+	return CMD_OK;
+}
+
 static int list_words(struct queue_cmd *q, int argc, char **argv)
 {
-	struct buf filter;
-	int code;
+	char filter[QUEUE_WORDS_MAX];
+	int code = queue_words(argc, argv, filter, sizeof(filter));
 
-	buf_init(&filter, 4096);
-	for (int i = 0; i < argc; i++) {
-		if (i > 0)
-			buf_add_byte(&filter, ' ');
-		buf_add_str(&filter, argv[i]);
-	}
-	buf_add_byte(&filter, '\0');
-	code = buf_failed(&filter) ? flags_usage("queue list", "the query is too long")
-				   : list(q, (const char *)buf_view(&filter).p);
-	buf_fini(&filter);
-	return code;
+	return code == CMD_OK ? list(q, filter) : code;
 }
 
 /* ---- one message by its id ------------------------------------------------------------------ */
@@ -211,8 +207,7 @@ static int find_prefix(
 	return CMD_NOT_FOUND;
 }
 
-/* The whole id of what the user wrote. */
-static int resolve(struct queue_cmd *q, const char *text, char id[MSGID_TEXT + 1])
+int queue_resolve(struct queue_cmd *q, const char *text, char id[MSGID_TEXT + 1])
 {
 	char prefix[MSGID_TEXT + 1], next[MSGID_TEXT + 1];
 
@@ -240,14 +235,14 @@ static int show(struct queue_cmd *q, const char *text)
 	char id[MSGID_TEXT + 1];
 	struct buf out;
 	json_t *m;
-	int code = resolve(q, text, id);
+	int code = queue_resolve(q, text, id);
 
 	if (code == CMD_OK)
 		code = get_message(q, id, &m);
 	if (code != CMD_OK)
 		return code;
 	if (q->g.json) {
-		print_json(m);
+		queue_print_json(m);
 	} else {
 		buf_init(&out, TEXT_MAX);
 		queue_message(m, clock_wall(), &out);
@@ -258,129 +253,100 @@ static int show(struct queue_cmd *q, const char *text)
 	return CMD_OK;
 }
 
-/* ---- retry, drop, release
- * ------------------------------------------------------------------------- */
-
-/* Recipients that would be dropped, into *n. */
-static int count_selection(struct queue_cmd *q, const char *id, int64_t *n)
-{
-	json_t *j;
-	int code = id ? get_message(q, id, &j) : http_get(q->http, "/v1/queue", &j);
-
-	if (code != CMD_OK)
-		return code;
-	*n = id ? (int64_t)queue_open_recipients(j)
-		: json_integer_value(json_object_get(j, "recipients"));
-	json_decref(j);
-	return CMD_OK;
-}
-
-static int confirm_drop(struct queue_cmd *q, const char *id)
-{
-	char question[128], number[32];
-	int64_t n;
-	int code;
-
-	if (q->g.yes)
-		return CMD_OK;
-	code = count_selection(q, id, &n);
-	if (code != CMD_OK)
-		return code;
-	progress_count(n, number, sizeof(number));
-	snprintf(question, sizeof(question), "Drop %s recipient%s of %s? This cannot be undone.",
-	    number, n == 1 ? "" : "s", id ? id : "all messages");
-	if (terminal_confirm(question))
-		return CMD_OK;
-	fprintf(stderr, "nothing was dropped (%s recipient%s; --yes drops without asking)\n",
-	    number, n == 1 ? "" : "s");
-	return CMD_NO;
-}
-
-static const char *done_word(const char *verb)
-{
-	if (strcmp(verb, "retry") == 0)
-		return "retried";
-	return strcmp(verb, "drop") == 0 ? "dropped" : "released";
-}
-
-static int act(struct queue_cmd *q, const char *verb, const char *id)
-{
-	json_t *body = id ? json_pack("{s:s}", "id", id) : json_pack("{s:b}", "all", 1);
-	char path[32], done[16], number[32];
-	json_t *answer;
-	int64_t n;
-	int code;
-
-	snprintf(path, sizeof(path), "/v1/queue/%s", verb);
-	code = http_post(q->http, path, body, &answer);
-	if (code != CMD_OK)
-		return code;
-	snprintf(done, sizeof(done), "%s", done_word(verb));
-	n = json_integer_value(json_object_get(answer, done));
-	if (q->g.json)
-		print_json(answer);
-	else if (!q->g.quiet)
-		printf("%s: %s recipient%s\n", done, progress_count(n, number, sizeof(number)),
-		    n == 1 ? "" : "s");
-	json_decref(answer);
-	return CMD_OK;
-}
-
-static int change(struct queue_cmd *q, const char *verb, const char *selection)
-{
-	bool all = strcmp(selection, "all") == 0;
-	char id[MSGID_TEXT + 1];
-	int code = all ? CMD_OK : resolve(q, selection, id);
-
-	if (code == CMD_OK && strcmp(verb, "drop") == 0)
-		code = confirm_drop(q, all ? NULL : id);
-	return code == CMD_OK ? act(q, verb, all ? NULL : id) : code;
-}
-
 /* ---- the verb ------------------------------------------------------------------------------- */
 
-static int dispatch(struct queue_cmd *q, int argc, char **argv)
+static int do_list(struct queue_cmd *q, const char *verb, int argc, char **argv)
 {
-	const char *verb = argc > 1 ? argv[1] : NULL;
-
-	if (verb == NULL)
-		return summary(q);
-	if (strcmp(verb, "list") == 0)
-		return list_words(q, argc - 2, argv + 2);
-	if (argc != 3)
-		return flags_usage("queue", "queue %s wants one id%s", verb,
-		    strcmp(verb, "show") == 0 ? "" : ", or the word all");
-	if (strcmp(verb, "show") == 0)
-		return show(q, argv[2]);
-	return change(q, verb, argv[2]);
+	(void)verb;
+	return list_words(q, argc, argv);
 }
 
-static bool is_known(const char *verb)
+static int do_show(struct queue_cmd *q, const char *verb, int argc, char **argv)
 {
-	static const char *const verbs[] = {"list", "show", "retry", "drop", "release"};
+	(void)verb;
+	return argc == 1 ? show(q, argv[0]) : flags_usage("queue", "queue show wants one id");
+}
 
-	for (size_t i = 0; i < GW_ARRAY_LEN(verbs); i++) {
-		if (strcmp(verb, verbs[i]) == 0)
-			return true;
-	}
-	return false;
+/* What each verb does, and which flags it knows besides the global ones. */
+enum { HAS_LIMIT = 1, HAS_DRY = 2, HAS_FOR = 4, HAS_REASON = 8, HAS_CLEAR = 16 };
+static const struct {
+	const char *name;
+	int (*run)(struct queue_cmd *q, const char *verb, int argc, char **argv);
+	unsigned has;
+} verbs[] = {
+    {"list", do_list, HAS_LIMIT},
+    {"show", do_show, 0},
+    {"retry", queue_act, HAS_DRY},
+    {"drop", queue_act, HAS_DRY},
+    {"hold", queue_act, HAS_DRY},
+    {"release", queue_act, HAS_DRY},
+    {"pause", queue_order, HAS_FOR | HAS_REASON},
+    {"slow", queue_order, HAS_FOR | HAS_REASON},
+    {"resume", queue_order, 0},
+    {"rules", queue_rules, 0},
+    {"hosts", queue_hosts, HAS_CLEAR},
+};
+
+static const char *stray_flag(const struct queue_cmd *q, unsigned has)
+{
+	if (q->limit > 0 && !(has & HAS_LIMIT))
+		return "--limit";
+	if (q->dry && !(has & HAS_DRY))
+		return "--dry-run";
+	if (q->time > 0 && !(has & HAS_FOR))
+		return "--for";
+	if (q->reason != NULL && !(has & HAS_REASON))
+		return "--reason";
+	return q->clear != NULL && !(has & HAS_CLEAR) ? "--clear" : NULL;
+}
+
+static int run(struct queue_cmd *q, size_t verb, int argc, char **argv)
+{
+	const char *stray = stray_flag(q, verbs[verb].has);
+	int code;
+
+	if (stray != NULL)
+		return flags_usage("queue", "queue %s has no %s", verbs[verb].name, stray);
+	code = http_open(&q->http, "queue", &q->g);
+	if (code == CMD_OK)
+		code = verbs[verb].run(q, verbs[verb].name, argc, argv);
+	http_free(&q->http);
+	return code;
+}
+
+static int run_summary(struct queue_cmd *q)
+{
+	const char *stray = stray_flag(q, 0);
+	int code;
+
+	if (stray != NULL)
+		return flags_usage("queue", "queue has no %s without a verb", stray);
+	code = http_open(&q->http, "queue", &q->g);
+	if (code == CMD_OK)
+		code = summary(q);
+	http_free(&q->http);
+	return code;
 }
 
 int cmd_queue(const struct cmd_globals *g, int argc, char **argv)
 {
 	struct queue_cmd q = {.g = *g};
-	const struct flag rows[] = {{"--limit", FLAG_NUMBER, &q.limit}};
+	const struct flag rows[] = {{"--limit", FLAG_NUMBER, &q.limit},
+	    {"--dry-run", FLAG_ON, &q.dry}, {"--for", FLAG_TIME, &q.time},
+	    {"--reason", FLAG_TEXT, &q.reason}, {"--clear", FLAG_TEXT, &q.clear}};
 	struct flags f = {"queue", rows, GW_ARRAY_LEN(rows), &q.g, false};
 	int code;
 
 	if (!flags_read(&f, &argc, argv, &code))
 		return code;
-	if (argc > 1 && !is_known(argv[1]))
-		return flags_usage("queue",
-		    "there is no 'queue %s'; list, show, retry, drop, release are there", argv[1]);
-	code = http_open(&q.http, "queue", &q.g);
-	if (code == CMD_OK)
-		code = dispatch(&q, argc, argv);
-	http_free(&q.http);
-	return code;
+	if (argc < 2)
+		return run_summary(&q);
+	for (size_t i = 0; i < GW_ARRAY_LEN(verbs); i++) {
+		if (strcmp(verbs[i].name, argv[1]) == 0)
+			return run(&q, i, argc - 2, argv + 2);
+	}
+	return flags_usage("queue",
+	    "there is no 'queue %s'; list, show, retry, drop, hold, release, pause, slow, resume, "
+	    "rules, hosts are there",
+	    argv[1]);
 }

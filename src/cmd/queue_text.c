@@ -1,174 +1,20 @@
+/*
+ * "godwit queue" of messages: one in a line, one in full, and the look-up of ids by their first
+ * characters.
+ */
 #include "cmd/queue_text.h"
 
 #include "cmd/answer.h"
+#include "cmd/progress.h"
 #include "cmd/terminal.h"
 #include "mail/msgid.h"
+#include "mail/reply_class.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-	NAME_WIDTH = 24,
-	ROWS_MAX = 50,
-	LINE_SPARE = 16384, /* octets one line may take, escapes included */
-	REPLY_MIN = 20,
-};
-
-/* ---- the table ---------------------------------------------------------------------------- */
-
-static const char *const age_keys[] = {"under_5m", "under_30m", "under_2h", "under_8h", "older"};
-static const unsigned age_widths[] = {6, 7, 8, 7, 6};
-
-static void put_count(struct buf *out, int64_t n, unsigned width, bool dash)
-{
-	char text[TERMINAL_SHORT];
-
-	if (n == 0 && dash)
-		snprintf(text, sizeof(text), "-");
-	else
-		terminal_count(n, text);
-	buf_addf(out, "%*s", width, text);
-}
-
-static void put_ages(struct buf *out, const int64_t *age, bool dash)
-{
-	for (size_t i = 0; i < GW_ARRAY_LEN(age_keys); i++)
-		put_count(out, age[i], age_widths[i], dash);
-}
-
-static void put_oldest(struct buf *out, int64_t oldest, int64_t now)
-{
-	char text[TERMINAL_SHORT] = "";
-
-	if (oldest >= 0)
-		terminal_age(now - oldest, text);
-	buf_addf(out, "%9s", text);
-}
-
-/* "mx google.example", and before it the group if it has a name of its own. */
-static void put_site_name(struct buf *out, const json_t *site)
-{
-	struct span group = answer_text(site, "group"), name = answer_text(site, "site");
-	struct buf b;
-
-	buf_init(&b, 4096);
-	if (!span_eq(group, SPAN("*")) && group.n > 0) {
-		buf_add_span(&b, span_first(group, 1024));
-		buf_add_byte(&b, ' ');
-	}
-	buf_add_span(&b, span_first(name, 2048));
-	terminal_left(out, buf_view(&b), NAME_WIDTH);
-	buf_fini(&b);
-}
-
-static void put_reason(struct buf *out, struct span reply, size_t columns, size_t used)
-{
-	size_t room = columns > used + REPLY_MIN ? columns - used : columns ? REPLY_MIN : 0;
-
-	if (reply.n == 0)
-		return;
-	buf_add_str(out, "  ");
-	terminal_text(out, span_first(reply, 1024), room);
-}
-
-static void put_site(struct buf *out, const json_t *site, int64_t now, size_t columns)
-{
-	int64_t age[GW_ARRAY_LEN(age_keys)];
-	size_t start = buf_len(out);
-
-	for (size_t i = 0; i < GW_ARRAY_LEN(age_keys); i++)
-		age[i] = answer_number(site, age_keys[i]);
-	put_site_name(out, site);
-	put_count(out, answer_number(site, "recipients"), 7, false);
-	put_ages(out, age, true);
-	buf_add_str(out, "   ");
-	terminal_left(out, answer_text(site, "state"), 11);
-	put_oldest(out, answer_time(site, "oldest"), now);
-	put_reason(out, answer_text(site, "last_reply"), columns,
-	    terminal_width(span_skip(buf_view(out), start)) + 2);
-	buf_add_byte(out, '\n');
-}
-
-static int by_recipients(const void *a, const void *b)
-{
-	int64_t x = answer_number(*(json_t *const *)a, "recipients");
-	int64_t y = answer_number(*(json_t *const *)b, "recipients");
-
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
-/* Sites that have something to say, the largest first. */
-static json_t **sorted_sites(const json_t *summary, size_t *n)
-{
-	const json_t *sites = json_object_get(summary, "sites");
-	size_t all = json_array_size(sites);
-	json_t **list = gw_calloc(all, sizeof(*list));
-
-	*n = 0;
-	for (size_t i = 0; i < all; i++) {
-		json_t *site = json_array_get(sites, i);
-
-		if (answer_number(site, "recipients") > 0)
-			list[(*n)++] = site;
-	}
-	qsort(list, *n, sizeof(json_t *), by_recipients);
-	return list;
-}
-
-static void put_total(
-    struct buf *out, const json_t *summary, json_t *const *site, size_t n, int64_t now)
-{
-	int64_t age[GW_ARRAY_LEN(age_keys)] = {0}, total = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		total += answer_number(site[i], "recipients");
-		for (size_t k = 0; k < GW_ARRAY_LEN(age_keys); k++)
-			age[k] += answer_number(site[i], age_keys[k]);
-	}
-	terminal_left(out, SPAN("TOTAL"), NAME_WIDTH);
-	put_count(out, total, 7, false);
-	put_ages(out, age, false);
-	buf_addf(out, "%14s", "");
-	put_oldest(out, answer_time(summary, "oldest"), now);
-	buf_add_byte(out, '\n');
-}
-
-static void put_held(struct buf *out, const json_t *summary)
-{
-	int64_t n = answer_number(summary, "held");
-	char text[TERMINAL_SHORT];
-
-	if (n > 0)
-		buf_addf(out,
-		    "%s recipient%s held: sent, they ended a process twice (godwit queue list "
-		    "state:held)\n",
-		    terminal_count(n, text), n == 1 ? " is" : "s are");
-}
-
-void queue_table(const json_t *summary, size_t columns, struct buf *out)
-{
-	int64_t now = answer_time(summary, "now");
-	size_t n, shown;
-	json_t **site = sorted_sites(summary, &n);
-
-	if (!json_is_true(json_object_get(summary, "accepting")))
-		buf_add_str(out, "new mail is NOT accepted now: the spool is full or undecided\n");
-	if (answer_number(summary, "messages") == 0) {
-		buf_add_str(out, "queue is empty\n");
-		free(site);
-		return;
-	}
-	buf_addf(out, "%*s%7s%6s%7s%8s%7s%6s   %-11s%9s  %s\n", NAME_WIDTH, "", "T", "<5m", "5-30m",
-	    "30m-2h", "2h-8h", ">8h", "state", "oldest", "last reply");
-	put_total(out, summary, site, n, now);
-	shown = n < ROWS_MAX ? n : ROWS_MAX;
-	for (size_t i = 0; i < shown && buf_space(out) > LINE_SPARE; i++)
-		put_site(out, site[i], now, columns);
-	if (n > shown)
-		buf_addf(out, "... and %zu more destinations (--json shows all)\n", n - shown);
-	put_held(out, summary);
-	free(site);
-}
+/* Octets one line may take, escapes included. */
+enum { LINE_SPARE = 16384 };
 
 /* ---- messages ----------------------------------------------------------------------------- */
 
@@ -178,7 +24,9 @@ static bool is_open(const json_t *rcpt)
 
 	return span_eq(state, SPAN("ready")) || span_eq(state, SPAN("active")) ||
 	       span_eq(state, SPAN("deferred")) || span_eq(state, SPAN("held")) ||
-	       span_eq(state, SPAN("suspended")) || span_eq(state, SPAN("maybe"));
+	       span_eq(state, SPAN("scheduled")) || span_eq(state, SPAN("suspended")) ||
+	       span_eq(state, SPAN("unpulled")) || span_eq(state, SPAN("maybe")) ||
+	       span_eq(state, SPAN("limited")) || span_eq(state, SPAN("untold"));
 }
 
 size_t queue_open_recipients(const json_t *message)
@@ -210,8 +58,8 @@ static void put_next(struct buf *out, const json_t *rcpt, int64_t now)
 
 void queue_list_head(struct buf *out)
 {
-	buf_addf(out, "%-26s %7s %7s  %-24s  %-24s  %-9s %5s %7s  %s\n", "ID", "AGE", "SIZE",
-	    "FROM", "TO", "STATE", "TRIES", "NEXT", "LAST REPLY");
+	buf_addf(out, "%-26s %7s %7s  %-6s  %-16s  %-24s  %-24s  %-9s %5s %7s  %s\n", "ID", "AGE",
+	    "SIZE", "CLASS", "ACCOUNT", "FROM", "TO", "STATE", "TRIES", "NEXT", "LAST REPLY");
 }
 
 static void put_message_start(struct buf *out, const json_t *message, int64_t now, bool first)
@@ -219,12 +67,16 @@ static void put_message_start(struct buf *out, const json_t *message, int64_t no
 	char age[TERMINAL_SHORT], size[TERMINAL_SHORT];
 
 	if (!first) {
-		buf_addf(out, "%26s %7s %7s  %24s  ", "", "", "", "");
+		buf_addf(out, "%26s %7s %7s  %6s  %16s  %24s  ", "", "", "", "", "", "");
 		return;
 	}
 	terminal_left(out, answer_text(message, "id"), MSGID_TEXT);
 	buf_addf(out, " %7s %7s  ", terminal_age(now - answer_time(message, "accepted"), age),
 	    terminal_size(answer_number(message, "size"), size));
+	terminal_left(out, answer_text(message, "class"), 6);
+	buf_add_str(out, "  ");
+	terminal_left(out, answer_text(message, "account"), 16);
+	buf_add_str(out, "  ");
 	put_from(out, message, 24);
 	buf_add_str(out, "  ");
 }
@@ -253,7 +105,8 @@ static void put_reply(struct buf *out, const json_t *rcpt, size_t columns, size_
 	buf_init(&b, 2048);
 	put_codes(&b, rcpt);
 	buf_add_span(&b, span_first(reply, 1024));
-	put_reason(out, buf_view(&b), columns, terminal_width(span_skip(buf_view(out), start)) + 2);
+	terminal_last(
+	    out, buf_view(&b), columns, terminal_width(span_skip(buf_view(out), start)) + 2);
 	buf_fini(&b);
 }
 
@@ -278,6 +131,42 @@ void queue_list_row(const json_t *message, int64_t now, size_t columns, struct b
 		buf_add_byte(out, '\n');
 		first = false;
 	}
+}
+
+/* "        via   TLS 1.3/verified, from bulk-a, by /etc/godwit/godwit.conf:48:1" */
+static void put_via(struct buf *out, const json_t *rcpt)
+{
+	static const struct {
+		const char *key, *word;
+	} parts[] = {{"tls", "TLS "}, {"vmta", "from "}, {"rule", "by "}};
+	bool first = true;
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(parts); i++) {
+		struct span text = answer_text(rcpt, parts[i].key);
+
+		if (text.n == 0)
+			continue;
+		buf_add_str(out, first ? "        via   " : ", ");
+		buf_add_str(out, parts[i].word);
+		terminal_text(out, text, 0);
+		first = false;
+	}
+	if (!first)
+		buf_add_byte(out, '\n');
+}
+
+/* "        class full: The mailbox is full." */
+static void put_meaning(struct buf *out, const json_t *rcpt)
+{
+	enum reply_class class = reply_class_of_word(answer_text(rcpt, "class"));
+
+	if (answer_text(rcpt, "class").n == 0)
+		return;
+	buf_add_str(out, "        class ");
+	terminal_text(out, answer_text(rcpt, "class"), 0);
+	if (class < REPLY_CLASSES)
+		buf_addf(out, ": %s", reply_classes[class].means);
+	buf_add_byte(out, '\n');
 }
 
 static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
@@ -306,6 +195,22 @@ static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 	put_codes(out, rcpt);
 	terminal_text(out, answer_text(rcpt, "reply"), 0);
 	buf_add_byte(out, '\n');
+	put_meaning(out, rcpt);
+	put_via(out, rcpt);
+}
+
+static void put_class(struct buf *out, const json_t *message)
+{
+	struct span account = answer_text(message, "account");
+
+	if (answer_text(message, "class").n > 0) {
+		buf_add_str(out, "  class ");
+		terminal_text(out, answer_text(message, "class"), 0);
+	}
+	if (account.n == 0)
+		return;
+	buf_add_str(out, "  account ");
+	terminal_text(out, account, 0);
 }
 
 void queue_message(const json_t *message, int64_t now, struct buf *out)
@@ -319,6 +224,7 @@ void queue_message(const json_t *message, int64_t now, struct buf *out)
 	    terminal_age(now - answer_time(message, "accepted"), age),
 	    queue_open_recipients(message), json_array_size(list));
 	put_from(out, message, 0);
+	put_class(out, message);
 	buf_add_byte(out, '\n');
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		if (buf_space(out) > LINE_SPARE)

@@ -11,6 +11,9 @@
 
 /* The table by destination and age; columns: of the terminal, 0 for no limit. */
 void queue_table(const json_t *summary, size_t columns, struct buf *out);
+/* What stands ("rules"), and bad hosts. */
+void queue_rules_table(const json_t *answer, int64_t now, size_t columns, struct buf *out);
+void queue_hosts_table(const json_t *answer, int64_t now, size_t columns, struct buf *out);
 /* The head line of a list, and one message of it: a line for each recipient. */
 void queue_list_head(struct buf *out);
 void queue_list_row(const json_t *message, int64_t now, size_t columns, struct buf *out);

@@ -1,14 +1,12 @@
 /* godwit send: test messages, and the dialogue with any server. */
-#include "cmd/flags.h"
+#include "cmd/send.h"
 
 #include "base/clock.h"
-#include "base/json.h"
-#include "cmd/send_login.h"
+#include "base/utf8.h"
 #include "cmd/send_message.h"
-#include "cmd/send_session.h"
-#include "cmd/terminal.h"
 #include "mail/address.h"
 #include "mail/body.h"
+#include "mail/header.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,37 +14,16 @@
 #include <unistd.h>
 
 enum {
-	RCPT_MAX = 1000,
 	MESSAGE_MAX = 1 << 30,
-	NAME_MAX_BYTES = 256,
 	CONNECT_TIMEOUT = 10 * 1000000,
 	REPLY_TIMEOUT = 60 * 1000000,
-};
-
-struct send {
-	struct cmd_globals g;
-	const char *subject, *text, *file, *server, *ehlo, *show, *class;
-	const char *from_flag;
-	struct flag_list header;
-	uint64_t size, count;
-	char name[NAME_MAX_BYTES]; /* of this machine */
-	char from[NAME_MAX_BYTES * 2];
-	struct client_rcpt rcpt[RCPT_MAX];
-	const char *to[RCPT_MAX];
-	size_t n_rcpt;
-	struct buf content;
-	struct send_login login;
-	struct send_session session;
-	bool connected;
-	uint64_t accepted;
-	bool temporary, permanent;
 };
 
 /* ---- what is to be sent ---------------------------------------------------------------------- */
 
 static void find_name(struct send *s)
 {
-	char host[NAME_MAX_BYTES] = "";
+	char host[SEND_NAME_MAX] = "";
 
 	if (s->ehlo != NULL) {
 		snprintf(s->name, sizeof(s->name), "%s", s->ehlo);
@@ -60,15 +37,17 @@ static void find_name(struct send *s)
 static char *canonical(const char *text)
 {
 	struct address a;
-	struct buf b;
-	char *copy;
+	struct buf b, room;
+	char *copy = NULL;
 
-	if (address_parse(span_str(text), &a) < 0)
-		return NULL;
 	buf_init(&b, 1024);
-	address_canonical(&a, &b);
-	buf_add_byte(&b, '\0');
-	copy = buf_failed(&b) ? NULL : strdup((const char *)buf_view(&b).p);
+	buf_init(&room, 256);
+	if (address_read(span_str(text), &room, &a) == 0) {
+		address_canonical(&a, &b);
+		buf_add_byte(&b, '\0');
+		copy = buf_failed(&b) ? NULL : strdup((const char *)buf_view(&b).p);
+	}
+	buf_fini(&room);
 	buf_fini(&b);
 	return copy;
 }
@@ -94,14 +73,15 @@ static int take_recipients(struct send *s, int argc, char **argv)
 {
 	if (argc < 2)
 		return flags_usage("send", "to whom? write an address");
-	if (argc - 1 > RCPT_MAX)
-		return flags_usage("send", "more than %d recipients", RCPT_MAX);
+	if (argc - 1 > SEND_RCPT_MAX)
+		return flags_usage("send", "more than %d recipients", SEND_RCPT_MAX);
 	for (int i = 1; i < argc; i++) {
 		const char *to = canonical(argv[i]);
 
 		if (to == NULL)
 			return flags_usage("send", "'%s' is no address", argv[i]);
 		s->to[s->n_rcpt] = to;
+		s->rcpt[s->n_rcpt].notify = s->dsn.notify;
 		s->rcpt[s->n_rcpt++].addr = span_str(to);
 	}
 	return CMD_OK;
@@ -181,15 +161,40 @@ static int check_flags(struct send *s)
 	return CMD_OK;
 }
 
+/* A message that demands it has to have it on the first step, too. */
+static int demand_tls(struct send *s)
+{
+	bool off = s->login.tls != NULL && strcmp(s->login.tls, "off") == 0;
+
+	if (!s->handling.require_tls)
+		return CMD_OK;
+	if (s->login.insecure || off)
+		return flags_usage("send",
+		    "--require-tls wants a server with a good certificate: not with %s (--tls-ca "
+		    "says who "
+		    "may sign it)",
+		    off ? "--tls off" : "--tls-insecure");
+	s->login.verify = true;
+	return CMD_OK;
+}
+
 static int prepare(struct send *s, int argc, char **argv)
 {
 	int code = check_flags(s);
 
 	find_name(s);
 	if (code == CMD_OK)
+		code = send_dsn_prepare(&s->dsn);
+	if (code == CMD_OK)
+		code = send_release_prepare(&s->release);
+	if (code == CMD_OK)
+		code = send_handling_prepare(&s->handling);
+	if (code == CMD_OK)
 		code = take_from(s);
 	if (code == CMD_OK)
 		code = take_recipients(s, argc, argv);
+	if (code == CMD_OK)
+		code = demand_tls(s);
 	if (code == CMD_OK)
 		code = send_login_prepare(&s->login);
 	buf_init(&s->content, MESSAGE_MAX);
@@ -224,14 +229,14 @@ static int connect_default(uint16_t *port)
 	return GW_ECLOSED;
 }
 
-static int connect_server(struct send *s, char host[NAME_MAX_BYTES], uint16_t *port, int *fd)
+static int connect_server(struct send *s, char host[SEND_NAME_MAX], uint16_t *port, int *fd)
 {
 	if (s->server == NULL) {
-		snprintf(host, NAME_MAX_BYTES, "127.0.0.1");
+		snprintf(host, SEND_NAME_MAX, "127.0.0.1");
 		*fd = connect_default(port);
 		return *fd < 0 ? CMD_AWAY : CMD_OK;
 	}
-	if (send_server_parse(s->server, host, NAME_MAX_BYTES, port) < 0)
+	if (send_server_parse(s->server, host, SEND_NAME_MAX, port) < 0)
 		return flags_usage("send", "--server '%s' is not HOST or HOST:PORT", s->server);
 	*port = *port ? *port : send_login_port(&s->login);
 	*fd = send_connect(host, *port, s->g.timeout ? s->g.timeout : CONNECT_TIMEOUT);
@@ -242,7 +247,7 @@ static int connect_and_greet(struct send *s)
 {
 	FILE *show = s->show == NULL ? NULL : s->g.json ? stderr : stdout;
 	int64_t timeout = s->g.timeout ? s->g.timeout : REPLY_TIMEOUT;
-	char host[NAME_MAX_BYTES];
+	char host[SEND_NAME_MAX];
 	uint16_t port = 0;
 	int fd = -1, code = connect_server(s, host, &port, &fd);
 
@@ -251,130 +256,39 @@ static int connect_and_greet(struct send *s)
 	send_session_start(&s->session, fd, s->name, timeout, show);
 	code = send_login_greet(&s->login, &s->session, host, port, timeout);
 	s->connected = code == CMD_OK && !s->session.closed;
+	if (s->connected && !send_release_offered(&s->release, s->session.engine))
+		code = CMD_NEVER;
+	if (s->connected && code == CMD_OK)
+		code = send_handling_check(&s->handling, &s->session, s->g.quiet);
 	if (code != CMD_OK)
 		send_session_end(&s->session);
 	return code;
 }
 
-/* ---- results -----------------------------------------------------------------------------------
- */
-
-static bool is_ok(const struct send_verdict *v)
-{
-	return v->code >= 200 && v->code < 300;
-}
-
-/* Our own servers answer with the id of the message. */
-static struct span id_in(const struct send_verdict *v)
-{
-	struct span rest = span_str(v->text);
-	struct msgid id;
-
-	while (rest.n >= MSGID_TEXT) {
-		if (msgid_parse(span_first(rest, MSGID_TEXT), &id) == 0)
-			return span_first(rest, MSGID_TEXT);
-		rest = span_skip(rest, 1);
-	}
-	return SPAN_NONE;
-}
-
-static void print_verdict(
-    const char *word, const struct send_verdict *v, const char *to, int64_t took)
-{
-	struct span id = is_ok(v) ? id_in(v) : SPAN_NONE;
-	struct buf b;
-
-	buf_init(&b, 8192);
-	buf_addf(&b, "%-9s  ", word);
-	if (to != NULL) {
-		terminal_text(&b, span_str(to), 0);
-		buf_add_str(&b, "  ");
-	}
-	if (id.n > 0) {
-		buf_add_span(&b, id);
-	} else {
-		buf_addf(&b, "%u ", v->code);
-		terminal_text(&b, span_str(v->text), 0);
-	}
-	if (is_ok(v))
-		buf_addf(&b, "  %d.%03d s", (int)(took / USEC_PER_SEC),
-		    (int)(took % USEC_PER_SEC / USEC_PER_MSEC));
-	buf_add_byte(&b, '\n');
-	terminal_print(&b);
-	buf_fini(&b);
-}
-
-static const char *word_for(const struct send_verdict *v)
-{
-	return is_ok(v) ? "accepted" : v->code < 500 ? "deferred" : "refused";
-}
-
-/* One line for the message when all recipients fared alike, else one for each. */
-static void print_text(const struct send *s, const struct send_verdict *v, int64_t took)
-{
-	bool alike = true;
-
-	for (size_t i = 1; i < s->n_rcpt; i++)
-		alike = alike && v[i].code == v[0].code && strcmp(v[i].text, v[0].text) == 0;
-	for (size_t i = 0; i < (alike ? 1 : s->n_rcpt); i++)
-		print_verdict(word_for(&v[i]), &v[i], alike && is_ok(v) ? NULL : s->to[i], took);
-}
-
-static void put_json_verdict(struct buf *b, const struct send_verdict *v)
-{
-	json_bool(b, "accepted", is_ok(v));
-	json_number(b, "code", v->code);
-	json_str(b, "reply", v->text);
-}
-
-static void print_json(const struct send *s, const struct send_verdict *v, int64_t took)
-{
-	struct span id = is_ok(&v[0]) ? id_in(&v[0]) : SPAN_NONE;
-	struct buf b;
-
-	buf_init(&b, 4 << 20);
-	json_open(&b, NULL, '{');
-	if (id.n > 0)
-		json_text(&b, "id", id);
-	json_number(&b, "microseconds", took);
-	json_open(&b, "recipients", '[');
-	for (size_t i = 0; i < s->n_rcpt; i++) {
-		json_open(&b, NULL, '{');
-		json_str(&b, "to", s->to[i]);
-		put_json_verdict(&b, &v[i]);
-		json_close(&b, '}');
-	}
-	json_close(&b, ']');
-	json_close(&b, '}');
-	buf_add_byte(&b, '\n');
-	terminal_print(&b);
-	buf_fini(&b);
-}
-
-static void judge(struct send *s, const struct send_verdict *v, int64_t took)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < s->n_rcpt; i++) {
-		any = any || is_ok(&v[i]);
-		s->permanent = s->permanent || v[i].code >= 500;
-		s->temporary = s->temporary || (!is_ok(&v[i]) && v[i].code < 500);
-	}
-	s->accepted += any;
-	if (s->g.json)
-		print_json(s, v, took);
-	else if (!s->g.quiet)
-		print_text(s, v, took);
-}
-
 /* ---- the work ----------------------------------------------------------------------------------
  */
+
+/* UTF-8 in the header is announced to a server that wants to know; to others it goes as it is. */
+static bool header_is_utf8(const struct send *s)
+{
+	struct header_scan scan;
+	struct span head;
+
+	header_scan_init(&scan);
+	head = span_first(buf_view(&s->content), header_scan_feed(&scan, buf_view(&s->content)));
+	return utf8_beyond_ascii(head) && utf8_valid(head);
+}
 
 /* True: the connection can take another message. */
 static bool send_one(struct send *s)
 {
 	struct send_verdict *v = gw_calloc(s->n_rcpt, sizeof(*v));
-	struct client_txn txn = {.from = span_str(s->from), .rcpt = s->rcpt, .n_rcpt = s->n_rcpt};
+	struct client_txn txn = {.from = span_str(s->from),
+	    .rcpt = s->rcpt,
+	    .n_rcpt = s->n_rcpt,
+	    .ret = s->dsn.ret,
+	    .envid = span_str(s->dsn.envid),
+	    .release = span_str(s->release.parameter)};
 	int64_t start = clock_now();
 	struct body_scan scan;
 	bool open = false;
@@ -386,11 +300,13 @@ static bool send_one(struct send *s)
 	txn.size = buf_len(&s->content);
 	txn.eight_bit = body_scan_end(&scan)->eight_bit;
 	txn.body_type = txn.eight_bit ? BODY_8BITMIME : BODY_7BIT;
+	send_handling_put(&s->handling, &txn);
+	txn.smtputf8 = s->connected && client_takes_utf8(s->session.engine) && header_is_utf8(s);
 	if (s->connected)
 		open = send_session_message(&s->session, &txn, buf_view(&s->content), v);
 	for (size_t i = 0; i < s->n_rcpt && !s->connected; i++)
 		v[i] = s->session.why;
-	judge(s, v, clock_now() - start);
+	send_judge(s, v, clock_now() - start);
 	free(v);
 	return open;
 }
@@ -453,6 +369,14 @@ int cmd_send(const struct cmd_globals *g, int argc, char **argv)
 	    {"--ehlo", FLAG_TEXT, &s.ehlo},
 	    {"--count", FLAG_NUMBER, &s.count},
 	    {"--show", FLAG_TEXT, &s.show},
+	    {"--notify", FLAG_TEXT, &s.dsn.notify_flag},
+	    {"--ret", FLAG_TEXT, &s.dsn.ret_flag},
+	    {"--envid", FLAG_TEXT, &s.dsn.envid},
+	    {"--at", FLAG_TEXT, &s.release.at},
+	    {"--in", FLAG_TIME, &s.release.in},
+	    {"--deliver-by", FLAG_TEXT, &s.handling.deliver_by},
+	    {"--priority", FLAG_TEXT, &s.handling.priority},
+	    {"--require-tls", FLAG_ON, &s.handling.require_tls},
 	    {"--tls", FLAG_TEXT, &s.login.tls},
 	    {"--tls-verify", FLAG_ON, &s.login.verify},
 	    {"--tls-insecure", FLAG_ON, &s.login.insecure},

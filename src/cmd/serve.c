@@ -1,39 +1,51 @@
+/* godwit serve: reads and judges the configuration, then becomes master. */
 #include "cmd/config_files.h"
 #include "cmd/flags.h"
 
+#include "cmd/config_load.h"
 #include "config/config.h"
 #include "role/role.h"
 
 #include <stdio.h>
 
-static void print_diags(const struct config_diags *d)
+/* Reads and checks; false: it cannot be used. *d says why not, and what else there is to say. */
+static bool judge(const char *path, struct buf *bundle, struct config_diags *d, bool *hears)
 {
-	struct buf text;
-	struct span s;
-
-	buf_init(&text, 1 << 20);
-	config_diags_format(d, &text);
-	s = buf_view(&text);
-	fprintf(stderr, "%.*s", SPAN_ARG(s));
-	buf_fini(&text);
-}
-
-/* Reads and checks; what there is to say goes to standard error. */
-static bool load(const char *path, struct buf *bundle)
-{
-	struct config_diags d;
 	struct config *c = NULL;
 	bool good;
 
+	if (config_bundle_load(path, bundle, d) == 0)
+		c = config_parse(buf_view(bundle), 1, d);
+	good = c != NULL && config_files_good(c, d);
+	*hears = c != NULL && c->n_listen > 0;
+	config_free(&c);
+	return good;
+}
+
+static bool load(const char *path, struct buf *bundle)
+{
+	struct config_diags d;
+	bool hears, good;
+
 	config_diags_init(&d);
-	if (config_bundle_load(path, bundle, &d) == 0)
-		c = config_parse(buf_view(bundle), 1, &d);
-	good = c != NULL && config_files_good(c, &d);
-	print_diags(&d);
-	if (good && c->n_listen == 0)
+	good = judge(path, bundle, &d, &hears);
+	cmd_config_print(&d);
+	if (good && !hears)
 		fprintf(
 		    stderr, "godwit serve: %s has no listen statement: no mail comes in\n", path);
-	config_free(&c);
+	config_diags_fini(&d);
+	return good;
+}
+
+/* The same in the running server: what there is to say is for whoever wants the reload. */
+static bool load_again(const char *path, struct buf *bundle, struct buf *said)
+{
+	struct config_diags d;
+	bool hears, good;
+
+	config_diags_init(&d);
+	good = judge(path, bundle, &d, &hears);
+	config_diags_format(&d, said);
 	config_diags_fini(&d);
 	return good;
 }
@@ -45,7 +57,7 @@ int cmd_serve(const struct cmd_globals *g, int argc, char **argv)
 	const struct flag rows[] = {
 	    {"--one-process", FLAG_ON, &one_process}, {"--check-only", FLAG_ON, &check_only}};
 	struct flags f = {"serve", rows, GW_ARRAY_LEN(rows), &own, false};
-	struct master_options o = {.jail = true, .ready_fd = -1};
+	struct master_options o = {.jail = true, .ready_fd = -1, .load = load_again};
 	struct buf bundle;
 	int code;
 

@@ -1,5 +1,6 @@
 #include "cmd/spool.h"
 
+#include "cmd/config_load.h"
 #include "cmd/flags.h"
 #include "config/config.h"
 
@@ -38,35 +39,6 @@ int spool_error(const struct spool_tool *t, const char *fmt, ...)
 }
 
 /* ---- which spool ----------------------------------------------------------------------------- */
-
-static void print_diags(const struct config_diags *d)
-{
-	struct buf text;
-	struct span s;
-
-	buf_init(&text, 1 << 20);
-	config_diags_format(d, &text);
-	s = buf_view(&text);
-	fwrite(s.p, 1, s.n, stderr);
-	buf_fini(&text);
-}
-
-static struct config *load_config(const char *path)
-{
-	struct config_diags d;
-	struct config *c = NULL;
-	struct buf bundle;
-
-	config_diags_init(&d);
-	buf_init(&bundle, CONFIG_BUNDLE_MAX);
-	if (config_bundle_load(path, &bundle, &d) == 0)
-		c = config_parse(buf_view(&bundle), 1, &d);
-	if (c == NULL)
-		print_diags(&d);
-	buf_fini(&bundle);
-	config_diags_fini(&d);
-	return c;
-}
 
 /* ---- the directory and its lock -------------------------------------------------------------- */
 
@@ -160,7 +132,7 @@ static int check_words(const struct spool_tool *t, const struct tool *tool, int 
 static int run_configured(struct spool_tool *t, const struct tool *tool)
 {
 	const char *path = t->g->config ? t->g->config : CMD_DEFAULT_CONFIG;
-	struct config *c = t->path && !t->g->config ? NULL : load_config(path);
+	struct config *c = t->path && !t->g->config ? NULL : cmd_config_load(path, true);
 
 	if (c == NULL && (t->path == NULL || t->g->config)) {
 		spool_error(t,

@@ -5,7 +5,7 @@
  * --read-only, verify and stats look at a spool that is in use.
  *
  * spool.c opens, spool_scan.c reads through it, spool_envelope.c knows the JSON
- * form of an envelope; one file per tool.
+ * form of an envelope; one file per tool, and a second one of import (spool_import.h).
  */
 #ifndef GW_CMD_SPOOL_H
 #define GW_CMD_SPOOL_H

@@ -14,10 +14,13 @@ const char *const spool_outcomes[OUTCOME_MAX + 1] = {
     [OUTCOME_DROPPED] = "dropped",
     [OUTCOME_MAYBE] = "maybe",
     [OUTCOME_HELD] = "held",
+    [OUTCOME_UNTOLD] = "untold",
+    [OUTCOME_EXPANDED] = "expanded",
 };
 
 static const char *const origins[] = {"smtp", "local", "api", "system", NULL};
 static const char *const body_types[] = {"7bit", "8bitmime", "binarymime", NULL};
+static const char *const modes[] = {"none", "return", "notify", NULL};
 static const char *const rets[] = {"unset", "full", "hdrs", NULL};
 
 enum kind { KIND_TEXT, KIND_ID, KIND_I64, KIND_U64, KIND_U32, KIND_U8, KIND_BOOL, KIND_WORD };
@@ -46,7 +49,13 @@ static const struct row {
     ROW("ret", KIND_WORD, ret, rets),
     ROW("body_type", KIND_WORD, body_type, body_types),
     ROW("smtputf8", KIND_BOOL, smtputf8, NULL),
-    ROW("require_tls", KIND_BOOL, require_tls, NULL),
+    ROW("require_tls", KIND_BOOL, handling.require_tls, NULL),
+    ROW("tls_optional", KIND_BOOL, handling.tls_optional, NULL),
+    ROW("by", KIND_WORD, handling.by, modes),
+    ROW("by_at", KIND_I64, handling.by_at, NULL),
+    ROW("by_trace", KIND_BOOL, handling.by_trace, NULL),
+    ROW("mt_priority", KIND_U32, handling.mt_priority, NULL),
+    ROW("hold_until", KIND_I64, handling.hold_until, NULL),
     ROW("at_most_once", KIND_BOOL, at_most_once, NULL),
     ROW("origin", KIND_WORD, origin, origins),
     ROW("client_ip", KIND_TEXT, client_ip, NULL),
@@ -186,8 +195,8 @@ static bool read_row(const struct row *row, const json_t *value, struct arena *a
 
 static json_t *recipient_json(const struct rcpt *r)
 {
-	return json_pack("{s:o, s:o, s:i}", "address", spool_text_json(r->addr), "orcpt",
-	    spool_text_json(r->orcpt), "notify", (int)r->notify);
+	return json_pack("{s:o, s:o, s:i, s:o}", "address", spool_text_json(r->addr), "orcpt",
+	    spool_text_json(r->orcpt), "notify", (int)r->notify, "from", spool_text_json(r->from));
 }
 
 json_t *spool_envelope_json(const struct envelope *e)
@@ -211,10 +220,14 @@ json_t *spool_envelope_json(const struct envelope *e)
 
 static bool read_recipient(const json_t *object, struct arena *a, struct rcpt *r)
 {
-	const json_t *notify = json_object_get(object, "notify");
+	const json_t *notify = json_object_get(object, "notify"),
+		     *from = json_object_get(object, "from");
 	json_int_t n = json_integer_value(notify);
 
 	r->notify = (uint8_t)n;
+	r->from = SPAN_NONE;
+	if (from != NULL && !spool_text_read(from, a, &r->from)) /* older files have none */
+		return false;
 	return spool_text_read(json_object_get(object, "address"), a, &r->addr) && r->addr.n > 0 &&
 	       spool_text_read(json_object_get(object, "orcpt"), a, &r->orcpt) && n >= 0 &&
 	       n <= UINT8_MAX;

@@ -1,3 +1,4 @@
+/* One pass over a spool that no server has: what is in it, as the queue would find it. */
 #include "cmd/spool.h"
 
 #include "base/clock.h"

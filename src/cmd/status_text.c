@@ -72,9 +72,26 @@ static void put_queue(const json_t *q, int64_t now, struct buf *out)
 	if (answer_number(q, "messages") > 0 && answer_time(q, "oldest") >= 0)
 		buf_addf(out, ", oldest %s", terminal_age(now - answer_time(q, "oldest"), age));
 	if (answer_number(q, "held") > 0)
-		buf_addf(out, ", %lld HELD", (long long)answer_number(q, "held"));
+		buf_addf(out, ", %lld %s", (long long)answer_number(q, "held"),
+		    answer_number(q, "limited") > 0 ? "held" : "HELD");
 	buf_add_str(out,
 	    json_is_true(json_object_get(q, "accepting")) ? "\n" : "; new mail is NOT accepted\n");
+}
+
+/* Nothing, unless somebody is at a limit. */
+static void put_limits(const json_t *q, struct buf *out)
+{
+	int64_t full = answer_number(q, "limits_full"), held = answer_number(q, "limited");
+
+	if (full == 0 && held == 0)
+		return;
+	buf_addf(out, "  limits    %lld at a limit", (long long)full);
+	if (held > 0) {
+		buf_add_str(out, ", ");
+		put_count(out, q, "limited", "message held until there is room",
+		    "messages held until there is room");
+	}
+	buf_add_str(out, " (godwit limits)\n");
 }
 
 /* One line for each certificate, and what is wrong with it in capitals. */
@@ -181,8 +198,38 @@ static void put_spool(const json_t *s, struct buf *out)
 	buf_add_byte(out, '\n');
 }
 
-static void put_process(const json_t *p, int64_t now, struct buf *out)
+static void put_dns(const json_t *d, struct buf *out)
 {
+	const json_t *servers = json_object_get(d, "servers");
+	size_t n = json_array_size(servers);
+
+	if (!json_is_object(d)) /* of an older server */
+		return;
+	buf_add_str(out, "  dns       asks ");
+	for (size_t i = 0; i < n && i < 2; i++) {
+		const json_t *s = json_array_get(servers, i);
+
+		buf_add_str(out, i > 0 ? ", " : "");
+		terminal_text(out, answer_text(s, "at"), 64);
+		buf_add_str(out, " for ");
+		terminal_text(out, answer_text(s, "domain"), 64);
+	}
+	if (n > 2)
+		buf_addf(out, " and %zu more", n - 2);
+	if (n == 0)
+		buf_add_str(out, "the servers of the root");
+	buf_add_str(
+	    out, json_is_true(json_object_get(d, "validates")) ? "; " : ", validates NOT; ");
+	put_count(out, d, "queries", "question, ", "questions, ");
+	put_count(out, d, "trouble", "without an answer", "without an answer");
+	if (answer_number(d, "bogus") > 0)
+		buf_addf(out, ", %lld BOGUS", (long long)answer_number(d, "bogus"));
+	buf_add_byte(out, '\n');
+}
+
+static void put_process(const json_t *p, int64_t in_force, int64_t now, struct buf *out)
+{
+	int64_t generation = answer_number(p, "generation");
 	char age[TERMINAL_SHORT];
 
 	buf_add_str(out, "  ");
@@ -195,6 +242,8 @@ static void put_process(const json_t *p, int64_t now, struct buf *out)
 		buf_add_str(out, "  DOWN, is being started again");
 	if (answer_number(p, "restarts") > 0)
 		buf_addf(out, "  restarts %lld", (long long)answer_number(p, "restarts"));
+	if (generation != 0 && generation != in_force)
+		buf_addf(out, "  still generation %lld", (long long)generation);
 	buf_add_byte(out, '\n');
 }
 
@@ -207,13 +256,15 @@ void status_text(const json_t *s, struct buf *out)
 	put_in(json_object_get(s, "counters"), out);
 	put_out(json_object_get(s, "counters"), out);
 	put_queue(json_object_get(s, "queue"), now, out);
+	put_limits(json_object_get(s, "queue"), out);
 	put_days(json_object_get(s, "days"), now, out);
 	put_spool(json_object_get(s, "spool"), out);
 	put_certificates(s, now, out);
+	put_dns(json_object_get(s, "dns"), out);
 	put_denied(s, now, out);
 	buf_add_str(out, "\n");
 	for (size_t i = 0; i < json_array_size(processes); i++)
-		put_process(json_array_get(processes, i), now, out);
+		put_process(json_array_get(processes, i), answer_number(s, "generation"), now, out);
 }
 
 bool status_good(const json_t *s)

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SHORT_FROM = 10000, ESCAPED = 4, DOTS = 3 };
+enum { SHORT_FROM = 10000, ESCAPED = 4, DOTS = 3, LAST_MIN = 20 };
 
 /* ---- text of unknown origin ----------------------------------------------------------------- */
 
@@ -105,16 +105,14 @@ void terminal_left(struct buf *out, struct span s, size_t width)
 	blanks(out, used < width ? width - used : 0);
 }
 
-void terminal_right(struct buf *out, struct span s, size_t width)
+void terminal_last(struct buf *out, struct span s, size_t columns, size_t used)
 {
-	struct buf b;
-	size_t used;
+	size_t room = columns > used + LAST_MIN ? columns - used : columns ? LAST_MIN : 0;
 
-	buf_init(&b, 64 + s.n * ESCAPED);
-	used = put_text(&b, s, width);
-	blanks(out, used < width ? width - used : 0);
-	buf_add_span(out, buf_view(&b));
-	buf_fini(&b);
+	if (s.n == 0)
+		return;
+	buf_add_str(out, "  ");
+	terminal_text(out, span_first(s, 1024), room);
 }
 
 size_t terminal_width(struct span s)

@@ -11,9 +11,11 @@
 
 /* Appends at most max characters (0: no limit); what is cut ends with "...". */
 void terminal_text(struct buf *out, struct span s, size_t max);
-/* The same, filled up with blanks to exactly width characters, at the right or the left. */
+/* The same, filled up with blanks to exactly width characters. */
 void terminal_left(struct buf *out, struct span s, size_t width);
-void terminal_right(struct buf *out, struct span s, size_t width);
+/* What ends a line of `used` characters: two blanks, and as much as the columns (0: no limit) leave
+ * of it, but 20 characters at least. Nothing for nothing. */
+void terminal_last(struct buf *out, struct span s, size_t columns, size_t used);
 /* Characters of text that terminal_text made. */
 size_t terminal_width(struct span s);
 /* Columns of standard output; 0 when it is not a terminal. */

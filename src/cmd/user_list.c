@@ -15,6 +15,12 @@ static json_t *array_of(const struct span *list, size_t n)
 	return j;
 }
 
+static void put_word(json_t *j, const char *key, struct span word)
+{
+	if (word.n > 0)
+		json_object_set_new(j, key, json_stringn((const char *)word.p, word.n));
+}
+
 static void json_line(const struct account *a)
 {
 	json_t *j = json_pack("{s:o, s:s, s:b, s:b, s:o, s:o, s:o}", "name",
@@ -23,6 +29,8 @@ static void json_line(const struct account *a)
 	    "header_as", array_of(a->header_as, a->n_header_as), "from",
 	    array_of(a->from, a->n_from));
 
+	put_word(j, "plan", a->plan);
+	put_word(j, "tenant", a->tenant);
 	if (j != NULL)
 		json_dumpf(j, stdout, JSON_COMPACT);
 	putchar('\n');
@@ -45,11 +53,13 @@ static void text_line(const struct account *a, size_t width, struct buf *out)
 	buf_add_str(out, "  ");
 	terminal_left(out, span_str(account_states[a->state]), STATE);
 	buf_add_str(out, login);
-	if (a->n_as + a->n_header_as + a->n_from > 0)
+	if (a->n_as + a->n_header_as + a->n_from + a->plan.n + a->tenant.n > 0)
 		terminal_left(out, SPAN(""), LOGIN - strlen(login));
 	put_list(out, " as=", a->as, a->n_as);
 	put_list(out, " header-as=", a->header_as, a->n_header_as);
 	put_list(out, " from=", a->from, a->n_from);
+	put_list(out, " plan=", &a->plan, a->plan.n > 0);
+	put_list(out, " tenant=", &a->tenant, a->tenant.n > 0);
 	buf_add_byte(out, '\n');
 }
 

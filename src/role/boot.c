@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,6 +39,8 @@ struct config *boot_config(struct boot *b)
 	config_diags_fini(&diags);
 	if (c == NULL)
 		die("%s: the configuration from master does not parse", role_names[b->role]);
+	if (b->running != NULL)
+		config_freeze(c, b->running, NULL);
 	if (!b->one_process)
 		boot_log(c, role_names[b->role]);
 	for (size_t i = 0; i < b->n_listen; i++) {
@@ -57,12 +61,18 @@ static const struct target *target_at(const struct config *c, size_t i)
 }
 
 /* A socket that has a path is out of reach from an empty root directory. */
-static bool sends_to_path(const struct config *c)
+bool boot_sends_to_path(const struct config *c)
 {
 	const struct target *t;
 
 	for (size_t i = 0; (t = target_at(c, i)) != NULL; i++) {
-		if ((t->kind == TARGET_LMTP || t->kind == TARGET_RELAY) && t->at.unix_path != NULL)
+		if ((t->kind == TARGET_LMTP || t->kind == TARGET_RELAY) && t->n_host > 0 &&
+		    t->host[0].unix_path != NULL)
+			return true;
+	}
+	for (size_t i = 0; i < c->n_domain; i++) {
+		if (c->domain[i].recipients == RECIPIENTS_CALLOUT &&
+		    c->domain[i].lookup->at.unix_path != NULL)
 			return true;
 	}
 	return false;
@@ -77,26 +87,61 @@ static bool has_tree(char *const *tree, size_t n, const char *path, size_t lengt
 	return false;
 }
 
-/* The fixed directories of all Maildir templates, each once; they live as long as the process. */
-static void mailbox_trees(const struct config *c, struct sandbox *s)
+struct trees {
+	char **tree;
+	size_t n;
+};
+
+static void add_tree(struct trees *t, const char *template)
 {
-	char **tree = gw_calloc(c->n_domain + c->n_route, sizeof(*tree));
+	size_t fixed = maildir_fixed(template);
+
+	if (has_tree(t->tree, t->n, template, fixed))
+		return;
+	t->tree[t->n] = gw_calloc(1, fixed + 1);
+	memcpy(t->tree[t->n++], template, fixed);
+}
+
+/* The fixed directories of all templates of Maildirs and of the users' own files, each once. */
+static struct trees find_trees(const struct config *c)
+{
+	struct trees all = {gw_calloc(2 * c->n_domain + c->n_route + 1, sizeof(char *)), 0};
 	const struct target *t;
-	size_t n = 0;
 
 	for (size_t i = 0; (t = target_at(c, i)) != NULL; i++) {
-		size_t fixed;
-
-		if (t->kind != TARGET_MAILDIR)
-			continue;
-		fixed = maildir_fixed(t->path);
-		if (has_tree(tree, n, t->path, fixed))
-			continue;
-		tree[n] = gw_calloc(1, fixed + 1);
-		memcpy(tree[n++], t->path, fixed);
+		if (t->kind == TARGET_MAILDIR)
+			add_tree(&all, t->path);
 	}
-	s->trees = (const char *const *)tree;
-	s->n_trees = n;
+	for (size_t i = 0; i < c->n_domain; i++) {
+		if (c->domain[i].forward != NULL)
+			add_tree(&all, c->domain[i].forward);
+	}
+	return all;
+}
+
+bool boot_trees_have(const struct config *old, const struct config *next)
+{
+	struct trees a = find_trees(old), b = find_trees(next);
+	bool all = true;
+
+	for (size_t i = 0; i < b.n; i++) {
+		all = all && has_tree(a.tree, a.n, b.tree[i], strlen(b.tree[i]));
+		free(b.tree[i]);
+	}
+	for (size_t i = 0; i < a.n; i++)
+		free(a.tree[i]);
+	free(a.tree);
+	free(b.tree);
+	return all;
+}
+
+/* They live as long as the process. */
+static void mailbox_trees(const struct config *c, struct sandbox *s)
+{
+	struct trees all = find_trees(c);
+
+	s->trees = (const char *const *)all.tree;
+	s->n_trees = all.n;
 }
 
 void boot_sandbox(const struct boot *b, const struct config *c, struct sandbox *s)
@@ -110,7 +155,9 @@ void boot_sandbox(const struct boot *b, const struct config *c, struct sandbox *
 		s->root = c->spool;
 		s->writable = c->spool;
 	}
-	if (b->role == ROLE_SENDER && sends_to_path(c))
+	if (b->role == ROLE_HISTORY)
+		s->root = s->writable = c->history.directory;
+	if (b->role == ROLE_SENDER && boot_sends_to_path(c))
 		s->root = NULL;
 	if (b->role == ROLE_MDA) {
 		s->root = NULL;
@@ -158,16 +205,20 @@ static void take_file(struct master_link *m, struct ipc_frame *f)
 
 	if (proto_get_file(f->payload, &file) < 0)
 		die("master sent a FILE frame that makes no sense");
+	if (reload_keeps_file(m, &file, f->fd))
+		return;
 	if (m->file != NULL)
 		m->file(m->arg, &file, f->fd);
 	else
 		close(f->fd);
 }
 
-static void refuse_config(struct ipc_frame *f)
+static void take_dovecot(struct master_link *m, struct ipc_frame *f)
 {
-	/* Master sends none yet; a descriptor that comes all the same must not stay open. */
-	close(f->fd);
+	if (m->dovecot != NULL)
+		m->dovecot(m->arg, f->payload, f->fd);
+	else
+		close(f->fd);
 }
 
 static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
@@ -175,6 +226,8 @@ static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
 	struct master_link *m = arg;
 
 	(void)ipc;
+	if (reload_frame(m, f))
+		return;
 	if (f->type == IPC_PEER)
 		take_peer(m, f);
 	else if (f->type == IPC_STOP)
@@ -189,8 +242,10 @@ static void from_master(void *arg, struct ipc *ipc, struct ipc_frame *f)
 		take_signer(m, f);
 	else if (f->type == IPC_FILE)
 		take_file(m, f);
-	else if (f->type == IPC_CONFIG)
-		refuse_config(f);
+	else if (f->type == IPC_DOVECOT)
+		take_dovecot(m, f);
+	else if (f->type == IPC_RELOADED && m->reloaded != NULL)
+		m->reloaded(m->arg, f->payload);
 }
 
 static void master_gone(void *arg, struct ipc *ipc, const char *why)

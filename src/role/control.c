@@ -10,7 +10,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { QUERY_BYTES = CONTROL_QUERY_MAX + 256 };
+enum { QUERY_BYTES = CONTROL_QUERY_MAX + CONTROL_REASON_MAX + 256 };
 /* The queue answers between two of its turns; a long list takes a moment. */
 #define ANSWER_PATIENCE (INT64_C(10) * 1000000)
 
@@ -33,10 +33,14 @@ static void too_late(void *arg)
 	control_no_answer(r);
 }
 
-static void wait_for_answer(struct request *r)
+void control_wait(struct request *r, bool of_history, uint64_t number,
+    void (*answered)(struct request *, int, struct span))
 {
 	struct control *c = r->control;
 
+	r->number = number;
+	r->of_history = of_history;
+	r->answered = answered;
 	r->waits = true;
 	TAILQ_INSERT_TAIL(&c->waiting, r, link);
 	timer_start(&r->deadline, c->loop, too_late, r);
@@ -50,9 +54,14 @@ bool control_ask_queue(
 	struct proto_query q = {.request = ++c->next_request,
 	    .op = op,
 	    .all = r->ask.all,
+	    .dry = r->ask.dry,
+	    .rate = r->ask.rate,
+	    .per = r->ask.per,
+	    .time = r->ask.time,
 	    .id = op == QUERY_LIST ? r->ask.cursor : r->ask.id,
 	    .limit = r->ask.limit,
 	    .text = span_of(r->ask.query, r->ask.n_query),
+	    .reason = span_str(r->ask.reason),
 	    .who = span_str(r->who)};
 	struct span part;
 	struct buf b;
@@ -67,9 +76,7 @@ bool control_ask_queue(
 	buf_fini(&b);
 	if (err < 0)
 		return false;
-	r->number = q.request;
-	r->answered = answered;
-	wait_for_answer(r);
+	control_wait(r, false, q.request, answered);
 	return true;
 }
 
@@ -79,13 +86,13 @@ static struct request *find_waiting(const struct control *c, uint64_t number)
 
 	TAILQ_FOREACH(r, &c->waiting, link)
 	{
-		if (r->number == number)
+		if (r->number == number && !r->of_master)
 			return r;
 	}
 	return NULL;
 }
 
-static int take_answer(struct control *c, struct span in)
+int control_take_answer(struct control *c, struct span in)
 {
 	struct proto_answer a;
 	struct request *r;
@@ -104,22 +111,34 @@ static int take_answer(struct control *c, struct span in)
 
 static int from_queue(void *arg, const struct ipc_frame *f)
 {
-	return f->type == IPC_ANSWER ? take_answer(arg, f->payload) : 0;
+	return f->type == IPC_ANSWER ? control_take_answer(arg, f->payload) : 0;
 }
 
-static void fail_waiting(struct control *c)
+static struct request *find_asker(const struct control *c, bool of_history)
 {
 	struct request *r;
 
-	while ((r = TAILQ_FIRST(&c->waiting)) != NULL) {
+	TAILQ_FOREACH(r, &c->waiting, link)
+	{
+		if (r->of_history == of_history && !r->of_master)
+			return r;
+	}
+	return NULL;
+}
+
+void control_fail_waiting(struct control *c, bool of_history, void (*tell)(struct request *r))
+{
+	struct request *r;
+
+	while ((r = find_asker(c, of_history)) != NULL) {
 		control_forget(r);
-		control_queue_away(r);
+		tell(r);
 	}
 }
 
 static void queue_gone(void *arg)
 {
-	fail_waiting(arg);
+	control_fail_waiting(arg, false, control_queue_away);
 }
 
 /* ---- master -------------------------------------------------------------------------------- */
@@ -131,6 +150,8 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 	(void)index;
 	if (role == ROLE_VAULT)
 		control_vault_peer(c, fd);
+	else if (role == ROLE_HISTORY)
+		control_history_peer(c, fd);
 	else
 		queue_link_peer(&c->queue, role, fd);
 }
@@ -161,7 +182,8 @@ static void stop(void *arg)
 	struct control *c = arg;
 
 	control_unlisten(c);
-	fail_waiting(c);
+	control_fail_waiting(c, false, control_queue_away);
+	control_fail_waiting(c, true, control_queue_away);
 	master_link_done(&c->master);
 }
 
@@ -203,10 +225,17 @@ int role_control(struct loop *l, struct boot *b)
 	for (size_t i = 0; i < b->n_peer; i++) {
 		if (b->peer[i].role == ROLE_VAULT)
 			control_vault_peer(c, b->peer[i].fd);
+		if (b->peer[i].role == ROLE_HISTORY)
+			control_history_peer(c, b->peer[i].fd);
 	}
 	control_listen(c);
-	c->master = (struct master_link){
-	    .peer = new_peer, .stop = stop, .roles = take_roles, .deny = take_deny, .arg = c};
+	c->master = (struct master_link){.peer = new_peer,
+	    .stop = stop,
+	    .roles = take_roles,
+	    .deny = take_deny,
+	    .reloaded = control_reloaded,
+	    .config = &c->config,
+	    .arg = c};
 	master_link_start(&c->master, l, b);
 	return 0;
 }

@@ -71,6 +71,7 @@ static void put_processes(const struct control *c, struct buf *out)
 		json_bool(out, "up", x->pid != 0);
 		json_number(out, "pid", x->pid);
 		json_number(out, "restarts", x->restarts);
+		json_number(out, "generation", (int64_t)x->generation);
 		json_time(out, "started", on_wall(x->started));
 		json_close(out, '}');
 	}
@@ -154,6 +155,8 @@ static void put_queue(struct span json, struct buf *out)
 	put_number(out, q, "messages");
 	put_number(out, q, "recipients");
 	put_number(out, q, "held");
+	put_number(out, q, "limited");
+	put_number(out, q, "limits_full");
 	put_number(out, q, "active");
 	json_bool(out, "accepting", json_is_true(json_object_get(q, "accepting")));
 	if (json_is_string(oldest))
@@ -194,6 +197,7 @@ static void put_status(const struct control *c, struct span queue, struct buf *o
 	put_processes(c, out);
 	put_denied(c, out);
 	control_put_pairs(c, out);
+	control_put_names(c, out);
 	put_queue(queue, out);
 	put_spool(c, out);
 	json_open(out, "counters", '{');
@@ -272,10 +276,25 @@ void control_act(struct request *r)
 	case ACTION_RETRY: ask(r, QUERY_RETRY); break;
 	case ACTION_DROP: ask(r, QUERY_DROP); break;
 	case ACTION_RELEASE: ask(r, QUERY_RELEASE); break;
+	case ACTION_HOLD: ask(r, QUERY_HOLD); break;
+	case ACTION_PAUSE: ask(r, QUERY_PAUSE); break;
+	case ACTION_SLOW: ask(r, QUERY_SLOW); break;
+	case ACTION_RESUME: ask(r, QUERY_RESUME); break;
+	case ACTION_RULES: ask(r, QUERY_RULES); break;
+	case ACTION_HOSTS: ask(r, QUERY_HOSTS); break;
+	case ACTION_FORGET: ask(r, QUERY_FORGET); break;
+	case ACTION_LIMITS: ask(r, QUERY_LIMITS); break;
+	case ACTION_FIND: control_find(r); break;
+	case ACTION_TRACE: control_trace(r); break;
 	case ACTION_STATUS: act_status(r); break;
 	case ACTION_METRICS: act_metrics(r); break;
 	case ACTION_HEALTH: act_health(r); break;
 	case ACTION_READY: act_ready(r); break;
+	case ACTION_PULLS: ask(r, QUERY_PULLS); break;
+	case ACTION_PULL: ask(r, QUERY_PULL); break;
+	case ACTION_CONFIG: control_config(r); break;
+	case ACTION_RELOAD:
+	case ACTION_KEEP: control_reload(r); break;
 	case ACTION_COUNT: die("control: no such action");
 	}
 }

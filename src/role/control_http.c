@@ -43,11 +43,14 @@ static void set_header(struct evhttp_request *http, const char *name, const char
 
 void request_reply(struct request *r, int status, const char *type, struct span body)
 {
+	struct buf story = r->story; /* the body may lie in it */
 	struct evhttp_request *http = let_go(r);
 	struct evbuffer *out;
 
-	if (http == NULL)
+	if (http == NULL) {
+		buf_fini(&story);
 		return;
+	}
 	if (evhttp_request_get_command(http) == EVHTTP_REQ_HEAD)
 		body = SPAN_NONE; /* libevent would send it */
 	out = evbuffer_new();
@@ -57,6 +60,7 @@ void request_reply(struct request *r, int status, const char *type, struct span 
 	set_header(http, "Cache-Control", "no-store");
 	evhttp_send_reply(http, status, NULL, out);
 	evbuffer_free(out);
+	buf_fini(&story);
 }
 
 void request_json(struct request *r, int status, struct span json)
@@ -125,7 +129,7 @@ static int read_body(struct request *r, struct control_problem *p)
 	struct evbuffer *in = evhttp_request_get_input_buffer(r->http);
 	size_t n = evbuffer_get_length(in);
 
-	if (!(r->ask.route->takes & TAKES_SELECTION))
+	if (!(r->ask.route->takes & TAKES_BODY))
 		return 0;
 	if (n > CONTROL_BODY_MAX) {
 		control_problem_set(p, 413, "too-long", "Request too long", NULL,
@@ -176,11 +180,13 @@ static void on_request(struct evhttp_request *http, void *arg)
 /* evhttp gives the listener an argument of its own: the error callback has to find us here. */
 static struct control *listening;
 
-static void resume(void *arg)
+/* Later, when the kernel has no room for one more event now. */
+static void listen_on(void *arg)
 {
 	struct control *c = arg;
 
-	evconnlistener_enable(c->listener);
+	if (evconnlistener_enable(c->listener) < 0)
+		timer_set(&c->resume, loop_now(c->loop) + RESUME_AFTER);
 }
 
 /* No descriptor is free: what waits stays in the backlog, and the loop does not spin. */
@@ -204,7 +210,7 @@ void control_listen(struct control *c)
 		die("control: the HTTP server cannot be started");
 	listening = c;
 	evconnlistener_set_error_cb(c->listener, cannot_accept);
-	timer_start(&c->resume, c->loop, resume, c);
+	timer_start(&c->resume, c->loop, listen_on, c);
 	evhttp_set_timeout(c->http, IDLE_SECONDS);
 	evhttp_set_max_headers_size(c->http, HEADERS_MAX);
 	evhttp_set_max_body_size(c->http, HTTP_BODY_MAX);
@@ -212,6 +218,7 @@ void control_listen(struct control *c)
 						EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
 						EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
 	evhttp_set_gencb(c->http, on_request, c);
+	listen_on(c); /* evhttp_bind_listener() does not say whether it could */
 }
 
 void control_unlisten(struct control *c)

@@ -17,7 +17,8 @@ struct control_facts {
 int64_t control_metric_sum(const struct metric_page *const *page, size_t n, enum metric m);
 void control_metrics_text(const struct metric_page *const *page, size_t n,
     const struct control_facts *facts, struct buf *out);
-/* The members of an object that is open: "messages_received_total": 12, ... */
+/* The members of an object that is open: "messages_received_total": 12, ... Those with labels are
+ * objects: "failures_by_class_total": {"full": 3, ...}. */
 void control_metrics_json(const struct metric_page *const *page, size_t n, struct buf *out);
 
 #endif

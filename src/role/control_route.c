@@ -2,7 +2,6 @@
 
 #include "base/json.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -21,10 +20,41 @@ const struct control_route control_routes[ACTION_COUNT] = {
 	"Ends recipients without delivery and without a report."},
     {ACTION_RELEASE, CONTROL_POST, "/v1/queue/release", TAKES_SELECTION,
 	"Makes recipients due that are held."},
+    {ACTION_HOLD, CONTROL_POST, "/v1/queue/hold", TAKES_SELECTION,
+	"Keeps recipients where they are until they are released."},
+    {ACTION_PAUSE, CONTROL_POST, "/v1/queue/pause", TAKES_GROUP | TAKES_TIME,
+	"Nothing is sent to a group, or to all."},
+    {ACTION_SLOW, CONTROL_POST, "/v1/queue/slow", TAKES_GROUP | TAKES_TIME | TAKES_RATE,
+	"No more is sent to a group than so much."},
+    {ACTION_RESUME, CONTROL_POST, "/v1/queue/resume", TAKES_GROUP,
+	"Takes back what was ordered of a group, and what its replies brought about."},
+    {ACTION_RULES, CONTROL_GET, "/v1/queue/rules", 0,
+	"What stands: orders of operators, and rules on replies that are in force."},
+    {ACTION_HOSTS, CONTROL_GET, "/v1/queue/hosts", 0,
+	"Hosts that could not be reached, and until when they are tried last."},
+    {ACTION_FORGET, CONTROL_POST, "/v1/queue/hosts/clear", TAKES_HOST,
+	"Forgets that a host could not be reached."},
+    {ACTION_FIND, CONTROL_GET, "/v1/messages", TAKES_QUERY | TAKES_CURSOR | TAKES_LIMIT,
+	"Messages of the history, newest first, a page at a time: q is to:, from: and since:."},
+    {ACTION_TRACE, CONTROL_GET, "/v1/messages/{id}/events", TAKES_PREFIX,
+	"The story of one message: what happened to each recipient, and what comes next."},
+    {ACTION_LIMITS, CONTROL_GET, "/v1/limits", TAKES_QUERY | TAKES_LIMIT,
+	"Limits in a time: who is nearest to each, or how q (an account, an address) stands."},
     {ACTION_STATUS, CONTROL_GET, "/v1/status", 0, "Version, processes, counters, spool, queue."},
     {ACTION_METRICS, CONTROL_GET, "/metrics", 0, "All counters as Prometheus text."},
     {ACTION_HEALTH, CONTROL_GET, "/healthz", 0, "200 while this process answers."},
     {ACTION_READY, CONTROL_GET, "/readyz", 0, "200 while all processes run, else 503."},
+    {ACTION_PULLS, CONTROL_GET, "/v1/pulls", 0,
+	"The hosts that are asked for mail, when, and what came of it last."},
+    {ACTION_PULL, CONTROL_POST, "/v1/pull", TAKES_PULL,
+	"Asks a host for mail now; the number it answers is \"last\" in /v1/pulls when it is "
+	"over."},
+    {ACTION_CONFIG, CONTROL_GET, "/v1/config", 0,
+	"The configuration in force, as godwit config show --origin has it."},
+    {ACTION_RELOAD, CONTROL_POST, "/v1/reload", TAKES_CONFIRM,
+	"Reads the configuration anew: in force everywhere, or nowhere."},
+    {ACTION_KEEP, CONTROL_POST, "/v1/reload/keep", TAKES_EMPTY,
+	"Keeps the configuration that would go back without it."},
 };
 
 static const char *const method_names[] = {[CONTROL_GET] = "GET", [CONTROL_POST] = "POST"};
@@ -63,31 +93,49 @@ void control_problem_json(const struct control_problem *p, struct buf *out)
 
 static const char id_part[] = "{id}";
 
-/* The fixed front of a path, and whether an id follows. */
-static struct span fixed_part(const struct control_route *r, bool *has_id)
-{
-	struct span path = span_str(r->path);
-	size_t n = sizeof(id_part) - 1;
-
-	*has_id = path.n > n && memcmp(path.p + path.n - n, id_part, n) == 0;
-	return *has_id ? span_first(path, path.n - n) : path;
-}
-
 static bool matches(const struct control_route *r, struct span path, struct span *id)
 {
-	bool has_id;
-	struct span fixed = fixed_part(r, &has_id);
+	const char *at = strstr(r->path, id_part);
+	struct span front, back;
 
-	if (!has_id)
-		return span_eq(path, fixed);
-	*id = span_skip(path, fixed.n);
-	return span_starts(path, fixed) && id->n > 0 && span_find(*id, '/') < 0;
+	if (at == NULL)
+		return span_eq(path, span_str(r->path));
+	front = span_of(r->path, (size_t)(at - r->path));
+	back = span_str(at + sizeof(id_part) - 1);
+	if (path.n <= front.n + back.n || !span_starts(path, front) ||
+	    !span_eq(span_skip(path, path.n - back.n), back))
+		return false;
+	*id = span_first(span_skip(path, front.n), path.n - front.n - back.n);
+	return span_find(*id, '/') < 0;
+}
+
+/* The first and the last id that begin with this text. */
+static int take_prefix(struct span text, struct control_ask *ask)
+{
+	char low[MSGID_TEXT], high[MSGID_TEXT];
+
+	if (text.n < CONTROL_PREFIX_MIN || text.n > MSGID_TEXT)
+		return GW_EFORMAT;
+	memset(low, '0', sizeof(low));
+	memset(high, 'Z', sizeof(high));
+	memcpy(low, text.p, text.n);
+	memcpy(high, text.p, text.n);
+	if (msgid_parse(span_of(low, sizeof(low)), &ask->id) < 0)
+		return GW_EFORMAT;
+	return msgid_parse(span_of(high, sizeof(high)), &ask->high);
+}
+
+static int take_id(struct span text, struct control_ask *ask)
+{
+	if (ask->route->takes & TAKES_PREFIX)
+		return take_prefix(text, ask);
+	return msgid_parse(text, &ask->id);
 }
 
 static int bad_id(struct control_problem *p)
 {
 	control_problem_set(p, 400, "bad-id", "Not a message id", "godwit queue list shows the ids",
-	    "an id has 26 letters and digits");
+	    "an id has 26 letters and digits; where it is looked for, the first 10 will do");
 	return GW_EFORMAT;
 }
 
@@ -100,7 +148,7 @@ static int no_route(struct span path, bool known, const char *allow, struct cont
 		return GW_EFORMAT;
 	}
 	control_problem_set(p, 404, "no-such-resource", "No such resource",
-	    "the resources are /v1/queue, /v1/queue/messages, /v1/status, /metrics",
+	    "the resources are /v1/queue, /v1/messages, /v1/status, /metrics",
 	    "there is nothing at '%.*s'", path.n < NAME_SHOWN ? (int)path.n : NAME_SHOWN,
 	    (const char *)path.p);
 	return GW_EFORMAT;
@@ -233,76 +281,9 @@ int control_route(enum control_method method, struct span path, struct span quer
 		if (r->method != method)
 			continue;
 		ask->route = r;
-		if (id.n > 0 && msgid_parse(id, &ask->id) < 0)
+		if (id.n > 0 && take_id(id, ask) < 0)
 			return bad_id(p);
 		return take_parameters(query, ask, p);
 	}
 	return no_route(path, allow != NULL, allow, p);
-}
-
-/* ---- body ------------------------------------------------------------------------------- */
-
-static int bad_body(struct control_problem *p, const char *pointer, const char *detail)
-{
-	control_problem_set(p, 400, "bad-body", "Bad request body",
-	    "send {\"id\": \"...\"} or {\"all\": true}", "%s", detail);
-	snprintf(p->pointer, sizeof(p->pointer), "%.*s", NAME_SHOWN, pointer);
-	return GW_EFORMAT;
-}
-
-static int unknown_field(struct control_problem *p, const char *key)
-{
-	char pointer[NAME_SHOWN + 2];
-
-	snprintf(pointer, sizeof(pointer), "/%.*s", NAME_SHOWN - 2, key);
-	return bad_body(p, pointer, "there is no such field");
-}
-
-static int take_selection(const json_t *body, struct control_ask *ask, struct control_problem *p)
-{
-	const json_t *id = json_object_get(body, "id"), *all = json_object_get(body, "all");
-	struct span text = SPAN_NONE;
-
-	if ((id != NULL) == (all != NULL))
-		return bad_body(p, "/", "exactly one of id and all is wanted");
-	if (all != NULL && !json_is_true(all))
-		return bad_body(p, "/all", "all can only be true");
-	ask->all = all != NULL;
-	if (id == NULL)
-		return 0;
-	if (json_is_string(id))
-		text = span_of(json_string_value(id), json_string_length(id));
-	if (msgid_parse(text, &ask->id) < 0)
-		return bad_body(p, "/id", "an id has 26 letters and digits");
-	return 0;
-}
-
-static int check_fields(json_t *body, struct control_problem *p)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(body, key, value)
-	{
-		if (strcmp(key, "id") != 0 && strcmp(key, "all") != 0)
-			return unknown_field(p, key);
-	}
-	return 0;
-}
-
-int control_body(struct span in, struct control_ask *ask, struct control_problem *p)
-{
-	json_error_t why;
-	json_t *body = json_loadb((const char *)in.p, in.n, JSON_REJECT_DUPLICATES, &why);
-	int err;
-
-	if (!json_is_object(body)) {
-		json_decref(body);
-		return bad_body(p, "", "the body is not a JSON object");
-	}
-	err = check_fields(body, p);
-	if (err == 0)
-		err = take_selection(body, ask, p);
-	json_decref(body);
-	return err;
 }

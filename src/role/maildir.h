@@ -14,9 +14,10 @@
  *
  * How: lines end with LF as in every Maildir. Return-Path and Delivered-To are put in front.
  * tmp/NAME.PID is written and flushed, renamed to new/NAME (never over an existing file), new/
- * is flushed. NAME comes from the message id and the recipient's index, so a repeat finds what
- * an interrupted delivery left in new/, or what a reader moved to cur/, and adds nothing. When
- * cur/ cannot be read, nobody knows, and the delivery is deferred.
+ * is flushed. NAME comes from the message id and the recipient's index (behind it ",S=" and ",W="
+ * tell readers its sizes), so a repeat finds what an interrupted delivery left in new/, or what a
+ * reader moved to cur/, and adds nothing. When these cannot be read, nobody knows, and the delivery
+ * is deferred.
  *
  * A new mailbox: its directories are made, then flushed into those above them, and cur/ is made
  * last. Where cur/ is missing a delivery before this one may have been killed, so all is flushed
@@ -28,6 +29,7 @@
 #include "base/buf.h"
 #include "mail/change.h"
 #include "mail/msgid.h"
+#include "role/maildir_quota.h"
 
 enum { MAILDIR_NAME_MAX = 80, MAILDIR_PATH_MAX = 4096, MAILDIR_TEXT_MAX = 256 };
 
@@ -36,6 +38,9 @@ enum { MAILDIR_NAME_MAX = 80, MAILDIR_PATH_MAX = 4096, MAILDIR_TEXT_MAX = 256 };
 /* Appends the path of the mailbox: 0; GW_EFORMAT: the address names no mailbox; GW_EFULL. */
 int maildir_expand(
     const char *template, struct span addr, char subaddress, struct buf *out) gw_checked;
+/* Appends what stands behind the mark of the subaddress, as it is meant: nothing, if nothing does.
+ */
+void maildir_detail(struct span addr, char subaddress, struct buf *out);
 /* Octets of the fixed directory at the front of the template, without a "/" at the end (but "/").
  */
 size_t maildir_fixed(const char *template);
@@ -69,7 +74,12 @@ struct maildir_message {
 	struct msgid id;
 	uint32_t index;
 	struct span from, rcpt;
-	bool fresh; /* certainly the first delivery of it: cur/ and tmp/ need not be searched */
+	bool kept;  /* who forwards it keeps this copy: that it was here is no loop */
+	bool fresh; /* certainly the first delivery of it: nothing need be searched */
+	struct quota quota;
+	enum folder_wish folder;
+	struct span detail; /* what stands behind the mark of a subaddress, if anything */
+	bool binary;        /* it need not be lines, and has to become them */
 	/* The content: chunks behind a length (u32, little-endian), a length of 0 at the end. */
 	int content;
 };

@@ -85,6 +85,20 @@ int maildir_expand(const char *template, struct span addr, char subaddress, stru
 	return err;
 }
 
+void maildir_detail(struct span addr, char subaddress, struct buf *out)
+{
+	struct buf local;
+	struct span domain, name;
+
+	buf_init(&local, PLAIN_MAX);
+	if (split_address(addr, &local, &domain) == 0) {
+		name = owner(buf_view(&local), subaddress);
+		if (name.n < buf_len(&local))
+			buf_add_span(out, span_skip(buf_view(&local), name.n + 1));
+	}
+	buf_fini(&local);
+}
+
 size_t maildir_fixed(const char *template)
 {
 	size_t n = strcspn(template, "%");

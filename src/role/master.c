@@ -7,11 +7,13 @@
 #include "role/means.h"
 #include "role/proto.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -36,10 +38,12 @@ static uint32_t pid_of(const struct slot *s)
 	return (uint32_t)(s->child.pid ? s->child.pid : getpid());
 }
 
-static void put_self(struct buf *b, int64_t started_at)
+static void put_self(const struct master *m, struct buf *b)
 {
-	struct proto_role row = {
-	    .role = ROLE_MASTER, .pid = (uint32_t)getpid(), .started = started_at};
+	struct proto_role row = {.role = ROLE_MASTER,
+	    .pid = (uint32_t)getpid(),
+	    .started = m->started_at,
+	    .generation = m->config->generation};
 
 	proto_put_role(b, &row);
 }
@@ -53,14 +57,15 @@ void master_tell_roles(struct master *m)
 	if (control == NULL || control->ipc == NULL || m->phase != STOP_NOT)
 		return;
 	buf_init(&b, ROLES_MAX);
-	put_self(&b, m->started_at);
+	put_self(m, &b);
 	for (size_t i = 0; i < m->n_slot; i++) {
 		const struct slot *x = &m->slot[i];
 		struct proto_role row = {.role = (uint8_t)x->role,
 		    .index = (uint8_t)x->index,
 		    .pid = x->running ? pid_of(x) : 0,
 		    .restarts = x->restarts,
-		    .started = x->started};
+		    .started = x->started,
+		    .generation = x->running ? x->generation : 0};
 
 		proto_put_role(&b, &row);
 	}
@@ -80,7 +85,7 @@ static void log_started(const struct slot *s)
 	log_end(&l);
 }
 
-static void log_config(const struct master *m)
+void master_log_config(const struct master *m, int64_t took)
 {
 	struct logline l;
 
@@ -89,13 +94,16 @@ static void log_config(const struct master *m)
 	log_number(&l, "workers", m->workers);
 	if (m->options.config_path != NULL)
 		log_str(&l, "file", m->options.config_path);
+	if (took > 0)
+		log_seconds(&l, "took", took);
 	log_end(&l);
+	metric_set(METRIC_CONFIG_LAST_RELOAD, 1);
 }
 
 static void say_served(struct master *m)
 {
 	m->served = true;
-	log_config(m);
+	master_log_config(m, 0);
 	if (m->options.ready_fd < 0)
 		return;
 	/* Nobody there to hear it: no reason to end. */
@@ -114,6 +122,9 @@ void master_ready(struct master *m, struct slot *s)
 	if (all && !m->served)
 		say_served(m);
 	master_tell_roles(m);
+	reload_ready(s);
+	if (all)
+		reload_served(m);
 }
 
 /* ---- the end ------------------------------------------------------------------------------ */
@@ -180,8 +191,10 @@ void master_stop(struct master *m, int status)
 	if (m->phase != STOP_NOT)
 		return;
 	m->status = status;
-	for (size_t i = 0; i < m->n_slot; i++)
+	for (size_t i = 0; i < m->n_slot; i++) {
 		timer_set(&m->slot[i].restart, INT64_MAX);
+		timer_set(&m->slot[i].impatience, INT64_MAX);
+	}
 	m->phase = STOP_INTAKE;
 	timer_set(&m->patience, loop_now(m->loop) + PATIENCE);
 	proceed(m);
@@ -201,19 +214,13 @@ void master_lost(struct master *m, struct slot *s)
 static void on_signal(void *arg, int sig)
 {
 	struct master *m = arg;
-	struct logline l;
 
-	if (sig != SIGHUP) {
-		if (m->phase == STOP_NOT)
-			master_stop(m, 0);
-		else
-			kill_all(m);
-		return;
-	}
-	/* Said, not done: a new configuration needs a new start in this version. */
-	log_begin(&l, EV_CONFIG_REFUSED);
-	log_str(&l, "reason", "not_yet");
-	log_end(&l);
+	if (sig == SIGHUP)
+		reload_hangup(m);
+	else if (m->phase == STOP_NOT)
+		master_stop(m, 0);
+	else
+		kill_all(m);
 }
 
 /* ---- the start ---------------------------------------------------------------------------- */
@@ -233,6 +240,11 @@ static void restart(void *arg)
 	slot_start(arg);
 }
 
+static void impatient(void *arg)
+{
+	slot_kill(arg);
+}
+
 static void add_slots(struct master *m, enum role role, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -240,6 +252,7 @@ static void add_slots(struct master *m, enum role role, unsigned n)
 
 		*s = (struct slot){.master = m, .number = m->n_slot, .role = role, .index = i};
 		timer_start(&s->restart, m->loop, restart, s);
+		timer_start(&s->impatience, m->loop, impatient, s);
 		s->blotter = blotter_map();
 		m->n_slot++;
 	}
@@ -249,6 +262,8 @@ static void add_slots(struct master *m, enum role role, unsigned n)
 static void plan_slots(struct master *m)
 {
 	add_slots(m, ROLE_QUEUE, 1);
+	add_slots(m, ROLE_RESOLVER, 1);
+	add_slots(m, ROLE_HISTORY, m->config->history.off ? 0 : 1);
 	add_slots(m, ROLE_MDA, 1);
 	add_slots(m, ROLE_SENDER, m->workers);
 	add_slots(m, ROLE_CONTROL, 1);
@@ -286,6 +301,18 @@ static unsigned group_of(const char *run_as, unsigned otherwise)
 	return g != NULL ? g->gr_gid : otherwise;
 }
 
+const unsigned *master_group(const struct master *m, unsigned *gid)
+{
+	unsigned uid = 0, own = 0;
+
+	if (!m->is_root || !m->options.jail)
+		return NULL;
+	if (sandbox_ids(m->first->run_as, ROLE_QUEUE, &uid, &own) < 0)
+		return NULL;
+	*gid = group_of(m->first->run_as, own);
+	return gid;
+}
+
 /* What roles cannot open in their jails. */
 static int open_files(struct master *m)
 {
@@ -293,12 +320,24 @@ static int open_files(struct master *m)
 
 	if (key < 0)
 		return key;
-	if (file_watch_open(&m->files, m->config) < 0) {
+	if (file_watch_open(&m->files, m->config, stderr) < 0) {
 		close(key);
 		return GW_EIO;
 	}
 	file_watch_add(&m->files, FILE_TICKET_KEY, 1 << ROLE_VAULT, key);
 	return 0;
+}
+
+static int make_history(const struct config *c, bool gives_away)
+{
+	unsigned uid = 0, gid = 0;
+
+	if (c->history.off)
+		return 0;
+	if (gives_away && sandbox_ids(c->run_as, ROLE_HISTORY, &uid, &gid) < 0)
+		return GW_ENOENT;
+	return master_history(
+	    c->history.directory, gives_away ? &uid : NULL, gives_away ? &gid : NULL);
 }
 
 static int open_everything(struct master *m)
@@ -311,34 +350,36 @@ static int open_everything(struct master *m)
 		check_users(m);
 		if (sandbox_ids(c->run_as, ROLE_QUEUE, &uid, &gid) < 0)
 			return GW_ENOENT;
-		group = group_of(c->run_as, gid);
 	}
 	m->spool_dir = master_spool(c->spool, gives_away ? &uid : NULL, gives_away ? &gid : NULL);
 	if (m->spool_dir < 0)
 		return GW_EBUSY;
-	m->control_fd = listen_unix(c->control, gives_away ? &group : NULL, "control");
+	if (make_history(c, gives_away) < 0)
+		return GW_EIO;
+	m->control_fd = listen_unix(c->control, master_group(m, &group), "control", stderr);
 	if (m->control_fd < 0)
 		return GW_EBUSY;
 	if (open_files(m) < 0)
 		return GW_EIO;
-	return listeners_open(&m->listeners, c, m->workers, gives_away ? &group : NULL);
+	return listeners_open(&m->listeners, c, m->workers, master_group(m, &group), stderr);
 }
 
-static void file_changed(void *arg, const struct watched_file *f)
+void master_file_changed(void *arg, const struct watched_file *f)
 {
 	struct master *m = arg;
 
 	for (size_t i = 0; i < m->n_slot; i++)
-		wires_file(&m->slot[i], f);
+		wires_file(&m->slot[i], &m->files, f);
 }
 
 static void close_everything(struct master *m)
 {
+	reload_end(m);
 	file_watch_close(&m->files);
 	listeners_close(&m->listeners, m->config);
 	if (m->control_fd >= 0) {
 		close(m->control_fd);
-		unlink(m->config->control);
+		unlink(m->first->control);
 	}
 	if (m->spool_dir >= 0)
 		close(m->spool_dir);
@@ -359,12 +400,14 @@ static void parse(struct master *m, struct span bundle)
 {
 	struct config_diags diags;
 
-	m->bundle = master_seal(bundle, &m->bundle_fd);
+	if (master_seal(bundle, &m->bundle) < 0)
+		die("the configuration cannot be held in memory: %s", strerror(errno));
 	config_diags_init(&diags);
-	m->config = config_parse(m->bundle, 1, &diags);
+	m->config = config_parse(m->bundle.text, 1, &diags);
 	config_diags_fini(&diags);
 	if (m->config == NULL)
 		die("master was given a configuration that does not parse");
+	m->first = config_ref(m->config);
 }
 
 static void watch_signals(struct master *m)
@@ -384,7 +427,8 @@ static int run(struct master *m)
 	if (m->options.jail)
 		m->filters = sandbox_filters_new();
 	watch_signals(m);
-	file_watch_start(&m->files, m->loop, file_changed, m);
+	file_watch_start(&m->files, m->loop, master_file_changed, m);
+	reload_start(m);
 	for (size_t i = 0; i < m->n_slot && m->phase == STOP_NOT; i++)
 		slot_start(&m->slot[i]);
 	return loop_run(m->loop);

@@ -1,7 +1,8 @@
 /*
  * Master: starts the processes, keeps what they need over their deaths, connects them anew,
  * ends them in order. It holds no policy about mail and reads nothing from its children but
- * the type and the eight octets of READY, and of a dead one its blotter. Private to master*.c.
+ * the type and the eight octets of READY and SWITCHED, why one refuses a configuration, that an
+ * operator wants a reload (control), and of a dead one its blotter. Private to master*.c.
  */
 #ifndef GW_ROLE_MASTER_H
 #define GW_ROLE_MASTER_H
@@ -10,10 +11,21 @@
 #include "role/deny.h"
 #include "role/listeners.h"
 #include "role/master_files.h"
+#include "role/master_reload.h"
 #include "role/master_watch.h"
 #include "role/role.h"
 
 struct master;
+
+/* What a process was told of the configuration that comes. */
+enum slot_reload {
+	SLOT_APART,    /* nothing: none comes, or it starts with it */
+	SLOT_ASKED,    /* PREPARE */
+	SLOT_AGREED,   /* said READY */
+	SLOT_TOLD,     /* SWITCH */
+	SLOT_SWITCHED, /* has it, or will start with it */
+	SLOT_AWAITED,  /* the same, and it was told to end for that: until the next one is there */
+};
 
 /* A place for a process: it keeps its role, index, sockets and counters over restarts. */
 struct slot {
@@ -22,7 +34,11 @@ struct slot {
 	enum role role;
 	unsigned index;
 	bool running, ready, told_to_stop;
-	struct boot boot; /* of the process that runs or starts */
+	bool again; /* it was told to stop to be started with another configuration */
+	enum slot_reload reload;
+	uint64_t generation;     /* of the configuration it goes by, as it said; 0: nothing yet */
+	struct timer impatience; /* with one that is to be started again */
+	struct boot boot;        /* of the process that runs or starts */
 	struct ipc *ipc;
 	struct child child;
 	int64_t started; /* loop_now() */
@@ -49,7 +65,9 @@ struct master {
 	struct loop *loop;
 	struct config *config;
 	struct master_options options;
-	struct span bundle;
+	const struct config *first; /* of the start: what no reload changes */
+	struct bundle_file bundle;
+	struct reloading reload;
 	bool is_root;
 	unsigned workers;
 	struct listeners listeners;
@@ -59,7 +77,7 @@ struct master {
 	struct metric_page *own_page;
 	struct sandbox_filters *filters;
 	struct file_watch files;
-	int spool_dir, control_fd, bundle_fd;
+	int spool_dir, control_fd;
 	struct slot slot[BOOT_SLOTS_MAX];
 	size_t n_slot;
 	bool served; /* all were ready once */
@@ -91,6 +109,8 @@ void slot_start(struct slot *s);
 void slot_stop(struct slot *s);
 /* At once. */
 void slot_kill(struct slot *s);
+/* Ends it with what it has in hand, and starts it again. */
+void slot_start_again(struct slot *s);
 
 /* ---- master_wires.c ---- */
 
@@ -98,11 +118,19 @@ void slot_kill(struct slot *s);
 bool wires_possible(const struct slot *s) gw_checked;
 /* To all that run: one end into its boot data, the other sent to them. False: for want of means. */
 bool wires_connect(struct slot *s) gw_checked;
-/* All files that its role uses; and one that has changed. */
-void wires_files(struct slot *s);
-void wires_file(struct slot *s, const struct watched_file *f);
+/* All files of a configuration that its role uses; and one that has changed. */
+void wires_files(struct slot *s, const struct file_watch *w);
+void wires_file(struct slot *s, const struct file_watch *w, const struct watched_file *f);
+/* master_dovecot.c: connects a socket of Dovecot's for the vault, if the configuration names it. */
+void wires_dovecot(struct slot *s, struct span wanted);
 
-/* ---- master.c, called by slots ---- */
+/* ---- master.c, called by slots and reloads ---- */
+
+/* The group of Unix sockets; NULL: ours. *gid has room for it. */
+const unsigned *master_group(const struct master *m, unsigned *gid) gw_checked;
+void master_log_config(const struct master *m, int64_t took);
+/* A file of the configuration in force has changed. */
+void master_file_changed(void *master, const struct watched_file *f);
 
 void master_ready(struct master *m, struct slot *s);
 /* The process is gone (and will be started again unless we are ending). */

@@ -17,19 +17,31 @@ enum { LOCK_TRIES = 20, LOCK_WAIT = 100 * 1000 };
 
 /* ---- configuration ----------------------------------------------------------------------- */
 
-struct span master_seal(struct span bundle, int *fd)
+int master_seal(struct span bundle, struct bundle_file *out)
 {
-	void *view;
+	int fd = memfd_create("godwit-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	void *view = MAP_FAILED;
 
-	*fd = memfd_create("godwit-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (*fd < 0 || write(*fd, bundle.p, bundle.n) != (ssize_t)bundle.n)
-		die("the configuration cannot be held in memory: %s", strerror(errno));
-	if (fcntl(*fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-		die("the configuration cannot be sealed: %s", strerror(errno));
-	view = mmap(NULL, bundle.n, PROT_READ, MAP_PRIVATE, *fd, 0);
-	if (view == MAP_FAILED)
-		die("the configuration cannot be mapped: %s", strerror(errno));
-	return span_of(view, bundle.n);
+	*out = (struct bundle_file){.fd = -1};
+	if (fd >= 0 && write(fd, bundle.p, bundle.n) == (ssize_t)bundle.n &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+		view = mmap(NULL, bundle.n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (view == MAP_FAILED) {
+		if (fd >= 0)
+			close(fd);
+		return GW_EIO;
+	}
+	*out = (struct bundle_file){span_of(view, bundle.n), fd};
+	return 0;
+}
+
+void master_unseal(struct bundle_file *b)
+{
+	if (b->fd < 0)
+		return;
+	munmap((void *)(uintptr_t)b->text.p, b->text.n);
+	close(b->fd);
+	*b = (struct bundle_file){.fd = -1};
 }
 
 /* ---- spool ------------------------------------------------------------------------------- */
@@ -109,6 +121,27 @@ static const char ticket_name[] = "ticket.key", ticket_new[] = "ticket.key.new";
 enum { TICKET_OCTETS = 32 };
 
 /* Whole or not at all: it is only renamed when it is on the disk. */
+int master_history(const char *path, const unsigned *uid, const unsigned *gid)
+{
+	struct dir_owner owner = {.set = uid != NULL};
+	int fd, err;
+
+	if (uid != NULL) {
+		owner.uid = *uid;
+		owner.gid = *gid;
+	}
+	fd = dir_make(path, 0700, &owner) < 0
+		 ? -1
+		 : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	err = fd < 0 ? GW_EIO : uid != NULL ? hand_over(fd, *uid, *gid) : 0;
+	if (err < 0)
+		fprintf(stderr, "godwit: the history directory %s cannot be made: %s\n", path,
+		    strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
 static int make_ticket_key(int dir)
 {
 	uint8_t key[TICKET_OCTETS];

@@ -9,8 +9,14 @@
 #include "base/span.h"
 #include "role/pages.h"
 
-/* A memory file nobody can change any more, and a view of it. Dies. */
-struct span master_seal(struct span bundle, int *fd);
+/* A configuration with the memory file that has its text, which nobody can change any more. */
+struct bundle_file {
+	struct span text; /* a view of it */
+	int fd;           /* -1: none */
+};
+/* 0; GW_EIO: errno says why. */
+int master_seal(struct span bundle, struct bundle_file *out) gw_checked;
+void master_unseal(struct bundle_file *b);
 
 /*
  * The spool directory: made if missing (0700), handed to uid if not NULL (with the files in it
@@ -18,6 +24,9 @@ struct span master_seal(struct span bundle, int *fd);
  * or GW_EBUSY: standard error says why.
  */
 int master_spool(const char *path, const unsigned *uid, const unsigned *gid) gw_checked;
+
+/* The directory of the history, likewise. 0, or GW_EIO: standard error says why. */
+int master_history(const char *path, const unsigned *uid, const unsigned *gid) gw_checked;
 
 /*
  * The key of the tickets (auth/ticket.h), a file of the spool that is made at the first start: what

@@ -23,6 +23,8 @@ enum {
 /* A role that cannot even start shall not look like a server that runs. */
 enum { STARTS_MAX = 5 };
 
+/* For what it has in hand, when it is to be started again with another configuration. */
+#define AGAIN_PATIENCE (60 * USEC_PER_SEC)
 #define PACE_FIRST (100 * USEC_PER_MSEC)
 /* What it stumbled over may heal: then mail is to flow again within 5 s. */
 #define PACE_LAST (4 * USEC_PER_SEC)
@@ -37,6 +39,8 @@ static int (*const role_functions[ROLE_COUNT])(struct loop *, struct boot *) = {
     [ROLE_MDA] = role_mda,
     [ROLE_CONTROL] = role_control,
     [ROLE_VAULT] = role_vault,
+    [ROLE_RESOLVER] = role_resolver,
+    [ROLE_HISTORY] = role_history,
 };
 
 /* ---- titles ------------------------------------------------------------------------------ */
@@ -72,6 +76,7 @@ static void give_listeners(const struct slot *s, struct boot *b)
 		if (b->n_listen == BOOT_LISTEN_MAX)
 			die("more than %d listening addresses", BOOT_LISTEN_MAX);
 		b->listen[b->n_listen].fd = x->fd;
+		b->listen[b->n_listen].socket = x->number;
 		b->listen[b->n_listen++].conf_index = x->conf;
 	}
 }
@@ -83,7 +88,8 @@ static void fill_boot(struct slot *s)
 
 	*b = (struct boot){.role = s->role,
 	    .index = s->index,
-	    .bundle = m->bundle,
+	    .bundle = m->bundle.text,
+	    .running = m->first,
 	    .generation = m->config->generation,
 	    .master_fd = -1,
 	    .spool_dir = s->role == ROLE_QUEUE ? m->spool_dir : -1,
@@ -279,11 +285,16 @@ static void ended(void *arg, struct child *c, int status)
 	clear_gauges(s);
 	if (s->role == ROLE_SMTPD)
 		tally_pages_clear(&s->master->tally, s->index);
-	if (s->master->phase == STOP_NOT || status != 0)
+	if ((s->master->phase == STOP_NOT && !s->again) || status != 0)
 		log_death(s, status);
 	explained = master_blame(s, status);
-	if (s->master->phase == STOP_NOT)
+	timer_set(&s->impatience, INT64_MAX);
+	if (s->master->phase == STOP_NOT && s->again)
+		timer_set(&s->restart, loop_now(s->master->loop));
+	else if (s->master->phase == STOP_NOT)
 		plan_restart(s, explained);
+	s->again = false;
+	reload_died(s);
 	master_lost(s->master, s);
 }
 
@@ -293,9 +304,18 @@ static void frame(void *arg, struct ipc *c, struct ipc_frame *f)
 {
 	struct slot *s = arg;
 
-	(void)c;
+	if (f->type == IPC_DOVECOT_WANT) {
+		wires_dovecot(s, f->payload);
+		return;
+	}
+	if (s->ready && !reload_answer(s, f))
+		ipc_end(c, "bad_payload");
 	if (f->type != IPC_READY || s->ready)
 		return;
+	if (proto_get_generation(f->payload, &s->generation) < 0) {
+		ipc_end(c, "bad_payload");
+		return;
+	}
 	s->ready = true;
 	master_ready(s->master, s);
 }
@@ -313,7 +333,20 @@ static void closed(void *arg, struct ipc *c, const char *why)
 		return;
 	}
 	s->running = s->ready = false;
+	if (s->master->phase == STOP_NOT && s->again) {
+		s->again = false;
+		timer_set(&s->impatience, INT64_MAX);
+		timer_set(&s->restart, loop_now(s->master->loop));
+		return;
+	}
 	master_lost(s->master, s);
+}
+
+void slot_start_again(struct slot *s)
+{
+	s->again = true;
+	slot_stop(s);
+	timer_set(&s->impatience, loop_now(s->master->loop) + AGAIN_PATIENCE);
 }
 
 void slot_stop(struct slot *s)
@@ -358,7 +391,7 @@ static void take_up(struct slot *s, int fd)
 	s->started = loop_now(s->master->loop);
 	s->ipc = ipc_new(s->master->loop, fd, ROLE_MASTER, s->role, s->index, &owner);
 	master_blame_tell(s);
-	wires_files(s);
+	wires_files(s, &s->master->files);
 }
 
 static void start_here(struct slot *s, int fd)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /*
@@ -16,15 +17,23 @@
  * link two directories up.
  */
 #define EVERY (2 * USEC_PER_SEC)
-/* A change was seen: is it finished? */
+/* A change was seen: is it finished? And for some time after one, since another often follows, and
+ * whoever makes them waits for it. */
 #define SOON (USEC_PER_SEC / 2)
+#define LIVELY (10 * USEC_PER_SEC)
 
-enum { FILES_MAX = 100000 };
+enum { FILES_MAX = 100000, WHY_MAX = 400 };
 #define OCTETS_MAX (UINT64_C(256) << 20)
 
 /* ---- which files ---------------------------------------------------------------------------- */
 
-enum { TO_VAULT = 1 << ROLE_VAULT, TO_RECEIVERS = 1 << ROLE_SMTPD };
+enum {
+	TO_VAULT = 1 << ROLE_VAULT,
+	TO_RECEIVERS = 1 << ROLE_SMTPD,
+	TO_SENDERS = 1 << ROLE_SENDER,
+	/* Who gets mail: at RCPT; in the queue, reports and what users forward. */
+	TO_TABLES = TO_RECEIVERS | 1 << ROLE_QUEUE
+};
 
 static struct watched_file *add(struct file_watch *w, size_t group)
 {
@@ -54,14 +63,33 @@ static void plan_domain(struct file_watch *w, const struct domain *d, uint32_t i
 			.index = index,
 			.path = d->recipients_file,
 			.place = &d->recipients_place,
-			.roles = TO_RECEIVERS});
+			.roles = TO_TABLES});
 	if (d->aliases != NULL)
 		add_file(w, ++*group,
 		    (struct watched_file){.kind = FILE_ALIASES,
 			.index = index,
 			.path = d->aliases,
 			.place = &d->aliases_place,
-			.roles = TO_RECEIVERS});
+			.roles = TO_TABLES});
+}
+
+/* What is of all domains. */
+static void plan_common(struct file_watch *w, const struct config *c, size_t *group)
+{
+	if (c->aliases != NULL)
+		add_file(w, ++*group,
+		    (struct watched_file){.kind = FILE_ALIASES,
+			.index = (uint32_t)c->n_domain,
+			.path = c->aliases,
+			.place = &c->aliases_place,
+			.roles = TO_TABLES});
+	if (c->srs.secret_path != NULL)
+		add_file(w, ++*group,
+		    (struct watched_file){.kind = FILE_SRS,
+			.path = c->srs.secret_path,
+			.place = &c->srs.secret_place,
+			.roles = TO_TABLES,
+			.secret = true});
 }
 
 /* A line here for each statement that names a file. */
@@ -95,19 +123,30 @@ static void plan(struct file_watch *w, const struct config *c)
 			.secret = true});
 	for (uint32_t i = 0; i < c->n_domain; i++)
 		plan_domain(w, &c->domain[i], i, &group);
+	plan_common(w, c, &group);
+	for (uint32_t i = 0; i < c->n_secret; i++)
+		add_file(w, ++group,
+		    (struct watched_file){.kind = FILE_SECRET,
+			.index = i,
+			.path = c->secret[i],
+			.place = &c->secret_place[i],
+			.roles = TO_SENDERS,
+			.secret = true});
 }
 
 /* ---- one file ------------------------------------------------------------------------------- */
 
-static struct file_state state_of(const struct stat *st)
+static struct file_state state_of(const struct watched_file *f, const struct stat *st)
 {
-	return (struct file_state){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
+	return (struct file_state){
+	    st->st_dev, st->st_ino, st->st_size, st->st_mtim, includes_state(&f->includes)};
 }
 
 static bool same(const struct file_state *a, const struct file_state *b)
 {
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+	return a->includes == b->includes && a->device == b->device && a->inode == b->inode &&
+	       a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+	       a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 /* NULL: it can be used. */
@@ -137,6 +176,50 @@ static int open_file(const struct watched_file *f, struct stat *st, const char *
 	if (fd >= 0)
 		close(fd);
 	return -1;
+}
+
+/*
+ * Aliases with what they include, in one piece, in place of the file itself. The paths that were
+ * found are those to be watched, also where one of them cannot be read.
+ */
+static int add_includes(struct watched_file *f, int fd, char *why, size_t why_size)
+{
+	struct includes list;
+	struct buf all;
+	int err, piece = fd;
+
+	buf_init_soft(&all, OCTETS_MAX);
+	err = includes_gather(f->path, fd, &list, &all, why, why_size);
+	if (err == 0 && buf_len(&all) > 0) {
+		struct span s = buf_view(&all);
+
+		piece = memfd_create("godwit-aliases", MFD_CLOEXEC);
+		if (piece < 0 || write(piece, s.p, s.n) != (ssize_t)s.n) {
+			snprintf(why, why_size, "%s: no memory for what it includes", f->path);
+			err = GW_EIO;
+		}
+		close(fd);
+	}
+	buf_fini(&all);
+	if (err == 0) {
+		includes_free(&f->includes);
+		f->includes = list;
+		return piece;
+	}
+	if (piece >= 0)
+		close(piece);
+	return -1;
+}
+
+/* As it is passed on; -1 and why. */
+static int take_file(struct watched_file *f, struct stat *st, char *why, size_t why_size)
+{
+	const char *reason;
+	int fd = open_file(f, st, &reason);
+
+	if (fd < 0)
+		snprintf(why, why_size, "%s", reason);
+	return fd < 0 || f->kind != FILE_ALIASES ? fd : add_includes(f, fd, why, why_size);
 }
 
 static void log_lost(const struct watched_file *f, const char *why)
@@ -176,7 +259,7 @@ static enum look look_at(struct watched_file *f)
 		return LOOK_SAME;
 	}
 	f->lost = false;
-	now = state_of(&st);
+	now = state_of(f, &st);
 	if (same(&now, &f->told)) {
 		f->seen = f->told;
 		return LOOK_SAME;
@@ -194,16 +277,21 @@ static bool take_group(struct file_watch *w, size_t i, size_t end)
 
 	gw_assert(end - i <= GW_ARRAY_LEN(fd));
 	for (size_t k = i; k < end; k++) {
-		struct stat st;
-		const char *why;
+		char why[WHY_MAX] = "";
 		struct file_state now;
+		struct stat st;
 
-		fd[k - i] = open_file(&w->file[k], &st, &why);
+		fd[k - i] = take_file(&w->file[k], &st, why, sizeof(why));
 		if (fd[k - i] >= 0)
-			now = state_of(&st);
+			now = state_of(&w->file[k], &st);
 		if (fd[k - i] >= 0 && same(&now, &w->file[k].seen))
 			continue;
-		/* It moved between the look and this. */
+		/* It moved between the look and this, or includes others than before: these have
+		   to hold still, too. */
+		if (fd[k - i] < 0)
+			lose(&w->file[k], why);
+		else
+			w->file[k].seen = now;
 		for (size_t j = i; j <= k; j++) {
 			if (fd[j - i] >= 0)
 				close(fd[j - i]);
@@ -270,39 +358,43 @@ bool file_watch_look(struct file_watch *w)
 static void on_timer(void *arg)
 {
 	struct file_watch *w = arg;
+	int64_t now = loop_now(w->loop);
+	uint64_t stamp = w->last_stamp;
 	bool moving = file_watch_look(w);
 
-	timer_set(&w->timer, loop_now(w->loop) + (moving ? SOON : EVERY));
+	if (moving || w->last_stamp != stamp)
+		w->lively_until = now + LIVELY;
+	timer_set(&w->timer, now + (now < w->lively_until ? SOON : EVERY));
 }
 
 /* ---- the outside ----------------------------------------------------------------------------- */
 
-static int complain(const struct watched_file *f, const char *why)
+static int complain(const struct watched_file *f, const char *why, FILE *say)
 {
 	const struct place *at = f->place;
 
-	fprintf(stderr, "%s:%u:%u: error: %s: %s\n", at->file != NULL ? at->file : "godwit",
-	    at->line, at->column, f->path, why);
+	fprintf(say, "%s:%u:%u: error: %s: %s\n", at->file != NULL ? at->file : "godwit", at->line,
+	    at->column, f->path, why);
 	return GW_EIO;
 }
 
-int file_watch_open(struct file_watch *w, const struct config *c)
+int file_watch_open(struct file_watch *w, const struct config *c, FILE *say)
 {
 	int err = 0;
 
-	*w = (struct file_watch){0};
+	*w = (struct file_watch){.generation = c->generation};
 	plan(w, c);
 	for (size_t i = 0; i < w->n; i++) {
 		struct watched_file *f = &w->file[i];
-		const char *why;
+		char why[WHY_MAX] = "";
 		struct stat st;
 
-		f->fd = open_file(f, &st, &why);
+		f->fd = take_file(f, &st, why, sizeof(why));
 		if (f->fd < 0) {
-			err = complain(f, why);
+			err = complain(f, why, say);
 			continue;
 		}
-		f->told = f->seen = state_of(&st);
+		f->told = f->seen = state_of(f, &st);
 		f->stamp = 1;
 	}
 	w->last_stamp = 1;
@@ -329,11 +421,29 @@ void file_watch_add(struct file_watch *w, enum file_kind kind, unsigned roles, i
 	f->stamp = 1;
 }
 
+void file_watch_rest(struct file_watch *w, bool rest)
+{
+	timer_set(&w->timer, rest ? INT64_MAX : loop_now(w->loop) + EVERY);
+}
+
+void file_watch_hand_over(struct file_watch *from, struct file_watch *to)
+{
+	for (size_t i = 0; i < from->n; i++) {
+		struct watched_file *f = &from->file[i];
+
+		if (f->path != NULL || f->fd < 0)
+			continue;
+		file_watch_add(to, f->kind, f->roles, f->fd);
+		f->fd = -1;
+	}
+}
+
 void file_watch_close(struct file_watch *w)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		if (w->file[i].fd >= 0)
 			close(w->file[i].fd);
+		includes_free(&w->file[i].includes);
 	}
 	if (w->loop != NULL)
 		timer_stop(&w->timer);

@@ -15,11 +15,16 @@ static bool between(const struct slot *a, const struct slot *b, enum role x, enu
 	return (a->role == x && b->role == y) || (a->role == y && b->role == x);
 }
 
-/* Everybody works with the queue; receivers ask the vault, and status shows its certificates. */
+/* Everybody works with the queue; receivers ask the vault, and status shows its certificates;
+ * receivers and senders ask for names, receivers senders who is known elsewhere, and operators for
+ * what happened. */
 static bool connected(const struct slot *a, const struct slot *b)
 {
 	return (a->role == ROLE_QUEUE) != (b->role == ROLE_QUEUE) ||
-	       between(a, b, ROLE_SMTPD, ROLE_VAULT) || between(a, b, ROLE_CONTROL, ROLE_VAULT);
+	       between(a, b, ROLE_SMTPD, ROLE_VAULT) || between(a, b, ROLE_CONTROL, ROLE_VAULT) ||
+	       between(a, b, ROLE_SMTPD, ROLE_RESOLVER) || between(a, b, ROLE_SMTPD, ROLE_SENDER) ||
+	       between(a, b, ROLE_SENDER, ROLE_RESOLVER) ||
+	       between(a, b, ROLE_CONTROL, ROLE_HISTORY);
 }
 
 /* Receivers have their handshakes signed by the vault, over a socket of its own. */
@@ -92,9 +97,12 @@ bool wires_connect(struct slot *s)
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-void wires_file(struct slot *s, const struct watched_file *f)
+void wires_file(struct slot *s, const struct file_watch *w, const struct watched_file *f)
 {
-	struct proto_file file = {.kind = (uint8_t)f->kind, .index = f->index, .stamp = f->stamp};
+	struct proto_file file = {.kind = (uint8_t)f->kind,
+	    .index = f->index,
+	    .stamp = f->stamp,
+	    .generation = w->generation};
 	struct span part;
 	struct buf b;
 
@@ -107,10 +115,8 @@ void wires_file(struct slot *s, const struct watched_file *f)
 	buf_fini(&b);
 }
 
-void wires_files(struct slot *s)
+void wires_files(struct slot *s, const struct file_watch *w)
 {
-	const struct file_watch *w = &s->master->files;
-
 	for (size_t i = 0; i < w->n; i++)
-		wires_file(s, &w->file[i]);
+		wires_file(s, w, &w->file[i]);
 }

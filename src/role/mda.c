@@ -1,6 +1,7 @@
 /*
  * The mda: a child per delivery. The parent passes content on and parses none of it; it has no
- * network, starts no program and may signal nobody. It keeps results until the queue confirms.
+ * network, starts no program (the launcher does, which it forks before its jail) and may signal
+ * nobody. It keeps results until the queue confirms.
  *
  * A RESULT may come before all BODY frames did; those that follow are ignored. A job is one
  * recipient, its connection ends with it (no CLOSED).
@@ -20,6 +21,7 @@
 
 enum {
 	RUNNING_MAX = 32,
+	PROGRAMS_MAX = 16, /* a slow one must not keep mailboxes waiting */
 	JOB_MEMORY = 64 << 10,
 	HELD_PER_FRAME = 1000,
 	FRAME_MAX = 64 << 10,
@@ -30,12 +32,14 @@ TAILQ_HEAD(job_list, mda_job);
 
 struct mda {
 	struct config *config;
+	struct config *first;  /* the launcher goes by it */
+	struct config *before; /* what the queue may still go by when we have changed; NULL: none */
 	struct mda_place place;
 	struct master_link master;
 	struct ipc *queue; /* NULL: gone, a new one will come */
 	struct map jobs;   /* by number */
 	struct job_list list;
-	unsigned running;
+	unsigned running, programs; /* the second is a part of the first */
 	bool stopping;
 	int64_t since;      /* wall clock: before this an older queue may have given us jobs */
 	struct flush start; /* deliveries that may begin */
@@ -92,12 +96,25 @@ static void send_credit(void *arg, struct mda_job *j, uint32_t octets)
 	buf_fini(&b);
 }
 
+static void ask_go(void *arg, const struct mda_job *j)
+{
+	struct proto_past_dot p = {.job = j->number, .rcpt = &j->index, .n_rcpt = 1};
+	struct buf b;
+
+	buf_init(&b, FRAME_MAX);
+	proto_put_past_dot(&b, &p);
+	tell(arg, IPC_PAST_DOT, &b);
+	buf_fini(&b);
+}
+
 static void job_done(void *arg, struct mda_job *j)
 {
 	struct mda *m = arg;
 
-	if (j->child.arg != NULL)
+	if (j->started) {
 		m->running--;
+		m->programs -= j->target->kind == TARGET_PIPE;
+	}
 	if (j->forgotten)
 		forget(m, j);
 	else
@@ -133,6 +150,11 @@ static void send_holding(struct mda *m)
 
 /* ---- jobs -------------------------------------------------------------------------------- */
 
+static bool may_start(const struct mda *m, const struct mda_job *j)
+{
+	return j->target->kind != TARGET_PIPE || m->programs < PROGRAMS_MAX;
+}
+
 static void start_waiting(void *arg)
 {
 	struct mda *m = arg;
@@ -140,46 +162,46 @@ static void start_waiting(void *arg)
 
 	for (j = TAILQ_FIRST(&m->list); j != NULL && m->running < RUNNING_MAX; j = next) {
 		next = TAILQ_NEXT(j, link);
-		if (j->state != MDA_WAITING)
+		if (j->state != MDA_WAITING || !may_start(m, j))
 			continue;
 		mda_job_start(j);
-		if (j->state == MDA_RUNNING)
-			m->running++;
+		if (j->state != MDA_RUNNING)
+			continue;
+		m->running++;
+		m->programs += j->target->kind == TARGET_PIPE;
 	}
 	blotter_clear();
 	maybe_end(m);
 }
 
-/* The queue may name only what the configuration names. */
-static const char *own_template(const struct config *c, struct span path)
+static const struct target *target_at(const struct config *c, size_t i)
 {
-	for (size_t i = 0; i < c->n_domain; i++) {
-		const struct target *t = &c->domain[i].deliver;
+	if (i < c->n_domain)
+		return &c->domain[i].deliver;
+	i -= c->n_domain;
+	return i < c->n_route ? &c->route[i].target : NULL;
+}
 
-		if (t->kind == TARGET_MAILDIR && span_eq(span_str(t->path), path))
-			return t->path;
-	}
-	for (size_t i = 0; i < c->n_route; i++) {
-		const struct target *t = &c->route[i].target;
+/* The queue may name only what the configuration names, or the one before: it changes after us. */
+static const struct target *own_target(const struct config *c, const struct proto_target *p)
+{
+	const struct target *t;
 
-		if (t->kind == TARGET_MAILDIR && span_eq(span_str(t->path), path))
-			return t->path;
+	for (size_t i = 0; (t = target_at(c, i)) != NULL; i++) {
+		if (target_is_local(t) && t->kind == p->kind && span_eq(span_str(t->path), p->path))
+			return t;
 	}
 	return NULL;
 }
 
-/* What parts alice from alice+x in the domain of this address; 0: nothing. */
-static char own_subaddress(const struct config *c, struct span addr)
+/* The domain of this address, if it is ours. */
+static const struct domain *own_domain(const struct config *c, struct span addr)
 {
-	const struct domain *d = NULL;
-
-	for (size_t i = addr.n; d == NULL && i > 0; i--) {
-		if (addr.p[i - 1] == '@') {
-			d = config_domain(c, span_skip(addr, i));
-			break;
-		}
+	for (size_t i = addr.n; i > 0; i--) {
+		if (addr.p[i - 1] == '@')
+			return config_domain(c, span_skip(addr, i));
 	}
-	return d != NULL ? d->subaddress : 0;
+	return NULL;
 }
 
 /* A message that was accepted after we began to work for this queue, and was never tried, cannot
@@ -197,17 +219,23 @@ static bool is_fresh(const struct mda *m, const struct proto_job *p)
 
 static void add_job(struct mda *m, const struct proto_job *p)
 {
-	const char *template = own_template(m->config, p->target.path);
+	struct config *c = m->config;
+	const struct target *t = own_target(c, &p->target);
 	struct mda_job *j;
 
-	if (p->n_rcpt != 1 || p->target.kind != TARGET_MAILDIR || template == NULL ||
+	if (t == NULL && m->before != NULL) {
+		c = m->before;
+		t = own_target(c, &p->target);
+	}
+
+	if (p->n_rcpt != 1 || t == NULL || (p->at_most_once && t->kind != TARGET_PIPE) ||
 	    map_get(&m->jobs, span_of(&p->job, sizeof(p->job))) != NULL) {
 		ipc_end(m->queue, "forbidden_job");
 		return;
 	}
-	blotter_job(p->job, &p->id, "maildir", "job");
-	j = mda_job_new(
-	    &m->place, p, template, own_subaddress(m->config, p->rcpt[0].addr), is_fresh(m, p));
+	blotter_job(p->job, &p->id, t->kind == TARGET_PIPE ? "pipe" : "maildir", "job");
+	j = mda_job_new(&m->place, p, t, own_domain(c, p->rcpt[0].addr), is_fresh(m, p));
+	j->config = config_ref(c);
 	map_put(&m->jobs, number_of(j), j);
 	TAILQ_INSERT_TAIL(&m->list, j, link);
 	flush_mark(&m->start, m->place.loop);
@@ -244,6 +272,20 @@ static void take_body(struct mda *m, struct span payload)
 		ipc_end(m->queue, "credit_exceeded");
 }
 
+static void take_go(struct mda *m, struct span payload)
+{
+	struct proto_go g;
+	struct mda_job *j;
+
+	if (proto_get_go(payload, &g) < 0) {
+		ipc_end(m->queue, "malformed_go");
+		return;
+	}
+	j = map_get(&m->jobs, span_of(&g.job, sizeof(g.job)));
+	if (j != NULL)
+		mda_job_go(j, g.go);
+}
+
 static void take_confirm(struct mda *m, struct span payload)
 {
 	struct cursor c = cursor_of(payload);
@@ -265,6 +307,8 @@ static void from_queue(void *arg, struct ipc *c, struct ipc_frame *f)
 		take_job(m, f->payload);
 	else if (f->type == IPC_BODY)
 		take_body(m, f->payload);
+	else if (f->type == IPC_GO)
+		take_go(m, f->payload);
 	else if (f->type == IPC_CONFIRM)
 		take_confirm(m, f->payload);
 	blotter_clear();
@@ -289,6 +333,9 @@ static void drop_incomplete(struct mda *m)
 
 	for (j = TAILQ_FIRST(&m->list); j != NULL; j = next) {
 		next = TAILQ_NEXT(j, link);
+		/* Nobody will give this one leave to end: the new queue hears that it did not. */
+		if (j->asked)
+			mda_job_go(j, false);
 		if (j->whole || j->state == MDA_DONE)
 			continue;
 		j->forgotten = true;
@@ -333,6 +380,27 @@ static void on_stop(void *arg)
 
 /* ---- the role ---------------------------------------------------------------------------- */
 
+/* Jobs under way have theirs. Directories and programs are those of the start: master starts us
+ * again for others. */
+static void change(void *arg, struct reload *r, struct config *old)
+{
+	struct mda *m = arg;
+
+	(void)r;
+	config_free(&m->before);
+	m->before = config_ref(old);
+}
+
+static void program_ended(void *arg, uint64_t number, int status)
+{
+	struct mda *m = arg;
+	struct mda_job *j = map_get(&m->jobs, span_of(&number, sizeof(number)));
+
+	if (j == NULL || j->state != MDA_RUNNING || j->target->kind != TARGET_PIPE)
+		die("mda: the launcher tells of a program that does not run");
+	mda_job_ended(j, status);
+}
+
 static void make_trees(const struct mda *m, const struct sandbox *s)
 {
 	struct dir_owner owner = {
@@ -366,16 +434,21 @@ int role_mda(struct loop *l, struct boot *b)
 	    .jail = b->jail && !b->one_process,
 	    .filters = b->filters,
 	    .credit = send_credit,
+	    .ask_go = ask_go,
 	    .done = job_done,
 	    .arg = m};
 	find_owner(m, b);
+	m->first = config_ref(m->config);
+	m->place.launcher = (struct launcher){.ended = program_ended, .arg = m};
+	launcher_start(&m->place.launcher, l, m->config, m->place.jail, b->filters);
 	boot_sandbox(b, m->config, &s);
 	make_trees(m, &s);
 	sandbox_confine(&s);
 	sandbox_seal(&s);
 	for (size_t i = 0; i < b->n_peer; i++)
 		on_peer(m, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
-	m->master = (struct master_link){.peer = on_peer, .stop = on_stop, .arg = m};
+	m->master = (struct master_link){
+	    .peer = on_peer, .stop = on_stop, .config = &m->config, .change = change, .arg = m};
 	master_link_start(&m->master, l, b);
 	return 0;
 }

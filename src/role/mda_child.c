@@ -2,6 +2,8 @@
 
 #include "base/cursor.h"
 #include "role/child.h"
+#include "role/maildir-private.h"
+#include "role/mda_lines.h"
 #include "role/sandbox.h"
 
 #include <errno.h>
@@ -11,12 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SECONDS_MAX = 300, ROOM_FOR_FIELDS = 64 << 10 };
+enum { SECONDS_MAX = 300, ROOM_FOR_FIELDS = 64 << 10, DETAIL_MAX = 1024 };
 
 /* ---- the report ------------------------------------------------------------------------ */
 
-_Noreturn static void report(const struct mda_work *w, const struct maildir_result *r)
+void mda_report_send(int fd, const struct maildir_result *r, const struct mda_forward *f)
 {
+	static const struct mda_forward none = {.kind = MDA_FORWARD_NONE};
 	struct buf b;
 	struct span s;
 
@@ -25,22 +28,27 @@ _Noreturn static void report(const struct mda_work *w, const struct maildir_resu
 	put_u16(&b, r->code);
 	buf_add(&b, r->esc, sizeof(r->esc));
 	put_span16(&b, span_str(r->text));
+	mda_forward_put(&b, f != NULL ? f : &none);
 	s = buf_view(&b);
-	_exit(write(w->report, s.p, s.n) == (ssize_t)s.n ? 0 : 1);
+	_exit(write(fd, s.p, s.n) == (ssize_t)s.n ? 0 : 1);
 }
 
-static bool credible(const struct maildir_result *r)
+static bool credible(const struct maildir_result *r, const struct mda_forward *f)
 {
+	if ((r->outcome == OUTCOME_EXPANDED) != (f->kind == MDA_FORWARD_GOES))
+		return false;
 	switch (r->outcome) {
 	case OUTCOME_NONE: return true;
+	case OUTCOME_EXPANDED:
 	case OUTCOME_DELIVERED: return r->code / 100 == 2 && r->esc[0] == 2;
+	case OUTCOME_MAYBE:
 	case OUTCOME_DEFERRED: return r->code / 100 == 4 && r->esc[0] == 4;
 	case OUTCOME_FAILED: return r->code / 100 == 5 && r->esc[0] == 5;
 	default: return false;
 	}
 }
 
-int mda_report_get(struct span in, struct maildir_result *r)
+int mda_report_get(struct span in, struct maildir_result *r, struct mda_forward *f, struct arena *a)
 {
 	struct cursor c = cursor_of(in);
 	struct span esc, text;
@@ -49,7 +57,7 @@ int mda_report_get(struct span in, struct maildir_result *r)
 	r->code = get_u16(&c);
 	esc = get_bytes(&c, sizeof(r->esc));
 	text = get_span16(&c);
-	if (!cursor_done(&c))
+	if (mda_forward_get(&c, f, a) < 0 || !cursor_done(&c))
 		return GW_EFORMAT;
 	memcpy(r->esc, esc.p, sizeof(r->esc));
 	span_to_cstr(text, r->text, sizeof(r->text));
@@ -57,7 +65,7 @@ int mda_report_get(struct span in, struct maildir_result *r)
 		if ((uint8_t)*t < ' ' || (uint8_t)*t >= 0x7f)
 			*t = '?';
 	}
-	return credible(r) ? 0 : GW_EFORMAT;
+	return credible(r, f) ? 0 : GW_EFORMAT;
 }
 
 /* ---- the way there ---------------------------------------------------------------------- */
@@ -67,7 +75,7 @@ _Noreturn static void refuse(const struct mda_work *w, uint8_t detail, const cha
 	struct maildir_result r = {.outcome = OUTCOME_FAILED, .code = 550, .esc = {5, 1, detail}};
 
 	snprintf(r.text, sizeof(r.text), "%s", text);
-	report(w, &r);
+	mda_report_send(w->report, &r, NULL);
 }
 
 _Noreturn static void defer(const struct mda_work *w, const char *what)
@@ -75,7 +83,7 @@ _Noreturn static void defer(const struct mda_work *w, const char *what)
 	struct maildir_result r = {.outcome = OUTCOME_DEFERRED, .code = 451, .esc = {4, 3, 0}};
 
 	snprintf(r.text, sizeof(r.text), "%s: %s", what, strerror(errno));
-	report(w, &r);
+	mda_report_send(w->report, &r, NULL);
 }
 
 /* The owner of the place, but never root: that is somebody's only because nobody else owns it. */
@@ -96,42 +104,91 @@ static void become_owner(const struct mda_work *w, const struct maildir_place *p
 	child_die_with_parent();
 }
 
-static char *expand(const struct mda_work *w)
+/* What the address is made into; too long is for good. */
+static void check_name(const struct mda_work *w, int err)
 {
-	static char path[MAILDIR_PATH_MAX];
-	struct buf b;
-	int err;
-
-	buf_init(&b, sizeof(path) - 1);
-	err = maildir_expand(w->template, w->message.rcpt, w->subaddress, &b);
 	if (err == GW_EFORMAT)
 		refuse(w, 1, "The address names no mailbox");
 	if (err < 0)
 		refuse(w, 3, "The path of the mailbox is too long");
+}
+
+static char *expand(const struct mda_work *w)
+{
+	static char path[MAILDIR_PATH_MAX];
+	struct buf b;
+
+	buf_init(&b, sizeof(path) - 1);
+	check_name(w, maildir_expand(w->template, w->message.rcpt, w->subaddress, &b));
 	span_to_cstr(buf_view(&b), path, sizeof(path));
 	buf_fini(&b);
 	return path;
 }
 
-void mda_child(const struct mda_work *w)
+/* What stands behind the mark, for the folder; it lives as long as we do. */
+static struct span find_detail(const struct mda_work *w)
 {
-	int keep[] = {w->message.content, w->report};
+	static struct buf b;
+
+	buf_init(&b, DETAIL_MAX);
+	maildir_detail(w->message.rcpt, w->subaddress, &b);
+	return buf_view(&b);
+}
+
+/* The mailbox, with its owner's uid. Nothing of the content was read yet. */
+static int enter_mailbox(const struct mda_work *w)
+{
 	struct maildir_result r = {0};
 	struct maildir_place place;
-	const char *path;
+	int box;
+
+	if (maildir_find(expand(w), maildir_fixed(w->template), &place, &r) < 0)
+		mda_report_send(w->report, &r, NULL);
+	become_owner(w, &place);
+	box = maildir_open(&place, &r);
+	if (box < 0)
+		mda_report_send(w->report, &r, NULL);
+	close(place.dir);
+	return box;
+}
+
+/* It goes on to others, unless it was here already. */
+_Noreturn static void send_on(const struct mda_work *w, const struct mda_forward *f)
+{
+	struct maildir_result r = {.outcome = OUTCOME_EXPANDED, .code = 250, .esc = {2, 1, 5}};
+	int err = mda_forward_loops(w->message.content, w->message.rcpt);
+
+	snprintf(r.text, sizeof(r.text), "Sent on, as the recipient says, to %zu %s%s", f->to.n,
+	    f->to.n == 1 ? "address" : "addresses", f->to.keep ? ", and kept" : "");
+	if (err == GW_EPERM)
+		maildir_looping(&r);
+	else if (err < 0)
+		r = (struct maildir_result){.outcome = OUTCOME_NONE};
+	mda_report_send(w->report, &r, err == 0 ? f : NULL);
+}
+
+void mda_child(const struct mda_work *w)
+{
+	static struct mda_forward forward;
+	int keep[] = {w->message.content, w->report};
+	struct maildir_message message = w->message;
+	struct maildir_result r = {0};
+	struct span text = SPAN_NONE;
+	struct arena mem;
 	int box;
 
 	child_keep_fds(keep, GW_ARRAY_LEN(keep));
 	umask(077);
-	path = expand(w);
-	if (maildir_find(path, maildir_fixed(w->template), &place, &r) < 0)
-		report(w, &r);
-	become_owner(w, &place);
-	box = maildir_open(&place, &r);
-	if (box < 0)
-		report(w, &r);
-	close(place.dir);
-	sandbox_delivery_child(box, w->size + ROOM_FOR_FIELDS, SECONDS_MAX, w->jail, w->filters);
-	maildir_deliver(box, &w->message, &r);
-	report(w, &r);
+	arena_init(&mem, MDA_REPORT_MAX);
+	message.detail = find_detail(w);
+	box = enter_mailbox(w);
+	if (w->forward != NULL)
+		mda_forward_read(w->forward, message.rcpt, w->subaddress, &forward, &text);
+	sandbox_delivery_child(box, content_lines_size(message.binary, w->size) + ROOM_FOR_FIELDS,
+	    SECONDS_MAX, w->jail, w->filters);
+	mda_forward_judge(text, message.rcpt, w->subaddress, &forward, &mem);
+	if (forward.kind == MDA_FORWARD_GOES)
+		send_on(w, &forward);
+	maildir_deliver(box, &message, &r);
+	mda_report_send(w->report, &r, &forward);
 }

@@ -1,6 +1,7 @@
 #include "role/mda_job.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "role/blotter.h"
 #include "role/mda_child.h"
@@ -15,8 +16,8 @@
 
 enum { NAMES_MAX = 64 << 10, BODY_MAX = 8 * MDA_WINDOW, CHUNK_HEAD = 4 };
 
-struct mda_job *mda_job_new(const struct mda_place *place, const struct proto_job *p,
-    const char *template, char subaddress, bool fresh)
+struct mda_job *mda_job_new(struct mda_place *place, const struct proto_job *p,
+    const struct target *target, const struct domain *domain, bool fresh)
 {
 	struct mda_job *j = gw_calloc(1, sizeof(*j));
 
@@ -24,12 +25,15 @@ struct mda_job *mda_job_new(const struct mda_place *place, const struct proto_jo
 	j->number = p->job;
 	j->conn = p->conn;
 	j->size = p->size;
+	j->binary = p->body_type == BODY_BINARYMIME;
 	j->id = p->id;
 	j->index = p->rcpt[0].index;
 	j->attempts = p->rcpt[0].attempts;
-	j->template = template;
-	j->subaddress = subaddress;
+	j->target = target;
+	j->domain = domain;
+	j->once = p->at_most_once;
 	j->fresh = fresh;
+	j->kept = p->rcpt[0].kept;
 	j->credit = MDA_WINDOW;
 	j->to_child = j->from_child = -1;
 	arena_init(&j->mem, NAMES_MAX);
@@ -56,8 +60,26 @@ void mda_job_free(struct mda_job **pj)
 	close_pipe(j);
 	buf_fini(&j->body);
 	arena_reset(&j->mem);
+	config_free(&j->config);
 	free(j);
 	*pj = NULL;
+}
+
+static bool is_pipe(const struct mda_job *j)
+{
+	return j->target->kind == TARGET_PIPE;
+}
+
+/* What parts alice from alice+x; 0: nothing. */
+static char subaddress(const struct mda_job *j)
+{
+	return j->domain != NULL ? j->domain->subaddress : 0;
+}
+
+/* Where the user says where his mail goes on to; NULL: it is not asked. */
+static const char *forward_file(const struct mda_job *j)
+{
+	return is_pipe(j) || j->domain == NULL || j->kept ? NULL : j->domain->forward;
 }
 
 /* ---- the result ------------------------------------------------------------------------- */
@@ -79,41 +101,97 @@ static void defer(struct mda_job *j, const char *text, int detail)
 	snprintf(j->result.text, sizeof(j->result.text), text, detail);
 }
 
-static void judge(struct mda_job *j, int status)
+/* No answer came, perhaps because a program was ended in the midst of its work. */
+static void unanswered(struct mda_job *j, const char *text, int detail)
+{
+	defer(j, text, detail);
+	if (j->went)
+		j->result.outcome = OUTCOME_MAYBE;
+}
+
+static void log_ignored(const struct mda_job *j, const char *why)
+{
+	char id[MSGID_TEXT + 1];
+	struct logline l;
+
+	msgid_format(&j->id, id);
+	log_begin(&l, EV_FORWARD_IGNORED);
+	log_str(&l, "id", id);
+	log_text(&l, "to", j->rcpt);
+	log_str(&l, "reason", why);
+	log_end(&l);
+}
+
+/* What the file of the user came to; its addresses are in our arena. */
+static void take_forward(struct mda_job *j, const struct mda_forward *f)
+{
+	if (f->kind == MDA_FORWARD_IGNORED)
+		log_ignored(j, f->to.why);
+	if (f->kind != MDA_FORWARD_GOES)
+		return;
+	j->forward = arena_alloc(&j->mem, f->to.n * sizeof(*j->forward));
+	if (j->forward == NULL) {
+		defer(j, "No memory for where it is sent on to", 0);
+		return;
+	}
+	memcpy(j->forward, f->to.to, f->to.n * sizeof(*j->forward));
+	j->n_forward = f->to.n;
+	j->keep = f->to.keep;
+}
+
+/* What the child said. Of a file that it was not told to read it has nothing to say: a program that
+ * answers instead of its child would have mail sent on to anywhere. */
+static bool take_report(struct mda_job *j, struct mda_forward *f)
 {
 	uint8_t text[MDA_REPORT_MAX];
 	ssize_t n = read(j->from_child, text, sizeof(text));
+
+	return n > 0 && mda_report_get(span_of(text, (size_t)n), &j->result, f, &j->mem) == 0 &&
+	       (f->kind == MDA_FORWARD_NONE || forward_file(j) != NULL);
+}
+
+static void judge(struct mda_job *j, int status)
+{
+	struct mda_forward forward = {.kind = MDA_FORWARD_NONE};
 
 	j->crashed = blotter_crash(status) != 0;
 
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
 		defer(j, "The delivery took too long", 0);
 	else if (WIFSIGNALED(status))
-		defer(j, "The delivery was ended by signal %d", WTERMSIG(status));
-	else if (WEXITSTATUS(status) != 0 || n <= 0 ||
-		 mda_report_get(span_of(text, (size_t)n), &j->result) < 0)
-		defer(j, "The delivery ended without a result (status %d)", WEXITSTATUS(status));
+		unanswered(j, "The delivery was ended by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status) != 0 || !take_report(j, &forward))
+		unanswered(
+		    j, "The delivery ended without a result (status %d)", WEXITSTATUS(status));
 	else if (j->result.outcome == OUTCOME_NONE)
 		defer(j, "The content did not arrive whole", 0);
+	else
+		take_forward(j, &forward);
+	/* Other mail is given to the program again. */
+	if (j->result.outcome == OUTCOME_MAYBE && !j->once)
+		j->result.outcome = OUTCOME_DEFERRED;
 }
 
 /* What a crash from here on is to be blamed on. */
 static void note(const struct mda_job *j, const char *stage)
 {
-	blotter_job(j->number, &j->id, "maildir", stage);
+	blotter_job(j->number, &j->id, is_pipe(j) ? "pipe" : "maildir", stage);
 }
 
-static void ended(void *arg, struct child *c, int status)
+void mda_job_ended(struct mda_job *j, int status)
 {
-	struct mda_job *j = arg;
-
-	(void)c;
 	note(j, "result");
 	judge(j, status);
 	close(j->from_child);
 	j->from_child = -1;
 	done(j);
 	blotter_clear();
+}
+
+static void ended(void *arg, struct child *c, int status)
+{
+	(void)c;
+	mda_job_ended(arg, status);
 }
 
 void mda_job_result(const struct mda_job *j, struct buf *out)
@@ -126,6 +204,9 @@ void mda_job_result(const struct mda_job *j, struct buf *out)
 	    .reply = span_str(j->result.text)};
 	struct proto_result r = {.job = j->number,
 	    .crashed = j->crashed,
+	    .keep = j->keep,
+	    .forward = j->forward,
+	    .n_forward = j->n_forward,
 	    .change = {.id = j->id, .when = j->when, .rcpt = &rcpt, .n_rcpt = 1}};
 
 	proto_put_result(out, &r);
@@ -175,6 +256,32 @@ static void pump(void *arg, bool readable, bool writable)
 	blotter_clear();
 }
 
+/* A program starts when it has the end; of at-most-once mail the log has to know that before. */
+static void take_last(struct mda_job *j)
+{
+	j->whole = true;
+	j->asked = j->once;
+	if (j->once)
+		j->place->ask_go(j->place->arg, j);
+	else
+		put_u32(&j->body, 0);
+}
+
+void mda_job_go(struct mda_job *j, bool go)
+{
+	if (j->state == MDA_DONE || !j->asked)
+		return;
+	j->asked = false;
+	j->went = go;
+	if (!go) {
+		mda_job_cut(j);
+		return;
+	}
+	put_u32(&j->body, 0);
+	if (j->state == MDA_RUNNING && j->to_child >= 0)
+		pump(j, false, true);
+}
+
 int mda_job_body(struct mda_job *j, struct span content, bool last)
 {
 	if (j->state == MDA_DONE || j->forgotten || j->whole)
@@ -187,10 +294,8 @@ int mda_job_body(struct mda_job *j, struct span content, bool last)
 		put_u32(&j->body, (uint32_t)content.n);
 		buf_add_span(&j->body, content);
 	}
-	if (last) {
-		j->whole = true;
-		put_u32(&j->body, 0);
-	}
+	if (last)
+		take_last(j);
 	if (buf_failed(&j->body))
 		return GW_EFULL;
 	if (j->state == MDA_RUNNING && j->to_child >= 0)
@@ -213,14 +318,19 @@ void mda_job_cut(struct mda_job *j)
 
 _Noreturn static void in_child(const struct mda_job *j, int content, int report)
 {
-	struct mda_work w = {.template = j->template,
-	    .subaddress = j->subaddress,
+	struct mda_work w = {.template = j->target->path,
+	    .forward = forward_file(j),
+	    .subaddress = subaddress(j),
 	    .size = j->size,
 	    .message = {.id = j->id,
 		.index = j->index,
 		.from = j->from,
 		.rcpt = j->rcpt,
+		.kept = j->kept,
 		.fresh = j->fresh,
+		.binary = j->binary,
+		.quota = j->domain != NULL ? j->domain->quota : (struct quota){0},
+		.folder = j->domain != NULL ? j->domain->folder : FOLDER_OFF,
 		.content = content},
 	    .owner_uid = j->place->uid,
 	    .owner_gid = j->place->gid,
@@ -244,40 +354,73 @@ static bool make_pipes(int content[2], int report[2])
 	return false;
 }
 
-void mda_job_start(struct mda_job *j)
+/* A child of ours; false: there is none. */
+static bool start_child(struct mda_job *j, int content, int report)
 {
-	int content[2], report[2];
-	pid_t pid;
+	pid_t pid = child_fork();
 
-	note(j, "start");
-	if (memory_low()) {
-		defer(j, "No memory for the delivery", 0);
-		done(j);
-		return;
-	}
-	if (!make_pipes(content, report)) {
-		defer(j, "No pipe for the delivery", 0);
-		done(j);
-		return;
-	}
-	pid = child_fork();
 	if (pid == 0)
-		in_child(j, content[0], report[1]);
+		in_child(j, content, report);
+	if (pid < 0)
+		return false;
+	if (child_watch(&j->child, j->place->loop, pid, ended, j) < 0)
+		die("mda: a delivery cannot be watched"); /* and we may kill nobody but ourselves */
+	return true;
+}
+
+/* A child of the launcher. */
+static bool start_program(struct mda_job *j, int content, int report)
+{
+	struct launch x = {.job = j->number,
+	    .size = j->size,
+	    .binary = j->binary,
+	    .id = j->id,
+	    .subaddress = subaddress(j),
+	    .from = j->from,
+	    .rcpt = j->rcpt,
+	    .pipe = j->target->pipe,
+	    .content = content,
+	    .report = report};
+
+	return launcher_ask(&j->place->launcher, &x) == 0;
+}
+
+static void give_up(struct mda_job *j, const char *text)
+{
+	defer(j, text, 0);
+	done(j);
+}
+
+static void start_with(struct mda_job *j, int content[2], int report[2])
+{
+	j->started = is_pipe(j) ? start_program(j, content[0], report[1])
+				: start_child(j, content[0], report[1]);
 	close(content[0]);
 	close(report[1]);
-	j->to_child = content[1];
-	j->from_child = report[0];
-	watch_start(&j->watch, j->place->loop, j->to_child, pump, j);
-	if (pid < 0) {
-		close(j->from_child);
-		defer(j, "No process for the delivery", 0);
-		done(j);
+	if (!j->started) {
+		close(content[1]);
+		close(report[0]);
+		give_up(j, "No process for the delivery");
 		return;
 	}
+	j->to_child = content[1];
+	j->from_child = report[0];
 	j->state = MDA_RUNNING;
 	fcntl(j->to_child, F_SETFL, O_NONBLOCK);
 	fcntl(j->from_child, F_SETFL, O_NONBLOCK);
-	if (child_watch(&j->child, j->place->loop, pid, ended, j) < 0)
-		die("mda: a delivery cannot be watched"); /* and we may kill nobody but ourselves */
+	watch_start(&j->watch, j->place->loop, j->to_child, pump, j);
 	pump(j, false, true);
+}
+
+void mda_job_start(struct mda_job *j)
+{
+	int content[2], report[2];
+
+	note(j, "start");
+	if (memory_low())
+		give_up(j, "No memory for the delivery");
+	else if (!make_pipes(content, report))
+		give_up(j, "No pipe for the delivery");
+	else
+		start_with(j, content, report);
 }

@@ -6,6 +6,7 @@
 #define GW_ROLE_MDA_JOB_H
 
 #include "role/child.h"
+#include "role/launcher.h"
 #include "role/maildir.h"
 #include "role/proto.h"
 
@@ -24,8 +25,11 @@ struct mda_place {
 	bool is_root, jail;
 	const struct sandbox_filters *filters; /* for the child in its jail */
 	unsigned uid, gid;                     /* of mailboxes below directories of root */
+	struct launcher launcher;
 	/* More content may come. */
 	void (*credit)(void *arg, struct mda_job *j, uint32_t octets);
+	/* At-most-once: all content is here; its end follows when the queue says so. */
+	void (*ask_go)(void *arg, const struct mda_job *j);
 	/* The child is gone and the result is there. */
 	void (*done)(void *arg, struct mda_job *j);
 	void *arg;
@@ -33,15 +37,20 @@ struct mda_place {
 
 struct mda_job {
 	TAILQ_ENTRY(mda_job) link;
-	const struct mda_place *place;
+	struct mda_place *place;
 	enum mda_job_state state;
 	uint64_t number, conn, size;
 	struct msgid id;
 	uint32_t index, attempts;
-	const char *template; /* the configuration's */
-	char subaddress;
+	struct config *config;       /* a reference of its own */
+	const struct target *target; /* the configuration's */
+	const struct domain *domain; /* of the recipient, or NULL: a route */
 	struct span from, rcpt;
-	bool fresh;
+	bool fresh, binary;
+	bool once;       /* at-most-once: its end waits for the queue's leave */
+	bool asked;      /* for that */
+	bool went;       /* and has it: a program may have begun its work */
+	bool started;    /* there was a child */
 	bool whole;      /* all content is here */
 	bool forgotten;  /* the queue does not know it any more */
 	struct buf body; /* chunks for the child, as maildir.h frames them */
@@ -50,16 +59,25 @@ struct mda_job {
 	struct watch watch;
 	struct child child;
 	struct maildir_result result;
+	bool kept; /* the copy of who forwards his mail: his file is not read again */
+	/* OUTCOME_EXPANDED: where it goes on to. */
+	bool keep;
+	struct span *forward;
+	size_t n_forward;
 	bool crashed; /* its child ended by a fault of its own */
 	int64_t when; /* wall clock, of the result */
 	struct arena mem;
 };
 
-struct mda_job *mda_job_new(const struct mda_place *place, const struct proto_job *p,
-    const char *template, char subaddress, bool fresh) gw_checked;
+struct mda_job *mda_job_new(struct mda_place *place, const struct proto_job *p,
+    const struct target *target, const struct domain *domain, bool fresh) gw_checked;
 void mda_job_free(struct mda_job **j);
 /* Content: 0; GW_EFULL: more than there was credit for. */
 int mda_job_body(struct mda_job *j, struct span content, bool last) gw_checked;
+/* The queue's answer to ask_go: the end may be passed on, or must not. */
+void mda_job_go(struct mda_job *j, bool go);
+/* Its child at the launcher ended; status as from waitpid. */
+void mda_job_ended(struct mda_job *j, int status);
 /* The content cannot be completed: nothing of it is to be seen. */
 void mda_job_cut(struct mda_job *j);
 /* Starts its child. */

@@ -19,6 +19,8 @@ static const struct means {
     [ROLE_MDA] = {1 << 20, 300},
     [ROLE_CONTROL] = {1 << 20, 400},
     [ROLE_VAULT] = {2 << 20, 100},
+    [ROLE_RESOLVER] = {2 << 20, 300},
+    [ROLE_HISTORY] = {1 << 20, 400},
 };
 
 /* Raising the own score needs no privilege. Without /proc the kernel judges by size alone. */

@@ -1,5 +1,7 @@
 #include "role/proto_secret.h"
 
+#include "base/map.h"
+
 /* ---- FILE ------------------------------------------------------------------------------------ */
 
 void proto_put_file(struct buf *b, const struct proto_file *f)
@@ -7,6 +9,7 @@ void proto_put_file(struct buf *b, const struct proto_file *f)
 	put_u8(b, f->kind);
 	put_u32(b, f->index);
 	put_u64(b, f->stamp);
+	put_u64(b, f->generation);
 }
 
 int proto_get_file(struct span in, struct proto_file *f)
@@ -16,7 +19,13 @@ int proto_get_file(struct span in, struct proto_file *f)
 	f->kind = get_u8(&c);
 	f->index = get_u32(&c);
 	f->stamp = get_u64(&c);
+	f->generation = get_u64(&c);
 	return cursor_done(&c) && f->kind <= FILE_KIND_MAX ? 0 : GW_EFORMAT;
+}
+
+uint32_t secret_number(const char *path)
+{
+	return (uint32_t)map_hash(span_str(path), 1);
 }
 
 /* ---- CERTIFICATE -------------------------------------------------------------------------------
@@ -24,6 +33,7 @@ int proto_get_file(struct span in, struct proto_file *f)
 
 void proto_put_certificate(struct buf *b, const struct proto_certificate *p)
 {
+	put_u64(b, p->generation);
 	put_u32(b, p->index);
 	put_u32(b, p->key);
 	for (size_t i = 0; i < p->n_chain; i++)
@@ -34,6 +44,7 @@ int proto_get_certificate(struct span in, struct proto_certificate *p)
 {
 	struct cursor c = cursor_of(in);
 
+	p->generation = get_u64(&c);
 	p->index = get_u32(&c);
 	p->key = get_u32(&c);
 	p->n_chain = 0;
@@ -43,6 +54,21 @@ int proto_get_certificate(struct span in, struct proto_certificate *p)
 		p->chain[p->n_chain++] = get_span32(&c);
 	}
 	return cursor_ok(&c) && p->n_chain > 0 ? 0 : GW_EFORMAT;
+}
+
+void proto_put_certificates(struct buf *b, const struct proto_certificates *p)
+{
+	put_u64(b, p->generation);
+	put_u32(b, p->n);
+}
+
+int proto_get_certificates(struct span in, struct proto_certificates *p)
+{
+	struct cursor c = cursor_of(in);
+
+	p->generation = get_u64(&c);
+	p->n = get_u32(&c);
+	return cursor_done(&c) ? 0 : GW_EFORMAT;
 }
 
 /* ---- TICKET_KEYS -------------------------------------------------------------------------------

@@ -15,8 +15,10 @@ enum file_kind {
 	FILE_CERTIFICATE, /* index in config.tls; to the vault */
 	FILE_KEY,         /* the same */
 	FILE_USERS,       /* to the vault */
-	FILE_RECIPIENTS,  /* index in config.domain; to receivers */
-	FILE_ALIASES,     /* the same */
+	FILE_RECIPIENTS,  /* index in config.domain; to receivers and the queue */
+	FILE_ALIASES,     /* the same; config.n_domain: that of all domains */
+	FILE_SECRET,      /* index in config.secret: a login at another server; to senders */
+	FILE_SRS,         /* what return paths are signed with; to receivers and the queue */
 	FILE_TICKET_KEY,  /* of the spool, not of the configuration; to the vault */
 	FILE_KIND_MAX = FILE_TICKET_KEY,
 };
@@ -25,23 +27,36 @@ struct proto_file {
 	uint32_t index;
 	uint64_t stamp; /* of this state of the file: certificate and key of a pair that were seen
 			   at one time have the same */
+	uint64_t generation; /* of the configuration that the index is of */
 };
 void proto_put_file(struct buf *b, const struct proto_file *f);
 int proto_get_file(struct span in, struct proto_file *f) gw_checked;
+
+/* What a job calls the login that is in the file with this path. */
+uint32_t secret_number(const char *path) gw_checked;
 
 /* ---- CERTIFICATE --------------------------------------------------------------------------------
  */
 
 enum { PROTO_CHAIN_MAX = 10 };
 struct proto_certificate {
-	uint32_t index; /* in config.tls; PROTO_SELF_SIGNED */
-	uint32_t key;   /* what the signer calls its private key; a new number for each new pair */
+	uint64_t generation; /* of the configuration that the index is of */
+	uint32_t index;      /* in config.tls; PROTO_SELF_SIGNED */
+	uint32_t key; /* what the signer calls its private key; a new number for each new pair */
 	struct span chain[PROTO_CHAIN_MAX]; /* DER, the leaf first */
 	size_t n_chain;
 };
 #define PROTO_SELF_SIGNED UINT32_MAX
 void proto_put_certificate(struct buf *b, const struct proto_certificate *c);
 int proto_get_certificate(struct span in, struct proto_certificate *c) gw_checked;
+
+/* CERTIFICATES: all pairs of this generation were told. */
+struct proto_certificates {
+	uint64_t generation;
+	uint32_t n; /* tls statements; those that are in force have an index below that */
+};
+void proto_put_certificates(struct buf *b, const struct proto_certificates *c);
+int proto_get_certificates(struct span in, struct proto_certificates *c) gw_checked;
 
 /* ---- TICKET_KEYS --------------------------------------------------------------------------------
  */

@@ -12,6 +12,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 
 enum {
 	HOUSE_EVERY = 1000000, /* microseconds between looks at the store */
@@ -61,20 +62,23 @@ static void tick(void *arg)
 
 /* ---- the log ------------------------------------------------------------------------------ */
 
-static void record_done(
-    void *arg, void *token, int status, const struct extent *meta, const struct extent *body)
+static void record_done(void *arg, const struct store_record *r)
 {
 	struct queue *q = arg;
+	const struct extent *body = &r->body_at;
 	struct part at = {body->segment, body->offset, body->length, body->sum};
+	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
+	uint64_t segment = r->meta_at.segment;
+	int status = r->status;
 
 	if (status != 0)
 		metric_add(METRIC_COMMIT_FAILURES, 1);
-	struct record_place place = {meta->segment, meta->offset};
-	broker_appended(q->broker, token, status, &place, &at, loop_now(q->loop));
+	else
+		story_durable(&q->story, r);
+	broker_appended(q->broker, r->owner, status, &place, &at, loop_now(q->loop));
 	queue_run(q);
-	if (status == 0)
-		store_release(
-		    q->store, meta->segment); /* what is still needed was held by the broker */
+	if (status == 0) /* what is still needed was held by the broker */
+		store_release(q->store, segment);
 	blotter_clear();
 }
 
@@ -141,6 +145,7 @@ static void look_at_store(struct queue *q)
 	metric_set(METRIC_QUEUE_MESSAGES, (int64_t)n.messages);
 	metric_set(METRIC_QUEUE_RECIPIENTS, (int64_t)n.recipients);
 	metric_set(METRIC_QUEUE_HELD, (int64_t)n.held);
+	metric_set(METRIC_QUEUE_UNTOLD, (int64_t)n.untold);
 	metric_set(METRIC_SPOOL_SEGMENTS, st.segments);
 	metric_set(METRIC_SPOOL_FREE_BYTES, (int64_t)st.free_bytes);
 	metric_set(METRIC_SPOOL_BYTES, (int64_t)st.bytes_written);
@@ -195,8 +200,9 @@ static void house(void *arg)
 
 	queue_clock_look(q);
 	if (all_told(q) && loop_now(q->loop) >= q->retire_from)
-		store_retire(q->store);
+		store_retire_before(q->store, story_floor(&q->story));
 	look_at_store(q);
+	story_house(&q->story, q->starved || q->undecided);
 	give_memory_back(q);
 	more = !q->low && !q->starved && !q->stopping && compact(q);
 	timer_set(&q->house, loop_now(q->loop) + (more ? COPY_EVERY : HOUSE_EVERY));
@@ -279,6 +285,8 @@ static void open_store(struct queue *q)
 		    q->config->spool);
 	if (store_open(&q->store, q->disk, &p, why, sizeof(why)) < 0)
 		die("the spool %s cannot be opened: %s", q->config->spool, why);
+	if (q->config->n_limit + q->config->n_plan > 0) /* until the broker says more */
+		store_index_below(q->store, 0);
 }
 
 static void make_broker(struct queue *q)
@@ -288,8 +296,11 @@ static void make_broker(struct queue *q)
 	    .memory_max = MEMORY_MAX,
 	    .counters_every = COUNTERS_EVERY,
 	    .ready_max = READY_MAX,
-	    .hand = blotter_message};
+	    .hand = blotter_message,
+	    .calendar = queue_calendar,
+	    .calendar_arg = q};
 
+	tzset(); /* read before the jail closes */
 	body_log(q->reader, &p.log);
 	random_bytes(&p.seed, sizeof(p.seed));
 	q->broker = broker_new(&p);
@@ -305,8 +316,10 @@ static void stop_check(void *arg)
 	if (n.active > 0 && loop_now(q->loop) < q->stop_at)
 		return;
 	queue_log_hurry(q->log);
-	if (queue_log_idle(q->log))
+	if (queue_log_idle(q->log)) {
+		story_end(&q->story);
 		master_link_done(&q->master);
+	}
 }
 
 static void stop(void *arg)
@@ -316,6 +329,7 @@ static void stop(void *arg)
 	q->stopping = true;
 	q->stop_at = loop_now(q->loop) + STOP_PATIENCE;
 	broker_stop(q->broker);
+	pulls_stop(&q->pulls);
 	look_at_store(q);
 }
 
@@ -323,6 +337,10 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 {
 	struct queue *q = arg;
 
+	if (role == ROLE_RESOLVER) {
+		dns_link_peer(&q->dns, fd);
+		return;
+	}
 	queue_add_channel(q, role, index, fd);
 	queue_run(q);
 }
@@ -330,6 +348,48 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 static void take_blame(void *arg, struct span payload)
 {
 	queue_take_blame(arg, payload);
+}
+
+/* Who gets reports to addresses here, and what users forward. */
+static void take_file(void *arg, const struct proto_file *f, int fd)
+{
+	struct queue *q = arg;
+
+	tables_take(q->tables, f, fd);
+}
+
+static void give_tables(struct queue *q)
+{
+	struct known known;
+
+	q->tables = tables_new(q->config, false);
+	known = tables_known(q->tables, NULL);
+	broker_tables(q->broker, &known);
+}
+
+/* ---- reload ------------------------------------------------------------------------------- */
+
+static void change(void *arg, struct reload *r, struct config *old)
+{
+	struct queue *q = arg;
+	struct tables *tables = q->tables;
+
+	(void)r;
+	(void)old;
+	give_tables(q);
+	tables_free(&tables);
+	broker_reconfigure(q->broker, q->config, loop_now(q->loop));
+	pulls_change(&q->pulls, q->config);
+}
+
+/* What is due now is given out when the tables are there. */
+static void changed(void *arg)
+{
+	struct queue *q = arg;
+
+	broker_tick(q->broker, loop_now(q->loop));
+	queue_run(q);
+	blotter_clear();
 }
 
 static void start_log(struct queue *q, struct sandbox *box)
@@ -359,16 +419,28 @@ int role_queue(struct loop *l, struct boot *b)
 	open_store(q);
 	q->reader = body_reader_new(q->store);
 	make_broker(q);
+	give_tables(q);
 	q->wall_ahead = clock_wall() - loop_now(l);
 	start_log(q, &box);
-	for (size_t i = 0; i < b->n_peer; i++)
-		queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	dns_link_start(&q->dns, l, b);
+	story_init(&q->story, l, q->store, q->config);
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role != ROLE_RESOLVER) /* the link has it */
+			queue_add_channel(q, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
+	}
 	recover(q);
 	if (b->n_peer > 0) /* receivers that knew the queue before us */
 		q->retire_from = loop_now(l) + QUESTIONS_END;
 	queue_run(q);
-	q->master =
-	    (struct master_link){.peer = new_peer, .stop = stop, .blame = take_blame, .arg = q};
+	pulls_start(&q->pulls, q);
+	q->master = (struct master_link){.peer = new_peer,
+	    .stop = stop,
+	    .blame = take_blame,
+	    .file = take_file,
+	    .config = &q->config,
+	    .change = change,
+	    .changed = changed,
+	    .arg = q};
 	master_link_start(&q->master, l, b);
 	house(q);
 	return 0;

@@ -1,18 +1,23 @@
 /*
  * What the files of the queue role share: its channels and the state machine
  * they feed. queue.c: start, time and the store; queue_effects.c: what the broker asks for;
- * queue_frames.c: frames from receivers, workers and control; queue_body.c: content read back from
- * the log; queue_aside.c: records that are passed over; queue_clock.c: jumps of the wall clock;
- * queue_log.c: batches and threads.
+ * queue_frames.c: frames from receivers, workers and control; queue_names.c: questions for DNS;
+ * queue_body.c: content read back from the log; queue_aside.c: records that are passed over;
+ * queue_clock.c: jumps of the wall clock; queue_log.c: batches and threads; queue_story.c: what the
+ * history is told.
  */
 #ifndef GW_ROLE_QUEUE_H
 #define GW_ROLE_QUEUE_H
 
 #include "flow/broker.h"
 #include "role/accounts_frame.h"
+#include "role/dns_link.h"
 #include "role/proto.h"
 #include "role/queue_log.h"
+#include "role/queue_story.h"
+#include "role/queue_turn.h"
 #include "role/role.h"
+#include "role/tables.h"
 
 #include <sys/queue.h>
 
@@ -35,6 +40,7 @@ struct queue {
 	struct store *store;
 	struct broker *broker;
 	struct queue_log *log;
+	struct story story;
 	struct body_reader *reader;
 	TAILQ_HEAD(, channel) channels;
 	unsigned next_receiver;
@@ -43,6 +49,9 @@ struct queue {
 	int64_t wall_ahead;        /* of loop_now(), when it was looked at last */
 	int64_t retire_from;       /* before that, the answers to questions must stay in the log */
 	struct accounts *accounts; /* as the vault told them last; the broker has them on loan */
+	struct tables *tables;     /* who is known here; the broker has them on loan */
+	struct pulls pulls;        /* of mail that waits elsewhere */
+	struct dns_link dns;
 	struct master_link master;
 	struct timer tick, house;
 	struct flush stop_check;
@@ -63,12 +72,17 @@ bool queue_set_aside(struct queue *q, const struct store_record *r);
 
 /* queue_effects.c */
 void queue_carry_out(struct queue *q, const struct broker_effect *e);
+/* As JOB and PULL have it; group: what that demands besides, or NULL. */
+struct proto_target queue_target(const struct target *t, const struct tls_out *group);
+
+/* queue_names.c */
+void queue_ask_names(struct queue *q, const struct broker_effect *e);
 
 /* queue_frames.c */
 void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd);
 /* Master's word on the death of a worker. */
 void queue_take_blame(struct queue *q, struct span payload);
-void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e);
+void queue_answer_later(struct channel *c, const struct broker_effect *e);
 
 /* queue_body.c */
 /* The kinds of records as the broker and as the store name them; BROKER_RECORDS: none of ours. */
@@ -89,6 +103,8 @@ struct span body_head(struct body_reader *r, const struct broker_effect *e);
 void queue_clock_look(struct queue *q);
 /* silent: since the latest record of the log; negative: the clock was set back meanwhile. */
 void queue_clock_recovered(int64_t silent);
+/* Hours, days and months of limits, in local time. */
+struct limit_period queue_calendar(void *arg, enum limit_calendar unit, int64_t when);
 /* The nearest number of them, with its sign. */
 int64_t queue_clock_seconds(int64_t usec) gw_checked;
 

@@ -121,7 +121,8 @@ static const enum record_type record_types[BROKER_RECORDS] = {[BROKER_MESSAGE] =
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
     [BROKER_RELEASED] = REC_RELEASED,
-    [BROKER_COUNTERS] = REC_LIMIT};
+    [BROKER_COUNTERS] = REC_LIMIT,
+    [BROKER_COUNTED] = REC_COUNTED};
 
 enum record_type queue_stored_type(enum broker_record type)
 {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "role/calendar.h"
 
 /* Microseconds by which it is set, if that is worth a line. */
 #define CLOCK_JUMP USEC_PER_SEC
@@ -35,4 +36,16 @@ void queue_clock_recovered(int64_t silent)
 {
 	if (silent < -CLOCK_JUMP)
 		log_jump(silent);
+}
+
+struct limit_period queue_calendar(void *arg, enum limit_calendar unit, int64_t when)
+{
+	const struct queue *q = arg;
+	struct limit_period p;
+
+	if (!calendar_period(unit, when + q->wall_ahead, &p))
+		return limit_utc(NULL, unit, when);
+	p.begin -= q->wall_ahead;
+	p.end -= q->wall_ahead;
+	return p;
 }

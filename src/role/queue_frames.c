@@ -2,6 +2,7 @@
 #include "role/queue.h"
 
 #include "base/log.h"
+#include "flow/shape.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -56,13 +57,35 @@ static int take_ask(struct channel *c, struct span in)
 {
 	struct cursor cur = cursor_of(in);
 	uint64_t txn = get_u64(&cur);
-	struct span nonce = get_bytes(&cur, sizeof(struct msgid));
-	struct msgid id;
+	struct msgid nonce = get_msgid(&cur);
 
 	if (!cursor_done(&cur))
 		return GW_EFORMAT;
-	memcpy(id.b, nonce.p, sizeof(id.b));
-	broker_ask(c->queue->broker, c->number, txn, &id);
+	broker_ask(c->queue->broker, c->number, txn, &nonce);
+	return 0;
+}
+
+/* An answer for each, at once. */
+static int take_etrn(struct channel *c, struct span in, int64_t now)
+{
+	struct proto_etrn_answer a;
+	struct broker_etrn said;
+	struct proto_etrn e;
+	struct span part;
+	struct buf b;
+
+	if (proto_get_etrn(in, &e) < 0)
+		return GW_EFORMAT;
+	broker_etrn(c->queue->broker, (enum etrn_kind)e.kind, e.name, &said, now);
+	a = (struct proto_etrn_answer){.request = e.request,
+	    .status = (uint8_t)said.status,
+	    .messages = said.messages,
+	    .why = span_str(said.why)};
+	buf_init(&b, ipc_rows[IPC_ETRN_ANSWER].max);
+	proto_put_etrn_answer(&b, &a);
+	part = buf_view(&b);
+	ipc_send(c->ipc, IPC_ETRN_ANSWER, &part, 1, -1);
+	buf_fini(&b);
 	return 0;
 }
 
@@ -104,6 +127,30 @@ static int take_past_dot(struct channel *c, struct span in, int64_t now)
 	return err;
 }
 
+static void take_tried(struct channel *c, const struct proto_result *r, int64_t now)
+{
+	struct broker_tried tried[PROTO_TRIED_MAX];
+
+	if (r->n_tried == 0 && !r->refused)
+		return;
+	for (size_t i = 0; i < r->n_tried; i++)
+		tried[i] =
+		    (struct broker_tried){r->tried[i].address, r->tried[i].good, r->tried[i].why};
+	broker_tried(c->queue->broker, c->number, r->job, r->refused, tried, r->n_tried, now);
+}
+
+static int settle(struct channel *c, const struct proto_result *r, int64_t now)
+{
+	const struct broker_forward f = {.keep = r->keep, .to = r->forward, .n = r->n_forward};
+	const struct change *change = &r->change;
+
+	if (change->n_rcpt != 1 || change->rcpt[0].outcome != OUTCOME_EXPANDED)
+		return broker_result(c->queue->broker, c->number, r->job, r->site, change, now);
+	if (c->role != ROLE_MDA)
+		return GW_EFORMAT;
+	return broker_expanded(c->queue->broker, c->number, r->job, &f, change, now);
+}
+
 static int take_result(struct channel *c, struct span in, int64_t now)
 {
 	struct proto_result r;
@@ -114,8 +161,14 @@ static int take_result(struct channel *c, struct span in, int64_t now)
 	err = proto_get_result(in, &r, &a);
 	if (err == 0 && r.crashed && c->role == ROLE_MDA)
 		broker_delivery_crashed(c->queue->broker, c->number, r.job);
+	if (err == 0 && r.dsn)
+		broker_dsn_passed_on(c->queue->broker, c->number, r.job);
+	if (err == 0 && r.time)
+		broker_time_passed_on(c->queue->broker, c->number, r.job);
 	if (err == 0)
-		err = broker_result(c->queue->broker, c->number, r.job, r.site, &r.change, now);
+		take_tried(c, &r, now);
+	if (err == 0)
+		err = settle(c, &r, now);
 	arena_reset(&a);
 	body_forget(c->queue->reader, err == 0 ? r.job : 0);
 	return err;
@@ -153,50 +206,111 @@ static void answer(struct channel *c, uint64_t request, int status, struct span 
 	buf_fini(&b);
 }
 
-void queue_answer_dropped(struct queue *q, struct channel *c, const struct broker_effect *e)
+void queue_answer_later(struct channel *c, const struct broker_effect *e)
 {
-	struct buf b;
-
-	(void)q;
-	buf_init(&b, 64);
-	buf_addf(&b, "{\"%s\":%u}", e->flag ? "released" : "dropped", e->octets);
-	answer(c, e->number, e->status, buf_view(&b));
-	buf_fini(&b);
+	answer(c, e->number, e->status, e->data);
 }
 
-static void log_command(const struct proto_query *q)
+static int forget_hosts(struct broker *b, const struct proto_query *q, struct buf *out)
 {
-	static const char *const verbs[] = {[QUERY_RETRY] = "queue.retry",
-	    [QUERY_DROP] = "queue.drop",
-	    [QUERY_RELEASE] = "queue.release"};
-	struct logline l;
-	char id[MSGID_TEXT + 1];
+	size_t n = q->all || q->text.n > 0 ? broker_hosts_clear(b, q->text) : 0;
 
-	if (q->op != QUERY_RETRY && q->op != QUERY_DROP && q->op != QUERY_RELEASE)
-		return;
-	msgid_format(&q->id, id);
-	log_begin(&l, EV_ADMIN);
-	log_str(&l, "command", verbs[q->op]);
-	log_str(&l, "selection", q->all ? "all" : id);
-	log_text(&l, "who", q->who);
-	log_end(&l);
+	buf_addf(out, "{\"forgotten\":%zu}", n);
+	return 200;
+}
+
+static int act(struct channel *c, const struct proto_query *q, enum broker_verb verb,
+    struct buf *out, int64_t now)
+{
+	static const struct msgid none;
+	bool one = !q->all && !msgid_eq(&q->id, &none);
+	struct broker_command command = {.verb = verb,
+	    .dry = q->dry,
+	    .id = one ? &q->id : NULL,
+	    .filter = q->text,
+	    .asker = c->number,
+	    .request = q->request};
+
+	if (!one && !q->all && q->text.n == 0)
+		return 400;
+	return broker_act(c->queue->broker, &command, out, now);
+}
+
+static int order(struct channel *c, const struct proto_query *q, struct buf *out, int64_t now)
+{
+	struct broker_order o = {.slow = q->op == QUERY_SLOW,
+	    .group = q->text,
+	    .rate = {q->rate, q->per},
+	    .time = q->time,
+	    .who = q->who,
+	    .reason = q->reason,
+	    .asker = c->number,
+	    .request = q->request};
+
+	return q->op == QUERY_RESUME ? broker_resume(c->queue->broker, &o, out, now)
+				     : broker_order(c->queue->broker, &o, out, now);
 }
 
 static int run_query(struct channel *c, const struct proto_query *q, struct buf *out, int64_t now)
 {
 	struct broker *b = c->queue->broker;
-	const struct msgid *id = q->all ? NULL : &q->id;
 
 	switch (q->op) {
 	case QUERY_SUMMARY:
 	case QUERY_STATUS: return broker_summary(b, out, now);
 	case QUERY_LIST: return broker_list(b, q->text, &q->id, q->limit, out, now);
 	case QUERY_SHOW: return broker_show(b, &q->id, out, now);
-	case QUERY_RETRY: return broker_retry(b, id, out, now);
-	case QUERY_DROP: return broker_drop(b, id, c->number, q->request, out, now);
-	case QUERY_RELEASE: return broker_release(b, id, c->number, q->request, out, now);
+	case QUERY_RETRY: return act(c, q, BROKER_RETRY, out, now);
+	case QUERY_DROP: return act(c, q, BROKER_DROP, out, now);
+	case QUERY_RELEASE: return act(c, q, BROKER_RELEASE, out, now);
+	case QUERY_HOLD: return act(c, q, BROKER_HOLD, out, now);
+	case QUERY_PAUSE:
+	case QUERY_SLOW:
+	case QUERY_RESUME: return order(c, q, out, now);
+	case QUERY_RULES: return broker_orders(b, out, now);
+	case QUERY_HOSTS: return broker_hosts(b, out, now);
+	case QUERY_LIMITS: return broker_limits(b, q->text, q->limit, out, now);
+	case QUERY_FORGET: return forget_hosts(b, q, out);
+	case QUERY_PULL: return pulls_ask(&c->queue->pulls, q->text, out);
+	case QUERY_PULLS: return pulls_list(&c->queue->pulls, out);
 	}
 	return 400;
+}
+
+/* Who did what, and whether it was done: reading is not told of. */
+static void log_command(const struct proto_query *q, int status)
+{
+	static const char *const verbs[QUERY_MAX + 1] = {[QUERY_RETRY] = "queue.retry",
+	    [QUERY_DROP] = "queue.drop",
+	    [QUERY_RELEASE] = "queue.release",
+	    [QUERY_HOLD] = "queue.hold",
+	    [QUERY_PAUSE] = "queue.pause",
+	    [QUERY_SLOW] = "queue.slow",
+	    [QUERY_RESUME] = "queue.resume",
+	    [QUERY_FORGET] = "queue.hosts.clear",
+	    [QUERY_PULL] = "pull"};
+	char id[MSGID_TEXT + 1], rate[RATE_TEXT];
+	struct logline l;
+
+	if (verbs[q->op] == NULL || q->dry)
+		return;
+	msgid_format(&q->id, id);
+	log_begin(&l, EV_ADMIN);
+	log_str(&l, "command", verbs[q->op]);
+	if (q->all || q->text.n > 0)
+		log_text(&l, "selection", q->all ? SPAN("all") : q->text);
+	else
+		log_str(&l, "selection", id);
+	if (q->op == QUERY_SLOW)
+		log_str(&l, "messages", rate_text((struct rate){q->rate, q->per}, rate));
+	if (q->time > 0)
+		log_seconds(&l, "for", q->time);
+	if (status >= 400)
+		log_number(&l, "refused", status);
+	log_text(&l, "who", q->who);
+	if (q->reason.n > 0)
+		log_text(&l, "reason", q->reason);
+	log_end(&l);
 }
 
 static int take_query(struct channel *c, struct span in, int64_t now)
@@ -207,9 +321,9 @@ static int take_query(struct channel *c, struct span in, int64_t now)
 
 	if (proto_get_query(in, &q) < 0)
 		return GW_EFORMAT;
-	log_command(&q);
 	buf_init(&out, ANSWER_MAX);
 	status = run_query(c, &q, &out, now);
+	log_command(&q, status);
 	if (status != 0)
 		answer(c, q.request, status, buf_view(&out));
 	buf_fini(&out);
@@ -239,6 +353,7 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	case IPC_COMMIT: return take_commit(c, f->payload, now);
 	case IPC_ABORT: return take_abort(c, f->payload);
 	case IPC_ASK: return take_ask(c, f->payload);
+	case IPC_ETRN: return take_etrn(c, f->payload, now);
 	case IPC_HOLDING: return take_holding(c, f->payload, now);
 	case IPC_PAST_DOT: return take_past_dot(c, f->payload, now);
 	case IPC_RESULT: return take_result(c, f->payload, now);
@@ -246,6 +361,10 @@ static int take(struct channel *c, const struct ipc_frame *f, int64_t now)
 	case IPC_BODY_CREDIT: return take_body_credit(c, f->payload);
 	case IPC_ACCOUNTS: return take_accounts(c, f, now);
 	case IPC_QUERY: return take_query(c, f->payload, now);
+	case IPC_TURN: return queue_take_turn(c, f);
+	case IPC_PULLED: return queue_take_pulled(c, f->payload);
+	case IPC_STORY_KEPT:
+	case IPC_STORY_BEGIN: return story_frame(&c->queue->story, f);
 	default: return GW_EFORMAT;
 	}
 }
@@ -290,7 +409,11 @@ static void remove_channel(struct channel *c)
 	struct queue *q = c->queue;
 
 	TAILQ_REMOVE(&q->channels, c, link);
+	if (c->role == ROLE_HISTORY)
+		story_channel(&q->story, NULL);
 	ipc_free(&c->ipc);
+	if (c->role == ROLE_SENDER)
+		pulls_worker_gone(&q->pulls, c->number);
 	if (is_worker(c->role))
 		broker_worker_down(q->broker, c->number, loop_now(q->loop));
 	else if (c->role == ROLE_SMTPD)
@@ -358,4 +481,6 @@ void queue_add_channel(struct queue *q, enum role role, unsigned index, int fd)
 	c->number = q->next_receiver++;
 	if (role == ROLE_SMTPD)
 		broker_receiver_up(q->broker, c->number);
+	if (role == ROLE_HISTORY)
+		story_channel(&q->story, c->ipc);
 }

@@ -223,11 +223,8 @@ static void tell_done(struct queue_log *q)
 {
 	struct batch *b = &q->at_disk;
 
-	for (size_t i = 0; i < b->n; i++) {
-		const struct store_record *r = &b->record[i];
-
-		q->owner.done(q->owner.arg, r->owner, r->status, &r->meta_at, &r->body_at);
-	}
+	for (size_t i = 0; i < b->n; i++)
+		q->owner.done(q->owner.arg, &b->record[i]);
 	q->last_urgent = b->urgent;
 	b->n = b->urgent = 0;
 	q->busy = false;

@@ -17,9 +17,8 @@ enum { QUEUE_LAZY = 20000, /* microseconds a record of our own may wait */ QUEUE
 struct queue_log;
 
 struct queue_log_owner {
-	/* One record of a batch is final; called on the loop, in order. */
-	void (*done)(void *arg, void *token, int status, const struct extent *meta,
-	    const struct extent *body);
+	/* One record of a batch is final; called on the loop, in order. Its owner is the token. */
+	void (*done)(void *arg, const struct store_record *r);
 	/* All records of the batch were told. */
 	void (*batch_done)(void *arg);
 	/* The store cannot say yet what became of a batch (true), or can again (false). */

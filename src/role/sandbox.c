@@ -62,6 +62,11 @@ static const struct jail jails[ROLE_COUNT] = {
     [ROLE_CONTROL] = {.calls = CALLS_BASE | CALLS_ACCEPT, .files = 1024},
     /* A memory file counts as a plain one; a path it has no way to open. */
     [ROLE_VAULT] = {.calls = CALLS_BASE | CALLS_SECRETS, .files = 1024, .writes = true},
+    [ROLE_RESOLVER] = {.calls = CALLS_BASE | CALLS_NAMES, .files = 65536, .connects = true},
+    [ROLE_HISTORY] = {.calls = CALLS_BASE | CALLS_DATABASE,
+	.files = 1024,
+	.writes = true,
+	.use = LANDLOCK_SPOOL},
 };
 
 static const struct jail *jail_of(enum role role)
@@ -299,7 +304,7 @@ void sandbox_confine(const struct sandbox *s)
 }
 
 struct sandbox_filters {
-	struct sandbox_filter role[ROLE_COUNT], delivery;
+	struct sandbox_filter role[ROLE_COUNT], delivery, programs;
 };
 
 struct sandbox_filters *sandbox_filters_new(void)
@@ -310,8 +315,10 @@ struct sandbox_filters *sandbox_filters_new(void)
 		if (jails[role].calls != 0)
 			sandbox_filter_make(jails[role].calls, &f->role[role]);
 	}
-	if (!SANITIZED)
-		sandbox_filter_make(CALLS_DELIVERY | CALLS_MAILDIR, &f->delivery);
+	if (SANITIZED)
+		return f;
+	sandbox_filter_make(CALLS_DELIVERY | CALLS_MAILDIR, &f->delivery);
+	sandbox_filter_refuse(&f->programs);
 	return f;
 }
 
@@ -348,4 +355,16 @@ void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, 
 		landlock_enter(ruleset);
 	}
 	sandbox_filter_load(&filters->delivery);
+}
+
+void sandbox_launcher(bool enabled, bool is_root, const struct sandbox_filters *filters)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		die("prctl: %s", strerror(errno));
+	if (!enabled || SANITIZED)
+		return;
+	limit(RLIMIT_CORE, 0);
+	if (is_root)
+		keep_id_powers();
+	sandbox_filter_load(&filters->programs);
 }

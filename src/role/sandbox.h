@@ -45,6 +45,11 @@ int sandbox_ids(const char *user, enum role role, unsigned *uid, unsigned *gid) 
 void sandbox_delivery_child(int tree_fd, uint64_t max_octets, unsigned seconds, bool enabled,
     const struct sandbox_filters *filters);
 
+/* The same for the process that starts programs (launcher.h): no privileges to be gained, and of
+ * the system calls all but those of administrators and debuggers, which programs inherit. As root
+ * it keeps uid 0 with the right to change its uid. */
+void sandbox_launcher(bool enabled, bool is_root, const struct sandbox_filters *filters);
+
 /* False in sanitizer builds, whose run-time needs what the walls forbid. */
 bool sandbox_possible(void);
 

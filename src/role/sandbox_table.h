@@ -21,6 +21,8 @@ enum call_set {
 	CALLS_FORK = 1 << 5,     /* children, and what they need until they are jailed themselves */
 	CALLS_SECRETS = 1 << 7,  /* threads that run; reads from files that were opened for it;
 				    sealed memory files */
+	CALLS_NAMES = 1 << 8,    /* ask servers for names: UDP and TCP */
+	CALLS_DATABASE = 1 << 9, /* plain files in one directory, with locks and other names */
 	CALLS_DELIVERY = 1 << 6, /* memory and open descriptors, for the child that delivers */
 };
 
@@ -28,11 +30,15 @@ struct sock_filter;
 struct sandbox_filter {
 	struct sock_filter *code;
 	unsigned short n;
+	bool open; /* allows what it does not name */
 };
 
 /* Any other call kills the process that loads it. It is kept until the end. Dies when it cannot be
  * made. */
 void sandbox_filter_make(unsigned sets, struct sandbox_filter *f);
+/* The other way round, for programs that are not ours: what only administrators and debuggers need
+ * is refused with EPERM, all else allowed. */
+void sandbox_filter_refuse(struct sandbox_filter *f);
 /* Puts it in force on all threads. Dies when refused. */
 void sandbox_filter_load(const struct sandbox_filter *f);
 

@@ -2,14 +2,18 @@
  * The sender: connects to remote hosts and delivers what the queue orders. It
  * opens no file and sees no mail but that of its jobs.
  */
-#include "role/sender.h"
+#include "role/sender_callout.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+
+/* A day: longer than any schedule waits at first. */
+#define UNCHUNKED_TIME INT64_C(86400000000)
 
 void sender_say(struct sender *s, enum ipc_type type, uint64_t number, uint32_t octets)
 {
@@ -44,8 +48,16 @@ static int take(struct sender *s, const struct ipc_frame *f)
 		return job_body(s, f->payload);
 	if (f->type == IPC_GO)
 		return job_go(s, f->payload);
+	if (f->type == IPC_GIVEN)
+		return turn_given(s, f);
+	if (f->type == IPC_PULL)
+		return pull_take(s, f->payload);
+	if (f->type == IPC_TURNED)
+		return pull_turned(s, f->payload);
 	if (f->type == IPC_CONFIRM)
 		job_confirmed(s, number_of(f->payload));
+	if (f->type == IPC_CLOSE)
+		conn_unneeded(s, number_of(f->payload));
 	return 0;
 }
 
@@ -87,11 +99,44 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 {
 	struct sender *s = arg;
 
-	(void)index;
-	queue_link_peer(&s->queue, role, fd);
+	if (role == ROLE_RESOLVER)
+		dns_link_peer(&s->dns, fd);
+	else if (role == ROLE_SMTPD)
+		callouts_peer(s, index, fd);
+	else
+		queue_link_peer(&s->queue, role, fd);
+}
+
+/* ---- descriptors --------------------------------------------------------------------------- */
+
+void sender_shortage(struct sender *s, int err)
+{
+	if (err != 0 && s->shortage == 0)
+		log_error("sender: no socket for a connection: %s", strerror(err));
+	s->shortage = err;
+}
+
+void sender_make_room(struct sender *s)
+{
+	struct conn *c, *idle = NULL;
+
+	TAILQ_FOREACH(c, &s->conns, link)
+	{
+		if (c->engine != NULL && c->ready && c->job == NULL && c->number != 0 &&
+		    (idle == NULL || c->limit < idle->limit))
+			idle = c;
+	}
+	if (idle != NULL)
+		conn_quit(idle);
 }
 
 /* ---- start and end ------------------------------------------------------------------------- */
+
+void sender_check_stop(struct sender *s)
+{
+	if (s->stopping && s->n_conns == 0 && TAILQ_EMPTY(&s->turned))
+		master_link_done(&s->master);
+}
 
 static void stop(void *arg)
 {
@@ -99,8 +144,8 @@ static void stop(void *arg)
 	struct conn *c, *next;
 
 	s->stopping = true;
-	if (s->n_conns == 0)
-		master_link_done(&s->master);
+	callouts_stop(s);
+	sender_check_stop(s);
 	for (c = TAILQ_FIRST(&s->conns); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (c->job == NULL)
@@ -108,12 +153,35 @@ static void stop(void *arg)
 	}
 }
 
-static void set_engines(struct sender *s)
+static void new_file(void *arg, const struct proto_file *f, int fd)
 {
-	client_config_defaults(&s->smtp);
-	s->smtp.hostname = span_str(s->config->hostname);
-	s->lmtp = s->smtp;
-	s->lmtp.lmtp = true;
+	struct sender *s = arg;
+
+	if (f->kind != FILE_SECRET || f->index >= s->config->n_secret)
+		die("sender: master sent a file that the configuration does not name");
+	secrets_take(&s->secrets, fd, s->config->secret[f->index]);
+}
+
+/* Jobs bring along what they need, and what is under way goes on with that. */
+static void change(void *arg, struct reload *r, struct config *old)
+{
+	struct sender *s = arg;
+
+	(void)r;
+	config_free(&s->before);
+	s->before = config_ref(old);
+	secrets_set(&s->secrets, s->config);
+	sender_self(s);
+	callouts_change(s, old);
+}
+
+static void start_tls(struct sender *s)
+{
+	const char *why;
+
+	s->tls = tls_client_new(s->config->authorities, &why);
+	if (why != NULL && s->config->authorities != NULL)
+		log_error("%s: %s", s->config->authorities, why);
 }
 
 int role_sender(struct loop *l, struct boot *b)
@@ -132,12 +200,30 @@ int role_sender(struct loop *l, struct boot *b)
 	map_init(&s->jobs, seed);
 	map_init(&s->by_number, seed);
 	TAILQ_INIT(&s->conns);
-	set_engines(s);
+	TAILQ_INIT(&s->turned);
+	s->dice.state = seed;
+	clear_hosts_init(&s->clear, seed, CLEAR_TIME);
+	clear_hosts_init(&s->unchunked, seed, UNCHUNKED_TIME);
+	secrets_set(&s->secrets, s->config);
+	start_tls(s);
+	sender_interfaces(s);
+	sender_self(s);
 	boot_sandbox(b, s->config, &box);
 	sandbox_confine(&box);
 	sandbox_seal(&box);
+	dns_link_start(&s->dns, l, b);
 	queue_link_start(&s->queue, l, b, &owner);
-	s->master = (struct master_link){.peer = new_peer, .stop = stop, .arg = s};
+	callouts_start(s, seed);
+	for (size_t i = 0; i < b->n_peer; i++) {
+		if (b->peer[i].role == ROLE_SMTPD)
+			callouts_peer(s, b->peer[i].index, b->peer[i].fd);
+	}
+	s->master = (struct master_link){.peer = new_peer,
+	    .stop = stop,
+	    .file = new_file,
+	    .config = &s->config,
+	    .change = change,
+	    .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;
 }

@@ -10,11 +10,14 @@ static struct job *job_find(struct sender *s, uint64_t number)
 	return map_get(&s->jobs, span_of(&number, sizeof(number)));
 }
 
-static void job_free(struct job *j)
+void job_free(struct job *j)
 {
-	map_del(&j->sender->jobs, span_of(&j->number, sizeof(j->number)));
+	pull_free(&j->pull);
+	if (j->number != 0)
+		map_del(&j->sender->jobs, span_of(&j->number, sizeof(j->number)));
 	arena_reset(&j->arena);
 	buf_fini(&j->body);
+	job_unconvert(j);
 	free(j);
 }
 
@@ -28,13 +31,22 @@ static int set_up_txn(struct job *j)
 	if (to == NULL || j->rcpt == NULL)
 		return GW_EFULL;
 	for (size_t i = 0; i < j->order.n_rcpt; i++)
-		to[i].addr = j->order.rcpt[i].addr;
+		to[i] = (struct client_rcpt){.addr = j->order.rcpt[i].addr,
+		    .orcpt = j->order.rcpt[i].orcpt,
+		    .notify = j->order.rcpt[i].notify};
 	j->txn = (struct client_txn){.from = j->order.from,
+	    .envid = j->order.envid,
+	    .ret = (enum dsn_ret)j->order.ret,
+	    /* Where no octet is above 127 its addresses alone can need it, and speak for
+	       themselves. */
+	    .smtputf8 = j->order.smtputf8 && j->order.eight_bit,
 	    .rcpt = to,
 	    .n_rcpt = j->order.n_rcpt,
 	    .size = j->order.size,
 	    .body_type = (enum body_type)j->order.body_type,
 	    .eight_bit = j->order.eight_bit,
+	    .handling = j->order.handling,
+	    .final = j->order.target.kind == TARGET_LMTP || j->order.target.path.n > 0,
 	    .ask_before_dot = j->order.at_most_once};
 	return 0;
 }
@@ -98,21 +110,17 @@ int job_body(struct sender *s, struct span payload)
 	return 0;
 }
 
-void job_feed_engine(struct job *j, struct client *engine, int64_t now)
+static size_t feed_as_is(struct job *j, struct client *engine, int64_t now)
 {
-	size_t n;
+	size_t n, given = 0;
 
-	j->body_started = true;
 	while (buf_len(&j->body) > 0 && (n = client_body(engine, buf_view(&j->body), now)) > 0) {
 		buf_drop(&j->body, n);
 		j->used += (uint32_t)n;
-	}
-	if (j->used >= SENDER_CREDIT_STEP && !j->body_last) {
-		sender_say(j->sender, IPC_BODY_CREDIT, j->number, j->used);
-		j->used = 0;
+		given += n;
 	}
 	if (j->ended || buf_len(&j->body) > 0)
-		return;
+		return given;
 	if (j->body_broken) {
 		j->ended = true;
 		client_body_abort(engine, now);
@@ -120,6 +128,21 @@ void job_feed_engine(struct job *j, struct client *engine, int64_t now)
 		j->ended = true;
 		client_body_end(engine, now);
 	}
+	return given;
+}
+
+size_t job_feed_engine(struct job *j, struct client *engine, int64_t now)
+{
+	size_t given;
+
+	j->body_started = true;
+	given =
+	    j->convert != NULL ? job_feed_converted(j, engine, now) : feed_as_is(j, engine, now);
+	if (j->used >= SENDER_CREDIT_STEP && !j->body_last) {
+		sender_say(j->sender, IPC_BODY_CREDIT, j->number, j->used);
+		j->used = 0;
+	}
+	return given;
 }
 
 /* ---- at most once -------------------------------------------------------------------------- */
@@ -189,6 +212,19 @@ static enum outcome outcome_of(const struct client_event *ev)
 	return reply_permanent(&ev->reply) && !ev->site ? OUTCOME_FAILED : OUTCOME_DEFERRED;
 }
 
+/* The extensions of the host that has it. */
+static uint32_t offered(const struct job *j)
+{
+	return j->conn != NULL && j->conn->engine != NULL ? client_extensions(j->conn->engine) : 0;
+}
+
+/* What the host was told and says or does itself: RFC 3461 section 5.2.1, RFC 2852 section 4.1. */
+static void note_passed_on(struct job *j)
+{
+	j->dsn = j->dsn || (offered(j) & EXT_BIT(DSN));
+	j->time = j->time || (offered(j) & EXT_BIT(DELIVERBY));
+}
+
 void job_said(struct job *j, size_t rcpt, const struct client_event *ev, const char *host)
 {
 	struct job_rcpt *r = &j->rcpt[rcpt];
@@ -203,13 +239,54 @@ void job_said(struct job *j, size_t rcpt, const struct client_event *ev, const c
 	    .host = keep_text(j, span_str(host)),
 	    .reply = keep_text(j, ev->reply.text)};
 	memcpy(r->said.esc, ev->reply.esc, sizeof(r->said.esc));
+	r->said.vmta = j->order.target.vmta;
+	r->said.tls = keep_text(
+	    j, span_str(j->conn != NULL && j->conn->guard.result[0] != '\0' ? j->conn->guard.result
+									    : j->tls));
 	j->site = j->site || ev->site;
+	if (r->said.outcome == OUTCOME_DELIVERED)
+		note_passed_on(j);
 }
 
 void job_said_all(struct job *j, const struct client_event *ev, const char *host)
 {
+	if (j->pull != NULL)
+		pull_said(j, ev, host);
 	for (size_t i = 0; i < j->order.n_rcpt; i++)
 		job_said(j, i, ev, host);
+}
+
+bool job_untouched(const struct job *j)
+{
+	for (size_t i = 0; i < j->order.n_rcpt; i++) {
+		if (j->rcpt[i].known)
+			return false;
+	}
+	return !j->body_started;
+}
+
+static struct proto_tried *tried_at(struct job *j, struct span address)
+{
+	for (size_t i = 0; i < j->n_tried; i++) {
+		if (span_eq(j->tried[i].address, address))
+			return &j->tried[i];
+	}
+	if (j->tried == NULL)
+		j->tried = arena_alloc(&j->arena, PROTO_TRIED_MAX * sizeof(*j->tried));
+	if (j->tried == NULL || j->n_tried == PROTO_TRIED_MAX)
+		return NULL;
+	j->tried[j->n_tried].address = arena_dup(&j->arena, address);
+	return &j->tried[j->n_tried++];
+}
+
+void job_tried(struct job *j, const char *address, bool good, struct span why)
+{
+	struct proto_tried *t = address[0] != '\0' ? tried_at(j, span_str(address)) : NULL;
+
+	if (t == NULL)
+		return;
+	t->good = good;
+	t->why = keep_text(j, why);
 }
 
 static void tell_result(struct job *j)
@@ -217,12 +294,18 @@ static void tell_result(struct job *j)
 	struct change_rcpt *said = gw_calloc(j->order.n_rcpt, sizeof(*said));
 	struct proto_result r = {.job = j->number,
 	    .site = j->site,
+	    .dsn = j->dsn,
+	    .time = j->time,
+	    .refused = j->refused,
+	    .n_tried = j->n_tried,
 	    .change = {.id = j->id, .rcpt = said, .n_rcpt = j->order.n_rcpt}};
 	struct buf b;
 	struct span part;
 
 	for (size_t i = 0; i < j->order.n_rcpt; i++)
 		said[i] = j->rcpt[i].said;
+	if (j->n_tried > 0)
+		memcpy(r.tried, j->tried, j->n_tried * sizeof(*j->tried));
 	buf_init(&b, IPC_COMMIT_MAX);
 	proto_put_result(&b, &r);
 	part = buf_view(&b);
@@ -235,11 +318,16 @@ static void tell_result(struct job *j)
 
 void job_finish(struct job *j)
 {
+	if (j->pull != NULL) {
+		pull_finish(j);
+		return;
+	}
 	if (j->conn != NULL)
 		j->conn->job = NULL;
 	j->conn = NULL;
 	j->done = true;
 	buf_fini(&j->body);
+	job_unconvert(j);
 	tell_result(j);
 }
 
@@ -264,7 +352,7 @@ void job_give_up(struct job *j)
 	    .stage = "body"};
 
 	if (j->asked) {
-		job_said_all(j, &ev, j->conn->name);
+		job_said_all(j, &ev, j->conn->peer.text);
 		job_finish(j);
 		return;
 	}

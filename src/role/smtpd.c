@@ -3,8 +3,12 @@
  * opens no file and sees no queued mail.
  */
 #include "role/smtpd_auth.h"
+#include "role/smtpd_etrn.h"
+#include "role/smtpd_callout.h"
+#include "role/smtpd_limits.h"
 #include "role/smtpd_tls.h"
-#include "role/smtpd_tables.h"
+#include "role/smtpd_turn.h"
+#include "role/tables.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -84,18 +88,23 @@ static void take_committed(struct smtpd *s, struct span in)
 	uint8_t status = get_u8(&c);
 
 	if (t != NULL && t->committed && status <= COMMIT_MAX)
-		txn_committed(t, (enum commit_status)status);
+		txn_committed(t, (enum commit_status)status, c.rest);
 }
 
 /* Without a queue, a free descriptor, the tables of recipients or the first certificate nobody is
  * greeted: who connects waits in the backlog. */
 void smtpd_set_listeners(struct smtpd *s)
 {
-	bool greet = s->has_queue && !s->resting && smtpd_tables_there(s);
+	bool greet = s->has_queue && !s->resting && tables_there(s->rules->tables);
+	struct listener *l;
 
-	for (size_t i = 0; i < s->n_listener && !s->stopping; i++)
-		watch_want(
-		    &s->listener[i].watch, greet && smtpd_tls_can_greet(&s->listener[i]), false);
+	if (s->stopping)
+		return;
+	TAILQ_FOREACH(l, &s->listeners, link)
+	{
+		if (l->open)
+			watch_want(&l->watch, greet && smtpd_tls_can_greet(l), false);
+	}
 }
 
 /* The first word of a queue that has read its log. */
@@ -114,8 +123,16 @@ static int from_queue(void *arg, const struct ipc_frame *f)
 		take_committed(s, f->payload);
 	else if (f->type == IPC_PART_CREDIT)
 		take_credit(s, f->payload);
+	else if (f->type == IPC_ETRN_ANSWER)
+		return etrn_answered(s, f->payload);
 	else if (f->type == IPC_INTAKE)
 		take_intake(s, f->payload.p[0] != 0);
+	else if (f->type == IPC_TURNED)
+		return turn_answered(s, f->payload);
+	else if (f->type == IPC_GIVEN)
+		return turn_client(s, f);
+	else if (f->type == IPC_LIMIT)
+		return smtpd_limits_take(s, f->payload);
 	return 0;
 }
 
@@ -135,8 +152,11 @@ static void queue_gone(void *arg)
 	struct smtpd *s = arg;
 
 	s->intake = s->has_queue = false;
+	smtpd_limits_forget(s);
 	smtpd_set_listeners(s);
 	each_txn(s, txn_queue_gone);
+	etrn_queue_gone(s);
+	turn_queue_gone(s);
 }
 
 static void queue_came(void *arg)
@@ -154,9 +174,12 @@ static void new_peer(void *arg, enum role role, unsigned index, int fd)
 {
 	struct smtpd *s = arg;
 
-	(void)index;
 	if (role == ROLE_VAULT)
 		smtpd_vault_peer(s, fd);
+	else if (role == ROLE_RESOLVER)
+		dns_link_peer(&s->dns, fd);
+	else if (role == ROLE_SENDER)
+		callout_sender_peer(s, index, fd);
 	else
 		queue_link_peer(&s->queue, role, fd);
 }
@@ -177,18 +200,32 @@ static void take_deny(void *arg, struct span payload)
 
 static void take_file(void *arg, const struct proto_file *f, int fd)
 {
-	struct smtpd *s = arg;
-	bool waited = !smtpd_tables_there(s);
+	rules_take_file(arg, f, fd);
+}
 
-	smtpd_tables_take(s, f, fd);
-	if (waited)
-		smtpd_set_listeners(s);
+/* ---- reload --------------------------------------------------------------------------------- */
+
+static void change(void *arg, struct reload *r, struct config *old)
+{
+	struct smtpd *s = arg;
+
+	(void)old;
+	if (!s->stopping)
+		listeners_change(s, r);
+}
+
+static void changed(void *arg)
+{
+	struct smtpd *s = arg;
+
+	smtpd_tls_changed(s);
+	smtpd_tls_offer(s);
 }
 
 /* ---- clients -------------------------------------------------------------------------------- */
 
 /* A listener that cannot be served stays readable: without a rest the loop would spin. */
-static void rest(struct smtpd *s)
+void smtpd_rest(struct smtpd *s)
 {
 	if (!s->starved)
 		log_error("smtpd: no connection can be taken: %s", strerror(errno));
@@ -205,59 +242,6 @@ static void rested(void *arg)
 	smtpd_set_listeners(s);
 }
 
-/* Errors of the connection that was to be taken are no reason to rest. */
-static bool out_of_means(int err)
-{
-	return err == EMFILE || err == ENFILE || err == ENOBUFS || err == ENOMEM;
-}
-
-static void on_accept(void *arg, bool readable, bool writable)
-{
-	struct listener *l = arg;
-
-	(void)readable;
-	(void)writable;
-	for (int i = 0; i < ACCEPT_TURN; i++) {
-		struct sockaddr_storage addr = {0};
-		socklen_t len = sizeof(addr);
-		int fd = accept4(
-		    l->watch.fd, (struct sockaddr *)&addr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0 && out_of_means(errno))
-			rest(l->smtpd);
-		if (fd < 0)
-			return;
-		l->smtpd->starved = false;
-		session_new(l, fd, &addr);
-	}
-}
-
-static void set_engine(struct listener *l, const struct config *c)
-{
-	l->engine = (struct server_config){.hostname = span_str(c->hostname),
-	    .banner = span_str(l->conf->banner),
-	    .extensions = EXT_ALL,
-	    .message_size = c->limits.message_size,
-	    .recipients = c->limits.recipients,
-	    .transactions = c->limits.transactions,
-	    .bad_commands = c->limits.bad_commands,
-	    .command_timeout = c->limits.command_timeout,
-	    .data_timeout = c->limits.data_timeout,
-	    .data_rate = (uint32_t)c->limits.data_rate};
-}
-
-static void open_listeners(struct smtpd *s)
-{
-	for (size_t i = 0; i < s->boot->n_listen; i++) {
-		struct listener *l = &s->listener[s->n_listener++];
-
-		l->smtpd = s;
-		l->conf = s->boot->listen[i].conf;
-		set_engine(l, s->config);
-		watch_start(&l->watch, s->loop, s->boot->listen[i].fd, on_accept, l);
-	}
-}
-
 /* ---- start and end -------------------------------------------------------------------------- */
 
 static void stop(void *arg)
@@ -269,8 +253,7 @@ static void stop(void *arg)
 	timer_stop(&s->rested);
 	timer_stop(&s->tls_wait);
 	timer_stop(&s->sweep);
-	for (size_t i = 0; i < s->n_listener; i++)
-		watch_stop(&s->listener[i].watch);
+	listeners_stop(s);
 	for (x = TAILQ_FIRST(&s->sessions); x != NULL; x = next) {
 		next = TAILQ_NEXT(x, link);
 		session_shutdown(x);
@@ -310,26 +293,36 @@ int role_smtpd(struct loop *l, struct boot *b)
 		die("smtpd: no random bytes");
 	map_init(&s->txns, seed);
 	map_init(&s->checks, seed);
+	map_init(&s->etrns, seed);
+	callout_start(s, seed);
 	s->tally = &b->tally;
+	smtpd_limits_start(s, seed);
 	TAILQ_INIT(&s->sessions);
 	s->next_txn = (uint64_t)clock_now() << 8;
-	smtpd_tables_start(s);
+	TAILQ_INIT(&s->listeners);
 	smtpd_tls_prepare(s);
 	enter_jail(s);
 	timer_start(&s->rested, l, rested, s);
 	timer_start(&s->sweep, l, clients_sweep, s);
-	open_listeners(s);
+	listeners_start(s);
 	smtpd_tls_start(s);
 	queue_link_start(&s->queue, l, b, &owner);
+	dns_link_start(&s->dns, l, b);
+	s->dns.patience = SMTPD_DNS_PATIENCE * USEC_PER_SEC;
 	for (size_t i = 0; i < b->n_peer; i++) {
 		if (b->peer[i].role == ROLE_VAULT)
 			smtpd_vault_peer(s, b->peer[i].fd);
+		else if (b->peer[i].role == ROLE_SENDER)
+			callout_sender_peer(s, b->peer[i].index, b->peer[i].fd);
 	}
 	s->master = (struct master_link){.peer = new_peer,
 	    .stop = stop,
 	    .deny = take_deny,
 	    .signer = new_signer,
 	    .file = take_file,
+	    .config = &s->config,
+	    .change = change,
+	    .changed = changed,
 	    .arg = s};
 	master_link_start(&s->master, l, b);
 	return 0;

@@ -53,7 +53,7 @@ static void login_free(struct login **l)
 	*l = NULL;
 }
 
-static struct login *login_new(struct span account, struct span ticket)
+struct login *auth_login(struct span account, struct span ticket)
 {
 	struct login *l = gw_calloc(1, sizeof(*l) + account.n + ticket.n);
 
@@ -120,17 +120,6 @@ static void succeed(struct session *s, struct login *l)
 /* ---- the vault ---------------------------------------------------------------------------------
  */
 
-static void client_ip(const struct session *s, uint8_t ip[16])
-{
-	memset(ip, 0, 16);
-	if (s->addr.ss_family == AF_INET6) {
-		memcpy(ip, &((const struct sockaddr_in6 *)&s->addr)->sin6_addr, 16);
-		return;
-	}
-	ip[10] = ip[11] = 0xff;
-	memcpy(ip + 12, &((const struct sockaddr_in *)&s->addr)->sin_addr, 4);
-}
-
 static int send_check(struct session *s, const struct proto_check *p)
 {
 	struct buf frame;
@@ -157,7 +146,7 @@ static void ask(struct session *s, enum check_kind kind)
 	    .secret = kind == CHECK_SCRAM_FIRST ? SPAN_NONE : sasl_secret(&a->sasl),
 	    .proof = kind == CHECK_SCRAM_FINAL ? sasl_proof(&a->sasl) : SPAN_NONE};
 
-	client_ip(s, p.ip);
+	memcpy(p.ip, s->from.b, sizeof(p.ip));
 	if (d->vault == NULL || send_check(s, &p) < 0) {
 		not_now(s, d->vault == NULL ? "no_vault" : "busy");
 		return;
@@ -172,13 +161,14 @@ static void take_anybody(struct session *s)
 {
 	struct span name = sasl_name(&s->auth->sasl);
 
-	succeed(s, login_new(account_name_fault(name) == NULL ? name : SPAN("anybody"), SPAN_NONE));
+	succeed(
+	    s, auth_login(account_name_fault(name) == NULL ? name : SPAN("anybody"), SPAN_NONE));
 }
 
 static void good(struct session *s, const struct proto_checked *p)
 {
 	struct auth *a = s->auth;
-	struct login *l = login_new(p->account, p->ticket);
+	struct login *l = auth_login(p->account, p->ticket);
 
 	if (a->sasl.mechanism == SASL_PLAIN || a->sasl.mechanism == SASL_LOGIN) {
 		succeed(s, l);
@@ -270,7 +260,7 @@ static void malformed(struct session *s, const char *why)
 
 static void ask_password(struct session *s)
 {
-	if (s->smtpd->config->users_any)
+	if (session_config(s)->users_any)
 		take_anybody(s);
 	else
 		ask(s, CHECK_PASSWORD);
@@ -370,11 +360,12 @@ void auth_event(struct session *s, const struct server_event *ev)
 /* ---- what is offered ---------------------------------------------------------------------------
  */
 
-static uint32_t mechanisms(const struct smtpd *d)
+/* elsewhere: the accounts are not those of the table. */
+static uint32_t mechanisms(const struct smtpd *d, bool elsewhere)
 {
 	uint32_t plain = SASL_BIT(PLAIN) | SASL_BIT(LOGIN);
 
-	if (d->config->users_any)
+	if (elsewhere)
 		return plain;
 	if (d->accounts == NULL)
 		return 0;
@@ -385,16 +376,20 @@ static uint32_t mechanisms(const struct smtpd *d)
 
 void auth_offer(struct smtpd *d)
 {
-	bool any = d->config->users_any, users = any || d->config->users != NULL;
+	struct listener *l;
 
-	for (size_t i = 0; i < d->n_listener; i++) {
-		struct listener *l = &d->listener[i];
+	TAILQ_FOREACH(l, &d->listeners, link)
+	{
+		const struct config *c = l->rules->config;
+		bool any = c->users_any, elsewhere = any || c->users_dovecot != NULL;
+		bool users = elsewhere || c->users != NULL;
 		bool clear = l->conf->auth == LISTEN_AUTH_PLAINTEXT;
 
 		l->engine.auth = !users || l->conf->auth == LISTEN_AUTH_OFF ? SERVER_AUTH_NEVER
 				 : clear                                    ? SERVER_AUTH_ALWAYS
 									    : SERVER_AUTH_TLS;
 		/* Behind a certificate that nobody can check there may be somebody else. */
-		l->engine.mechanisms = clear || any || d->tls_trusted ? mechanisms(d) : 0;
+		l->engine.mechanisms =
+		    clear || any || d->tls_trusted ? mechanisms(d, elsewhere) : 0;
 	}
 }

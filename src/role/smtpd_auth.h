@@ -21,6 +21,8 @@ struct login {
 	uint8_t bytes[];
 };
 
+/* To be put into session.login, or freed. ticket: may be empty. */
+struct login *auth_login(struct span account, struct span ticket);
 /* SERVER_AUTH, SERVER_AUTH_LINE, SERVER_AUTH_GONE. */
 void auth_event(struct session *s, const struct server_event *ev);
 /* The session ends, or begins anew under TLS. */

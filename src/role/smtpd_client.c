@@ -1,6 +1,8 @@
 /* Clients come and go: counted against the limits, turned away, made to go for others, freed. */
 #include "role/smtpd_auth.h"
+#include "role/smtpd_limits.h"
 #include "role/smtpd_tls.h"
+#include "role/smtpd_turn.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -45,7 +47,7 @@ static void format_ip(struct session *s)
 
 static bool is_known(const struct session *s)
 {
-	return s->trust != NULL || server_is_authenticated(&s->engine);
+	return s->trust != NULL || s->identified != NULL || server_is_authenticated(&s->engine);
 }
 
 /* Content that crawls. Whoever waits for us is not to blame. */
@@ -59,7 +61,7 @@ static bool is_slow(const struct session *s, int64_t now, int64_t patience)
 
 static bool is_lazy(const struct session *s, int64_t now, int64_t patience)
 {
-	if (s->lingering || is_known(s) || s->in_process)
+	if (s->lingering || is_known(s) || s->in_process || s->proxy != NULL)
 		return false;
 	if (s->engine.verdict_due && !session_is_shaking(s))
 		return false;
@@ -161,7 +163,7 @@ static bool is_stranger(const struct session *s)
 
 static uint64_t places_for(const struct session *s)
 {
-	uint64_t all = s->smtpd->config->limits.connections, reserve = all / RESERVE_PART;
+	uint64_t all = session_config(s)->limits.connections, reserve = all / RESERVE_PART;
 
 	if (s->trust != NULL)
 		return all;
@@ -176,6 +178,10 @@ static const struct refusal *over_counts(const struct session *s)
 	const struct rate *rate = &d->config->limits.connection_rate;
 	struct tally_sums n;
 
+	/* Who may use a Unix socket is one of us; whom a proxy cannot name is many. Neither has an
+	 * address to be told by. */
+	if (s->addr.ss_family == AF_UNIX || s->nameless)
+		return NULL;
 	tally_sums(d->tally, &s->counted, rate->seconds, loop_now(d->loop), &n);
 	if (n.ip.open > per_ip)
 		return &crowd_of_one;
@@ -186,22 +192,32 @@ static const struct refusal *over_counts(const struct session *s)
 	return n.ip.made > rate->n || n.net.made > (uint64_t)rate->n * NET_FACTOR ? &hasty : NULL;
 }
 
+/* evict: others may have to go for it. */
+static const struct refusal *over_places(const struct session *s, bool evict)
+{
+	struct smtpd *d = s->smtpd;
+
+	if (memory_is_spent() && memory_low())
+		return &no_memory;
+	if (tally_total(d->tally) <= places_for(s))
+		return NULL;
+	return evict && make_room(d) ? NULL : &crowded;
+}
+
 /* What cannot be served is known before anybody has to go for it. */
-static const struct refusal *over_limit(const struct session *s)
+static const struct refusal *over_limit(const struct session *s, bool evict)
 {
 	struct smtpd *d = s->smtpd;
 	const struct refusal *r;
 
+	if (session_is_front(s))
+		return over_places(s, evict);
 	if (d->deny.n > 0 && deny_find(&d->deny, &s->from, loop_now(d->loop)) != NULL)
 		return &denied;
 	if (is_stranger(s))
 		return &stranger;
-	if (memory_is_spent() && memory_low())
-		return &no_memory;
 	r = over_counts(s);
-	if (r != NULL)
-		return r;
-	return tally_total(d->tally) > places_for(s) && !make_room(d) ? &crowded : NULL;
+	return r != NULL ? r : over_places(s, evict);
 }
 
 /* Said without an engine: a flood is to cost as little as possible. */
@@ -225,6 +241,16 @@ static void turn_away(struct session *s, const struct refusal *why)
 
 /* ---- to and fro ------------------------------------------------------------------------------ */
 
+static void enter_tally(struct session *s)
+{
+	static const struct blotter_addr nobody;
+	struct smtpd *d = s->smtpd;
+	bool front = session_is_front(s);
+
+	tally_enter(d->tally, front ? &nobody : &s->from, d->config->limits.connection_rate.seconds,
+	    s->trust == NULL && !front, loop_now(d->loop), &s->counted);
+}
+
 static void count_in(struct session *s)
 {
 	struct smtpd *d = s->smtpd;
@@ -232,9 +258,103 @@ static void count_in(struct session *s)
 	d->n_sessions++;
 	metric_add(METRIC_CONNECTIONS, 1);
 	metric_add(METRIC_CONNECTIONS_TOTAL, 1);
-	tally_enter(d->tally, &s->from, d->config->limits.connection_rate.seconds, s->trust == NULL,
-	    loop_now(d->loop), &s->counted);
+	enter_tally(s);
 	watch_pressure(d);
+}
+
+bool session_is_front(const struct session *s)
+{
+	return s->proxy != NULL || (!s->named && server_awaits_xclient(&s->engine));
+}
+
+/* One client is one address, however it is written: an IPv4 address in the clothes of IPv6 is that
+ * of IPv4, in limits, logs and trace fields. */
+static struct sockaddr_storage plain_address(const struct sockaddr_storage *addr)
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)addr;
+	struct sockaddr_storage plain = {.ss_family = AF_INET};
+	struct sockaddr_in *four = (struct sockaddr_in *)&plain;
+
+	if (addr->ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&six->sin6_addr))
+		return *addr;
+	four->sin_port = six->sin6_port;
+	memcpy(&four->sin_addr, six->sin6_addr.s6_addr + 12, sizeof(four->sin_addr));
+	return plain;
+}
+
+void session_set_client(struct session *s, const struct sockaddr_storage *addr, bool known)
+{
+	s->addr = plain_address(addr);
+	s->nameless = !known;
+	format_ip(s);
+	if (!known)
+		s->addr.ss_family = AF_UNSPEC; /* it is in no range of addresses, whoever asks */
+	s->from = blotter_addr_of(&s->addr);
+	/* Whom we asked for our mail is no stranger, and nobody who may send elsewhere. */
+	known = known && s->conf->pull == NULL;
+	s->trust =
+	    known ? config_trusts(session_config(s), (const struct sockaddr *)&s->addr) : NULL;
+}
+
+/* Whoever has to go for it, it is not the session itself. */
+static const struct refusal *count_again(struct session *s, bool evict)
+{
+	bool before = s->in_process;
+	const struct refusal *limit;
+
+	tally_leave(s->smtpd->tally, &s->counted, true);
+	enter_tally(s);
+	s->in_process = true;
+	limit = over_limit(s, evict);
+	s->in_process = before;
+	return limit;
+}
+
+bool session_recount(struct session *s, struct reply *r, const char **reason, struct place *place)
+{
+	/* It had a place before; and it may be one of many that are told the same just now. */
+	const struct refusal *why = count_again(s, false);
+
+	if (why == NULL)
+		return true;
+	*r =
+	    (struct reply){why->code, {why->esc[0], why->esc[1], why->esc[2]}, span_str(why->text)};
+	*reason = why->reason;
+	*place = why == &stranger ? s->conf->place : (struct place){0};
+	return false;
+}
+
+void session_admit(struct session *s)
+{
+	const struct refusal *limit = count_again(s, true);
+
+	if (limit != NULL)
+		turn_away(s, limit);
+	else
+		session_go_on(s);
+}
+
+/* Where balancers bring the clients, nobody else can come: who wrote past them would be anybody. */
+static bool needs_proxy(const struct session *s)
+{
+	return s->conf->n_proxy > 0;
+}
+
+static bool is_in(const struct cidr *list, size_t n, const struct session *s)
+{
+	return cidr_find(list, n, (const struct sockaddr *)&s->addr) != NULL;
+}
+
+/* What stands before us here, and whether this is one of them. */
+static const struct refusal *look_for_front(struct session *s)
+{
+	if (is_in(s->conf->proxy, s->conf->n_proxy, s))
+		session_await_proxy(s);
+	else if (needs_proxy(s))
+		return &stranger;
+	else if (is_in(s->conf->xclient, s->conf->n_xclient, s))
+		server_allow_xclient(&s->engine);
+	return NULL;
 }
 
 void session_uncount(struct session *s)
@@ -248,28 +368,27 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 {
 	struct smtpd *d = l->smtpd;
 	struct session *s = gw_calloc(1, sizeof(*s));
-	const struct refusal *limit;
+	const struct refusal *front, *limit;
 	int on = 1;
 
 	s->magic = SESSION_MAGIC;
 	s->smtpd = d;
 	s->listener = l;
+	l->refs++;
 	s->conf = l->conf;
 	stream_init(&s->io, fd);
-	s->addr = *addr;
-	s->from = blotter_addr_of(addr);
+	session_set_client(s, addr, true);
 	s->number = ++d->next_session;
 	s->sid = smtpd_new_id(d);
-	format_ip(s);
-	s->trust = config_trusts(d->config, (const struct sockaddr *)addr);
 	buf_init(&s->in, SMTPD_IN_MAX);
 	buf_init(&s->helo, 1024);
 	TAILQ_INSERT_TAIL(&d->sessions, s, link);
 	s->useful_at = loop_now(d->loop);
-	count_in(s);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	server_init(&s->engine, &l->engine, loop_now(d->loop));
-	limit = over_limit(s);
+	front = look_for_front(s);
+	count_in(s);
+	limit = front != NULL ? front : l->conf->pull == NULL ? over_limit(s, true) : NULL;
 	if (limit != NULL)
 		turn_away(s, limit);
 	else
@@ -278,12 +397,21 @@ void session_new(struct listener *l, int fd, const struct sockaddr_storage *addr
 
 void session_client(const struct session *s, struct accept_client *out)
 {
-	*out = (struct accept_client){.listen = s->conf, .trust = s->trust};
+	/* RFC 2033 section 5: by LMTP nobody relays, wherever it comes from. */
+	*out = (struct accept_client){
+	    .listen = s->conf, .trust = s->conf->kind == LISTEN_LMTP ? NULL : s->trust};
 	/* What was said before TLS counts no more: the engine knows. */
-	if (s->login == NULL || !server_is_authenticated(&s->engine))
+	out->ask = session_ask(s);
+	if (s->login != NULL && server_is_authenticated(&s->engine)) {
+		out->login = s->login->account;
+	} else if (s->identified != NULL) {
+		out->login = span_str(s->identified->account);
+		out->identified = s->identified;
+	} else {
 		return;
-	out->login = s->login->account;
-	out->account = accounts_find(s->smtpd->accounts, out->login);
+	}
+	out->accounts_away = s->smtpd->accounts == NULL;
+	accept_client_account(session_config(s), s->smtpd->accounts, out);
 }
 
 void session_free(struct session *s)
@@ -291,13 +419,19 @@ void session_free(struct session *s)
 	struct smtpd *d = s->smtpd;
 
 	gw_check_magic(s, SESSION_MAGIC);
+	if (s->waiting.until > 0)
+		s->waiting.forget(s);
+	session_limits_wait_end(s);
 	txn_free(&s->txn);
 	auth_forget(s);
+	turn_forget(s);
 	watch_stop(&s->watch);
 	timer_stop(&s->timer);
 	session_end_shake(s);
 	stream_close(&s->io);
 	server_fini(&s->engine);
+	free(s->proxy);
+	free(s->limit_hit);
 	buf_fini(&s->in);
 	buf_fini(&s->helo);
 	if (s->lingering)
@@ -305,6 +439,7 @@ void session_free(struct session *s)
 	else
 		session_uncount(s);
 	TAILQ_REMOVE(&d->sessions, s, link);
+	listener_drop(&s->listener);
 	s->magic = 0;
 	free(s);
 	smtpd_check_stop(d);

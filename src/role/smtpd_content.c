@@ -113,10 +113,9 @@ static bool is_refused(const struct transaction *t)
 
 static void add_to_head(struct transaction *t, struct span piece)
 {
-	const struct smtpd *d = t->session->smtpd;
 	size_t n = buf_len(&t->head) + piece.n;
 
-	if (n > d->config->limits.header_size && t->judged)
+	if (n > session_config(t->session)->limits.header_size && t->judged)
 		t->too_big_header = true;
 	else if (txn_over_share(t))
 		parts_fail(t, GW_ENOSPC);

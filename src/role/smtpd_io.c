@@ -1,11 +1,20 @@
 /* One client: its bytes between socket and engine, its handshake, its time and its end. */
 #include "role/smtpd_auth.h"
+#include "role/smtpd_limits.h"
 #include "role/smtpd_tls.h"
+#include "role/smtpd_turn.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { READ_STEP = 16 << 10, LINGER = 2000000, LINGER_MAX = 1 << 20, LINGERERS_MAX = 1000 };
+enum {
+	READ_STEP = 16 << 10,
+	LINGER = 2000000,
+	LINGER_MAX = 1 << 20,
+	LINGERERS_MAX = 1000,
+	LAST_WORDS =
+	    5000000, /* for what is still to be read by the client of a session that is over */
+};
 
 static void process(struct session *s);
 
@@ -47,6 +56,7 @@ static void feed_all(struct session *s)
 	size_t n;
 
 	judge_early(s, now);
+	session_limits_time(s, now);
 	do {
 		struct span in = buf_view(&s->in);
 
@@ -73,6 +83,15 @@ static void set_timer(struct session *s)
 		at = s->shake_until;
 	if (auth_deadline(s) < at)
 		at = auth_deadline(s);
+	if (s->waiting.until > 0 && s->waiting.until < at)
+		at = s->waiting.until;
+	if (session_limits_deadline(s) < at)
+		at = session_limits_deadline(s);
+	/* It has no deadline any more, and must not stay for as long as nobody reads. */
+	if (s->engine.ended && s->gone_by == 0)
+		s->gone_by = loop_now(s->smtpd->loop) + LAST_WORDS;
+	if (s->gone_by > 0 && s->gone_by < at)
+		at = s->gone_by;
 	timer_set(&s->timer, at);
 }
 
@@ -88,7 +107,7 @@ static bool is_over(struct session *s)
  * connection and could cost the client that reply: it is told that no more comes, and
  * what it still sends is read and forgotten for a moment.
  */
-static void linger(struct session *s)
+void session_linger(struct session *s)
 {
 	if (s->eof || s->smtpd->n_lingering >= LINGERERS_MAX) {
 		session_free(s);
@@ -121,10 +140,19 @@ static void note_client(const struct session *s, const char *stage)
 /* Commands and replies until nothing more can be done. False: the connection is broken. */
 static bool converse(struct session *s)
 {
-	s->in_process = true;
-	feed_all(s);
-	s->in_process = false;
-	return write_output(s);
+	bool waits;
+
+	/* What the engine left because nobody had read its replies is due when they are written: no
+	 * event will tell of it. */
+	do {
+		s->in_process = true;
+		feed_all(s);
+		s->in_process = false;
+		waits = server_is_full(&s->engine);
+		if (!write_output(s))
+			return false;
+	} while (waits && server_output(&s->engine).n == 0);
+	return true;
 }
 
 /* It is time for a handshake: the client connected to speak TLS, or 220 to its STARTTLS is written.
@@ -144,7 +172,8 @@ static int begin_handshake(struct session *s)
 		server_early(&s->engine, loop_now(s->smtpd->loop));
 		return 1;
 	}
-	buf_clear(&s->helo);
+	if (!s->helo_given)
+		buf_clear(&s->helo);
 	return session_begin_tls(s);
 }
 
@@ -181,17 +210,17 @@ static bool go_on(struct session *s)
 		shake = handshake(s);
 	} while (shake == SHAKE_DONE);
 	if (shake == SHAKE_FAILED || is_over(s)) {
-		linger(s);
+		session_linger(s);
 		return false;
 	}
-	return true;
+	return !turn_begins(s);
 }
 
 /* Between 220 and the handshake nothing is read in the clear. */
 static bool can_read(const struct session *s)
 {
 	return !s->eof && !session_is_shaking(s) && !server_tls_due(&s->engine) &&
-	       buf_space(&s->in) >= READ_STEP;
+	       !server_turned(&s->engine) && buf_space(&s->in) >= READ_STEP;
 }
 
 /* False at the end of the connection. */
@@ -239,6 +268,8 @@ static void wait_for_client(struct session *s)
 
 static void process(struct session *s)
 {
+	if (turn_is_on(s))
+		return; /* it is the pump's */
 	if (s->in_process)
 		return; /* called back from within: go_on() goes on */
 	note_client(s, s->txn != NULL ? "message" : "commands");
@@ -256,6 +287,11 @@ static void on_io(void *arg, bool readable, bool writable)
 	gw_check_magic(s, SESSION_MAGIC);
 	(void)writable;
 	note_client(s, "read");
+	if (s->proxy != NULL) {
+		session_read_proxy(s);
+		blotter_clear();
+		return;
+	}
 	if (s->lingering) {
 		read_and_forget(s);
 		return;
@@ -278,9 +314,17 @@ static void on_time(void *arg)
 		session_free(s);
 		return;
 	}
+	if (s->proxy != NULL) {
+		session_proxy_late(s);
+		return;
+	}
+	if (s->gone_by > 0 && now >= s->gone_by) {
+		session_free(s);
+		return;
+	}
 	if (session_is_shaking(s) && now >= s->shake_until) {
 		session_shake_late(s);
-		linger(s);
+		session_linger(s);
 		return;
 	}
 	if (t != NULL && t->committed &&
@@ -293,6 +337,10 @@ static void on_time(void *arg)
 		session_say(s, &s->delayed);
 	}
 	auth_time(s, now);
+	if (s->waiting.until > 0 && now >= s->waiting.until) {
+		s->waiting.late(s); /* answers: the session may be gone */
+		return;
+	}
 	if (!session_is_shaking(s) && now >= server_deadline(&s->engine)) {
 		server_tick(&s->engine, now);
 		take_events(s, 0);
@@ -306,6 +354,35 @@ void session_answer(struct session *s, const struct reply *r)
 	if (reply_ok(r))
 		session_useful(s);
 	session_say(s, r);
+	process(s);
+}
+
+void session_reply(struct session *s, const struct reply *r)
+{
+	session_say(s, r);
+	process(s);
+}
+
+void session_resume(struct session *s)
+{
+	process(s);
+}
+
+void session_wait(struct session *s, const struct waiting *w)
+{
+	gw_assert(s->waiting.until == 0 && w->until > 0);
+	s->waiting = *w;
+}
+
+void session_waited(struct session *s)
+{
+	s->waiting = (struct waiting){.until = 0};
+}
+
+void session_early(struct session *s)
+{
+	server_early(&s->engine, loop_now(s->smtpd->loop));
+	take_events(s, 0);
 	process(s);
 }
 
@@ -326,6 +403,11 @@ void session_abandon(struct session *s)
 
 void session_evict(struct session *s)
 {
+	/* Who does not read what was said cannot be told this, either. */
+	if (s->proxy != NULL || server_output(&s->engine).n > 0) {
+		session_free(s);
+		return;
+	}
 	if (session_is_shaking(s)) {
 		session_shake_late(s);
 		session_free(s);
@@ -341,7 +423,7 @@ void session_shutdown(struct session *s)
 {
 	if (s->lingering)
 		return; /* all is said; it counts for nobody any more */
-	if (session_is_shaking(s)) {
+	if (session_is_shaking(s) || s->proxy != NULL) {
 		session_free(s); /* nothing was said yet that could be lost */
 		return;
 	}
@@ -366,5 +448,15 @@ void session_begin(struct session *s)
 
 	watch_start(&s->watch, l, s->io.fd, on_io, s);
 	timer_start(&s->timer, l, on_time, s);
+	if (s->proxy == NULL) {
+		process(s);
+		return;
+	}
+	watch_want(&s->watch, true, false);
+	timer_set(&s->timer, s->proxy_until);
+}
+
+void session_go_on(struct session *s)
+{
 	process(s);
 }

@@ -1,6 +1,10 @@
 /* The recipients of a message: taken, held, dropped, and what stands for others. */
 #include "base/log.h"
-#include "role/smtpd_tables.h"
+#include "base/utf8.h"
+#include "role/smtpd_callout.h"
+#include "role/smtpd_limits.h"
+#include "role/tables.h"
+#include "smtp/xtext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,9 +87,10 @@ static void drop(struct transaction *t, const struct recipient_end *e)
 }
 
 /* False: there is no room for it. */
-static bool add(struct transaction *t, const struct recipient_end *e, struct span orcpt)
+static bool add(
+    struct transaction *t, const struct recipient_end *e, struct span orcpt, uint8_t notify)
 {
-	struct span addr;
+	struct span addr, from;
 
 	if (e->fate == FATE_DROPPED) {
 		drop(t, e);
@@ -94,26 +99,50 @@ static bool add(struct transaction *t, const struct recipient_end *e, struct spa
 	if (e->fate == FATE_REFUSED || is_there(t, e->addr))
 		return true;
 	addr = arena_dup(&t->arena, e->addr);
+	from = e->from.n > 0 ? arena_dup(&t->arena, e->from) : SPAN_NONE;
 	if (t->arena.overflow || t->n_rcpt == ENVELOPE_RCPT_MAX ||
 	    (t->n_rcpt >= LEAST && txn_over_share(t)))
 		return false;
 	t->rcpt = grow(t->rcpt, t->n_rcpt, &t->cap_rcpt, sizeof(*t->rcpt));
-	t->rcpt[t->n_rcpt++] = (struct rcpt){.addr = addr, .orcpt = orcpt};
+	t->rcpt[t->n_rcpt++] =
+	    (struct rcpt){.addr = addr, .orcpt = orcpt, .notify = notify, .from = from};
 	note_address(t);
 	if (e->fate == FATE_HELD)
 		hold(t, e->place);
 	return !t->arena.overflow;
 }
 
-/* What the client wrote, for reports to it: it never heard of the others. */
-static struct span original(struct transaction *t, const struct address *a)
+/* The address of RCPT. */
+static struct span as_written(struct transaction *t, const struct address *a)
 {
 	struct span kept;
 	struct buf b;
 
 	buf_init(&b, ORCPT_MAX);
-	buf_add_str(&b, "rfc822;");
 	address_canonical(a, &b);
+	kept = arena_dup(&t->arena, buf_view(&b));
+	buf_fini(&b);
+	return kept;
+}
+
+/* What the sender knows this recipient as, for reports to it: what the client says it is, or, as it
+ * never heard of those behind an alias, the address of RCPT. */
+static struct span original(struct transaction *t, const struct server_event *ev, bool as_is)
+{
+	struct span kept;
+	struct buf b;
+
+	if (ev->orcpt.n == 0 && as_is)
+		return SPAN_NONE;
+	buf_init(&b, ORCPT_MAX);
+	if (ev->orcpt.n > 0) {
+		if (orcpt_decode(ev->orcpt, ev->smtputf8, &b) != 0)
+			buf_clear(&b); /* the engine looked at it: cannot be */
+	} else {
+		/* RFC 6533 section 3. */
+		buf_add_str(&b, utf8_beyond_ascii(ev->address.local) ? "utf-8;" : "rfc822;");
+		address_canonical(&ev->address, &b);
+	}
 	kept = arena_dup(&t->arena, buf_view(&b));
 	buf_fini(&b);
 	return kept;
@@ -125,40 +154,58 @@ static void log_unserved(struct transaction *t, const struct recipient_end *e)
 		session_log_reject(t->session, "alias", &e->reply, e->reason, e->place, e->addr);
 }
 
-static bool add_all(struct transaction *t, const struct address *a, const struct resolved *to)
+/* All of them, or none and *v. */
+static void add_all(struct transaction *t, const struct server_event *ev, const struct resolved *to,
+    struct verdict *v)
 {
 	size_t n_rcpt = t->n_rcpt, n_held = t->n_held, n_dropped = t->n_dropped;
-	struct span orcpt = to->as_is ? SPAN_NONE : original(t, a);
+	struct span orcpt = original(t, ev, to->as_is);
 	bool good = true;
 
+	if (n_rcpt == 0)
+		t->named = as_written(t, &ev->address);
+
 	for (const struct recipient_end *e = to->first; good && e != NULL; e = e->next)
-		good = add(t, e, orcpt);
-	if (!good) {
-		forget_behind(t, n_rcpt);
-		t->n_held = n_held;
-		t->n_dropped = n_dropped;
-		return false;
-	}
-	for (const struct recipient_end *e = to->first; e != NULL; e = e->next)
-		log_unserved(t, e);
-	return true;
-}
-
-void txn_take_rcpt(struct transaction *t, const struct address *a, struct verdict *v)
-{
-	struct known known = smtpd_known(t->session->smtpd);
-	struct resolved to;
-	struct arena mem;
-
-	arena_init(&mem, RESOLVE_MEMORY);
-	recipient_resolve(&known, a, &mem, &to, v);
-	if (v->ok && !add_all(t, a, &to)) {
+		good = add(t, e, orcpt, ev->notify);
+	if (good) {
+		txn_limits_rcpt(t, v);
+	} else {
 		v->ok = false;
 		v->reply = REPLY(452, 4, 5, 3, "Too many recipients");
 		v->reason = "too_many_recipients";
 	}
+	if (!v->ok) {
+		forget_behind(t, n_rcpt);
+		t->n_held = n_held;
+		t->n_dropped = n_dropped;
+		return;
+	}
+	t->n_named++;
+	for (const struct recipient_end *e = to->first; e != NULL; e = e->next)
+		log_unserved(t, e);
+}
+
+bool txn_take_rcpt(
+    struct transaction *t, const struct server_event *ev, struct asked *asked, struct verdict *v)
+{
+	const struct smtpd *d = t->session->smtpd;
+	struct known known = tables_known(t->session->listener->rules->tables, d->accounts);
+	struct accept_client client;
+	struct resolved to;
+	struct arena mem;
+
+	session_client(t->session, &client);
+	known.from = t->from;
+	known.account = client.login;
+	known.elsewhere = callout_oracle;
+	known.elsewhere_arg = asked;
+	arena_init(&mem, RESOLVE_MEMORY);
+	recipient_resolve(&known, &ev->address, &mem, &to, v);
+	if (v->ok && !to.asks)
+		add_all(t, ev, &to, v);
 	arena_reset(&mem);
 	txn_count_memory(t);
+	return !to.asks;
 }
 
 /* ---- what is made of them -------------------------------------------------------------------- */
@@ -173,11 +220,7 @@ void txn_put_held(const struct transaction *t, struct buf *out)
 
 struct span txn_only_rcpt(const struct transaction *t)
 {
-	static const struct span type = SPAN("rfc822;");
-
-	if (t->n_rcpt != 1)
-		return SPAN_NONE;
-	return t->rcpt[0].orcpt.n > 0 ? span_skip(t->rcpt[0].orcpt, type.n) : t->rcpt[0].addr;
+	return t->n_rcpt == 1 ? t->named : SPAN_NONE;
 }
 
 void txn_log_dropped(const struct transaction *t)

@@ -15,9 +15,8 @@ static struct span domain_of(struct span account)
 /* Who writes "ann" means the Ann of his own domain, which is that of his account. */
 static struct submit_context context_of(const struct transaction *t)
 {
-	const struct login *who = t->session->login;
-	struct span hostname = span_str(t->session->smtpd->config->hostname);
-	struct span account = who != NULL ? who->account : SPAN_NONE;
+	struct span hostname = span_str(session_config(t->session)->hostname);
+	struct span account = session_account(t->session);
 	struct span domain = domain_of(account);
 
 	return (struct submit_context){.hostname = hostname,
@@ -53,7 +52,7 @@ int txn_mend(struct transaction *t, struct reply *r, const char **reason)
 
 	if (t->session->conf->kind != LISTEN_SUBMISSION)
 		return 0;
-	buf_init_soft(&mended, t->session->smtpd->config->limits.header_size + SMTPD_ADDED_MAX);
+	buf_init_soft(&mended, session_config(t->session)->limits.header_size + SMTPD_ADDED_MAX);
 	fixes = submit_mend(&c, buf_view(&t->head), &mended, &why);
 	if (fixes <= 0) {
 		buf_fini(&mended);

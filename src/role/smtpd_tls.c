@@ -20,19 +20,10 @@ enum {
 /* ---- what the vault gives ---------------------------------------------------------------------
  */
 
-static bool speaks_tls(const struct config *c)
-{
-	for (size_t i = 0; i < c->n_listen; i++) {
-		if (c->listen[i].tls != LISTEN_TLS_OFF)
-			return true;
-	}
-	return false;
-}
-
 void smtpd_tls_prepare(struct smtpd *d)
 {
-	if (speaks_tls(d->config))
-		d->tls = tls_server_new();
+	d->tls = tls_server_new();
+	d->tls_generation = d->config->generation;
 }
 
 /* The vault has not said a word yet: better without TLS than not at all. */
@@ -47,8 +38,7 @@ static void waited(void *arg)
 void smtpd_tls_start(struct smtpd *d)
 {
 	timer_start(&d->tls_wait, d->loop, waited, d);
-	if (d->tls != NULL)
-		timer_set(&d->tls_wait, loop_now(d->loop) + FIRST_WAIT * USEC_PER_SEC);
+	timer_set(&d->tls_wait, loop_now(d->loop) + FIRST_WAIT * USEC_PER_SEC);
 	for (size_t i = 0; i < d->boot->n_signer; i++)
 		smtpd_tls_signer(d, d->boot->signer[i].fd);
 	smtpd_tls_offer(d);
@@ -56,7 +46,7 @@ void smtpd_tls_start(struct smtpd *d)
 
 static bool has_certificate(const struct smtpd *d)
 {
-	return d->tls != NULL && tls_server_ready(d->tls);
+	return tls_server_ready(d->tls);
 }
 
 bool smtpd_tls_can_greet(const struct listener *l)
@@ -73,9 +63,10 @@ void smtpd_tls_offer(struct smtpd *d)
 	bool can = has_certificate(d);
 
 	d->tls_trusted = can && tls_server_trusted(d->tls);
-	for (size_t i = 0; i < d->n_listener; i++) {
-		struct listener *l = &d->listener[i];
+	struct listener *l;
 
+	TAILQ_FOREACH(l, &d->listeners, link)
+	{
 		l->engine.need_tls = l->conf->tls == LISTEN_TLS_REQUIRE;
 		l->engine.starttls =
 		    can && (l->conf->tls == LISTEN_TLS_OFFER || l->conf->tls == LISTEN_TLS_REQUIRE);
@@ -86,10 +77,95 @@ void smtpd_tls_offer(struct smtpd *d)
 
 void smtpd_tls_signer(struct smtpd *d, int fd)
 {
-	if (d->tls != NULL)
-		tls_server_signer(d->tls, fd);
-	else
-		close(fd);
+	tls_server_signer(d->tls, fd);
+}
+
+static void use_certificate(struct smtpd *d, const struct proto_certificate *c)
+{
+	if (tls_server_certificate(
+		d->tls, c->index, c->key, c->chain, c->n_chain, c->index == PROTO_SELF_SIGNED) < 0)
+		log_error("smtpd: a certificate of the vault cannot be used (tls %u)", c->index);
+}
+
+/*
+ * The vault has the next configuration before we do, and the numbers of its pairs mean something
+ * else there: they wait until they are all here, and that configuration is in force.
+ */
+struct certificates_ahead {
+	uint64_t generation;
+	bool whole;
+	struct certificate_ahead {
+		uint32_t index;
+		struct span payload;
+	} * list;
+	size_t n;
+};
+
+static void forget_ahead(struct smtpd *d)
+{
+	struct certificates_ahead *a = d->ahead;
+
+	d->ahead = NULL;
+	for (size_t i = 0; a != NULL && i < a->n; i++)
+		free((void *)(uintptr_t)a->list[i].payload.p);
+	if (a != NULL)
+		free(a->list);
+	free(a);
+}
+
+static struct certificates_ahead *ahead_of(struct smtpd *d, uint64_t generation)
+{
+	if (d->ahead != NULL && d->ahead->generation != generation)
+		forget_ahead(d);
+	if (d->ahead == NULL) {
+		d->ahead = gw_calloc(1, sizeof(*d->ahead));
+		d->ahead->generation = generation;
+	}
+	return d->ahead;
+}
+
+static struct certificate_ahead *place_ahead(struct certificates_ahead *a, uint32_t index)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		if (a->list[i].index == index)
+			return &a->list[i];
+	}
+	if (a->n == TLS_CERTIFICATES_MAX)
+		return NULL;
+	a->list = gw_realloc(a->list, (a->n + 1) * sizeof(*a->list));
+	a->list[a->n] = (struct certificate_ahead){.index = index};
+	return &a->list[a->n++];
+}
+
+static void keep_certificate(
+    struct smtpd *d, const struct proto_certificate *c, struct span payload)
+{
+	struct certificate_ahead *x = place_ahead(ahead_of(d, c->generation), c->index);
+	uint8_t *copy;
+
+	if (x == NULL)
+		return;
+	copy = gw_calloc(1, payload.n);
+	memcpy(copy, payload.p, payload.n);
+	free((void *)(uintptr_t)x->payload.p);
+	x->payload = span_of(copy, payload.n);
+}
+
+void smtpd_tls_changed(struct smtpd *d)
+{
+	struct certificates_ahead *a = d->ahead;
+	struct proto_certificate c;
+
+	if (a == NULL || !a->whole || a->generation != d->config->generation)
+		return;
+	d->tls_generation = a->generation;
+	tls_server_clear(d->tls);
+	for (size_t i = 0; i < a->n; i++) {
+		if (proto_get_certificate(a->list[i].payload, &c) == 0)
+			use_certificate(d, &c);
+	}
+	forget_ahead(d);
+	smtpd_tls_offer(d);
 }
 
 int smtpd_tls_certificate(struct smtpd *d, struct span payload)
@@ -98,12 +174,25 @@ int smtpd_tls_certificate(struct smtpd *d, struct span payload)
 
 	if (proto_get_certificate(payload, &c) < 0)
 		return GW_EFORMAT;
-	if (d->tls == NULL)
+	if (c.generation > d->tls_generation) {
+		keep_certificate(d, &c, payload);
+	} else if (c.generation == d->tls_generation) {
+		use_certificate(d, &c);
+		smtpd_tls_offer(d);
+	}
+	return 0;
+}
+
+int smtpd_tls_certificates(struct smtpd *d, struct span payload)
+{
+	struct proto_certificates c;
+
+	if (proto_get_certificates(payload, &c) < 0)
+		return GW_EFORMAT;
+	if (c.generation <= d->tls_generation)
 		return 0;
-	if (tls_server_certificate(
-		d->tls, c.index, c.key, c.chain, c.n_chain, c.index == PROTO_SELF_SIGNED) < 0)
-		log_error("smtpd: a certificate of the vault cannot be used (tls %u)", c.index);
-	smtpd_tls_offer(d);
+	ahead_of(d, c.generation)->whole = true;
+	smtpd_tls_changed(d);
 	return 0;
 }
 
@@ -118,8 +207,7 @@ int smtpd_tls_ticket_keys(struct smtpd *d, struct span payload)
 	if (proto_get_ticket_keys(payload, &in) < 0)
 		return GW_EFORMAT;
 	memcpy(key, in.key, in.n * sizeof(key[0]));
-	if (d->tls != NULL)
-		tls_server_tickets(d->tls, key, in.n);
+	tls_server_tickets(d->tls, key, in.n);
 	explicit_bzero(key, sizeof(key));
 	explicit_bzero(&in, sizeof(in));
 	return 0;
@@ -212,7 +300,7 @@ static bool has_room(struct smtpd *d)
 
 int session_begin_tls(struct session *s)
 {
-	int64_t most = s->smtpd->config->limits.command_timeout;
+	int64_t most = session_config(s)->limits.command_timeout;
 	const char *why = NULL;
 
 	if (most > SHAKE_MOST * USEC_PER_SEC)

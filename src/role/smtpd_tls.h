@@ -4,15 +4,18 @@
 
 #include "role/smtpd.h"
 
-/* Before the jail. Does nothing if no listener speaks TLS. */
+/* Before the jail; also where no listener speaks TLS yet. */
 void smtpd_tls_prepare(struct smtpd *d);
 void smtpd_tls_start(struct smtpd *d);
 /* Handshakes of this listener can be made, or it does without. False: its clients wait. */
 bool smtpd_tls_can_greet(const struct listener *l);
 /* The socket to the signer; owned from here on. */
 void smtpd_tls_signer(struct smtpd *d, int fd);
-/* CERTIFICATE and TICKET_KEYS of the vault: 0, or GW_EFORMAT. */
+/* A configuration is in force: its certificates, if all of them came before. */
+void smtpd_tls_changed(struct smtpd *d);
+/* CERTIFICATE, CERTIFICATES and TICKET_KEYS of the vault: 0, or GW_EFORMAT. */
 int smtpd_tls_certificate(struct smtpd *d, struct span payload) gw_checked;
+int smtpd_tls_certificates(struct smtpd *d, struct span payload) gw_checked;
 int smtpd_tls_ticket_keys(struct smtpd *d, struct span payload) gw_checked;
 /* Puts what the listeners offer into their engines. */
 void smtpd_tls_offer(struct smtpd *d);

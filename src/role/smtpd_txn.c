@@ -1,10 +1,15 @@
 /* One message on its way to the queue: addresses, header, content, COMMIT. */
 #include "role/smtpd_auth.h"
+#include "role/smtpd_handling.h"
+#include "role/smtpd_limits.h"
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rfc3339.h"
+#include "base/utf8.h"
 #include "flow/accept.h"
 #include "mail/address.h"
+#include "smtp/xtext.h"
 
 #include <stdlib.h>
 
@@ -22,10 +27,23 @@ static struct span canonical(struct transaction *t, const struct address *a)
 	return s;
 }
 
+/* The engine looked at it: it can be decoded. */
+static struct span envid_of(struct transaction *t, struct span sent)
+{
+	struct buf b;
+	struct span s = SPAN_NONE;
+
+	buf_init(&b, XTEXT_ENVID_MAX);
+	if (sent.n > 0 && xtext_decode(sent, &b) == 0)
+		s = arena_dup(&t->arena, buf_view(&b));
+	buf_fini(&b);
+	return s;
+}
+
 struct transaction *txn_new(struct session *s, const struct server_event *mail)
 {
 	struct transaction *t = gw_calloc(1, sizeof(*t));
-	const struct config *c = s->smtpd->config;
+	const struct config *c = session_config(s);
 
 	t->session = s;
 	t->number = s->smtpd->next_txn++;
@@ -38,6 +56,12 @@ struct transaction *txn_new(struct session *s, const struct server_event *mail)
 	t->window = SMTPD_PART_WINDOW;
 	t->body_type = mail->body_type;
 	t->from = canonical(t, &mail->address);
+	t->envid = envid_of(t, mail->envid);
+	t->ret = mail->ret;
+	t->smtputf8 = mail->smtputf8;
+	t->handling = mail->handling;
+	if (mail->handling.by != BY_NONE)
+		t->handling.by_at = clock_now() + mail->by_time * USEC_PER_SEC;
 	map_init(&t->addresses, s->smtpd->txns.seed);
 	map_put(&s->smtpd->txns, span_of(&t->number, sizeof(t->number)), t);
 	return t;
@@ -70,76 +94,25 @@ void txn_free(struct transaction **pt)
 
 /* ---- the end of data ----------------------------------------------------------------------- */
 
-static int check_class(struct transaction *t, struct reply *r, const char **reason)
+/* What was announced as binary and is lines all the same can go everywhere as it is. */
+static enum body_type body_type_of(const struct transaction *t, const struct body_facts *f)
 {
-	struct accept_client client;
-	struct verdict v;
+	enum { LINE_OCTETS = 998 }; /* RFC 5322 section 2.1.1 */
 
-	session_client(t->session, &client);
-	if (accept_class(&client, buf_view(&t->head), &t->at_most_once, &v) == 0)
-		return 0;
-	*r = v.reply;
-	*reason = v.reason;
-	return GW_EFORMAT;
+	if (t->body_type != BODY_BINARYMIME || f->nul || f->bare_cr || f->bare_lf || f->open_end ||
+	    f->longest_line > LINE_OCTETS)
+		return t->body_type;
+	return f->eight_bit ? BODY_8BITMIME : BODY_7BIT;
 }
 
-/* The text of a refusal is the transaction's. */
-static int check_from(struct transaction *t, struct reply *r, const char **reason)
+/* Is there anything that SMTPUTF8 was said for? */
+static bool has_utf8(const struct transaction *t)
 {
-	struct accept_client client;
-	struct verdict v;
+	bool has = utf8_beyond_ascii(buf_view(&t->head)) || utf8_beyond_ascii(t->from);
 
-	session_client(t->session, &client);
-	accept_from(t->session->smtpd->config, &client, buf_view(&t->head), &v);
-	if (v.ok)
-		return 0;
-	*r = v.reply;
-	r->text = arena_dup(&t->arena, v.reply.text);
-	*reason = v.reason;
-	return GW_EPERM;
-}
-
-/* What nobody's mail client makes. */
-static int check_structure(const struct transaction *t, struct reply *r, const char **reason)
-{
-	uint32_t hops = t->session->smtpd->config->limits.hops;
-
-	if (header_count(buf_view(&t->head), SPAN("Received")) >= hops) {
-		*r = REPLY(554, 5, 4, 6, "Too many hops: this message is going in circles");
-		*reason = "mail_loop";
-	} else if (t->mime.verdict == MIME_TOO_DEEP) {
-		*r = REPLY(554, 5, 6, 0, "The MIME parts of this message nest too deep");
-		*reason = "mime_too_deep";
-	} else if (t->mime.verdict == MIME_TOO_MANY) {
-		*r = REPLY(554, 5, 6, 0, "This message has too many MIME parts");
-		*reason = "mime_too_many";
-	} else {
-		return 0;
-	}
-	return GW_EFORMAT;
-}
-
-static int check_content(struct transaction *t, struct reply *r, const char **reason)
-{
-	if (t->too_big_header) {
-		*r = REPLY(552, 5, 3, 4, "The header of this message is too large");
-		*reason = "header_too_large";
-		return GW_EFULL;
-	}
-	if (t->parts_failed && t->status == GW_ENOSPC) {
-		*r = REPLY(452, 4, 3, 1, "No room for this message now; please try again later");
-		*reason = "no_space";
-		return GW_ENOSPC;
-	}
-	if (t->parts_failed) {
-		*r = REPLY(451, 4, 3, 0, "The message could not be stored; please try again");
-		*reason = "not_stored";
-		return GW_EIO;
-	}
-	if (check_structure(t, r, reason) < 0 || check_class(t, r, reason) < 0)
-		return GW_EFORMAT;
-	/* From is judged as it goes out. */
-	return txn_mend(t, r, reason) < 0 ? GW_EFORMAT : check_from(t, r, reason);
+	for (size_t i = 0; i < t->n_rcpt && !has; i++)
+		has = utf8_beyond_ascii(t->rcpt[i].addr) || utf8_beyond_ascii(t->rcpt[i].orcpt);
+	return has;
 }
 
 static void put_envelope(const struct transaction *t, const struct body_facts *facts,
@@ -147,6 +120,7 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 {
 	const struct session *s = t->session;
 	const struct login *who = s->login;
+	struct accept_client client;
 	struct buf held;
 	struct envelope e = {.id = t->id,
 	    .nonce = t->id,
@@ -154,10 +128,15 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 	    .from = t->from,
 	    .rcpt = t->rcpt,
 	    .n_rcpt = t->n_rcpt,
-	    .body_type = t->body_type,
+	    .envid = t->envid,
+	    .ret = t->ret,
+	    .body_type = body_type_of(t, facts),
+	    .smtputf8 = t->smtputf8 && has_utf8(t),
 	    .at_most_once = t->at_most_once,
+	    .handling = t->handling,
+	    .priority = (uint8_t)t->priority,
 	    .facts = *facts,
-	    .account = who != NULL ? who->account : SPAN_NONE,
+	    .account = session_account(s),
 	    .ticket = who != NULL ? who->ticket : SPAN_NONE,
 	    .origin = ORIGIN_SMTP,
 	    .client_ip = span_str(s->ip),
@@ -165,6 +144,9 @@ static void put_envelope(const struct transaction *t, const struct body_facts *f
 	    .listener = span_str(s->conf->name),
 	    .head_length = (uint32_t)head_length};
 
+	session_client(s, &client);
+	if (client.account != NULL)
+		e.tenant = client.account->tenant;
 	buf_init_soft(&held, ENVELOPE_MAX);
 	txn_put_held(t, &held);
 	e.held = buf_view(&held);
@@ -227,7 +209,7 @@ static struct span keep_value(struct transaction *t, struct span name)
 static void keep_for_log(struct transaction *t)
 {
 	t->msgid = keep_value(t, SPAN("Message-ID"));
-	if (t->session->smtpd->config->log_subject)
+	if (session_config(t->session)->log_subject)
 		t->subject = keep_value(t, SPAN("Subject"));
 }
 
@@ -258,8 +240,10 @@ bool txn_end(
 
 	t->facts = *facts;
 	txn_body_end(t);
-	if (check_content(t, r, reason) < 0)
+	if (txn_check_content(t, r, reason) < 0)
 		return false;
+	txn_read_handling(t);
+	txn_classify(t);
 	if (t->n_rcpt == 0) {
 		txn_all_dropped(t);
 		return true;
@@ -297,6 +281,18 @@ void txn_queue_drained(struct transaction *t)
 
 /* ---- what the queue says ------------------------------------------------------------------- */
 
+static void log_release(const struct transaction *t, struct logline *l)
+{
+	struct buf text;
+
+	if (t->handling.hold_until == 0)
+		return;
+	buf_init(&text, 64);
+	rfc3339_put(&text, t->handling.hold_until);
+	log_text(l, "until", buf_view(&text));
+	buf_fini(&text);
+}
+
 static void log_accepted(const struct transaction *t)
 {
 	const struct session *s = t->session;
@@ -312,26 +308,45 @@ static void log_accepted(const struct transaction *t)
 	log_str(&l, "ip", s->ip);
 	log_number(&l, "size", (int64_t)s->engine.body.facts.size);
 	log_number(&l, "rcpts", (int64_t)t->n_rcpt);
+	txn_log_class(t, &l);
+	log_release(t, &l);
 	log_seconds(&l, "commit", loop_now(s->smtpd->loop) - t->committed_at);
 	if (server_has_tls(&s->engine))
 		log_str(&l, "tls", stream_tls_version(&s->io));
 	txn_log_fixes(t, &l);
-	if (s->login != NULL)
-		log_text(&l, "login", s->login->account);
+	if (s->identified != NULL && s->login == NULL)
+		log_str(&l, "identified", s->identified->name);
+	if (session_account(s).n > 0)
+		log_text(&l, "login", session_account(s));
 	log_text(&l, "from", t->from);
 	log_text(&l, "to", t->rcpt[0].addr);
 	log_text(&l, "msgid", t->msgid);
-	if (t->session->smtpd->config->log_subject)
+	if (session_config(t->session)->log_subject)
 		log_text(&l, "subject", t->subject);
 	log_end(&l);
 }
 
-void txn_committed(struct transaction *t, enum commit_status status)
+/* Over a limit: which, and until when. */
+static void refuse_limited(struct transaction *t, struct span why)
+{
+	struct session *s = t->session;
+	struct verdict v;
+
+	txn_limits_committed(t, why, &v);
+	session_log_reject(s, "eom", &v.reply, v.reason, v.place, SPAN_NONE);
+	session_answer(s, &v.reply);
+}
+
+void txn_committed(struct transaction *t, enum commit_status status, struct span why)
 {
 	struct session *s = t->session;
 	struct reply ok = {250, {2, 0, 0}, SPAN_NONE};
 	char text[MSGID_TEXT + 8] = "Ok ";
 
+	if (status == COMMIT_LIMIT) {
+		refuse_limited(t, why);
+		return;
+	}
 	if (status == COMMIT_OK) {
 		metric_add(METRIC_MESSAGES_RECEIVED, 1);
 		metric_add(METRIC_RECEIVED_BYTES, (int64_t)s->engine.body.facts.size);

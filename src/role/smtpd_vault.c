@@ -1,6 +1,7 @@
 /* The channel to the vault: answers to logins, accounts, certificates, keys of tickets. */
 #include "role/accounts_frame.h"
 #include "role/smtpd_auth.h"
+#include "role/smtpd_callout.h"
 #include "role/smtpd_tls.h"
 
 /* A file of accounts that makes no sense is the vault's fault, and the old ones stay. */
@@ -14,8 +15,10 @@ static int take(struct smtpd *d, const struct ipc_frame *f)
 {
 	switch (f->type) {
 	case IPC_CERTIFICATE: return smtpd_tls_certificate(d, f->payload);
+	case IPC_CERTIFICATES: return smtpd_tls_certificates(d, f->payload);
 	case IPC_TICKET_KEYS: return smtpd_tls_ticket_keys(d, f->payload);
 	case IPC_CHECKED: return auth_checked(d, f->payload);
+	case IPC_CALLED: return callout_called(d, f->payload);
 	case IPC_ACCOUNTS: take_accounts(d, f); return 0;
 	default: return 0;
 	}

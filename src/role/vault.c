@@ -13,7 +13,8 @@ static void on_frame(void *arg, struct ipc *c, struct ipc_frame *f)
 {
 	struct vault_peer *p = arg;
 
-	if (f->type == IPC_CHECK && vault_check(p->vault, p, f->payload) < 0)
+	if ((f->type == IPC_CHECK && vault_check(p->vault, p, f->payload) < 0) ||
+	    (f->type == IPC_CALLOUT && vault_callout(p->vault, p, f->payload) < 0))
 		ipc_end(c, "bad_payload");
 }
 
@@ -114,6 +115,32 @@ static void on_file(void *arg, const struct proto_file *f, int fd)
 	}
 }
 
+static void on_dovecot(void *arg, struct span payload, int fd)
+{
+	vault_lookups_take(arg, payload, fd);
+}
+
+/* ---- reload ---------------------------------------------------------------------------------- */
+
+static bool check(void *arg, struct reload *r)
+{
+	(void)arg;
+	return vault_tls_check(r);
+}
+
+static void change(void *arg, struct reload *r, struct config *old)
+{
+	(void)r;
+	vault_tls_change(arg, old);
+	vault_users_change(arg, old);
+	vault_lookups_change(arg, old);
+}
+
+static void changed(void *arg)
+{
+	vault_tls_changed(arg);
+}
+
 /* ---- end ------------------------------------------------------------------------------------- */
 
 /* Threads that used the library end before it is taken down. */
@@ -152,12 +179,21 @@ int role_vault(struct loop *l, struct boot *b)
 	enter_jail(v);
 	vault_checks_start(v);
 	vault_tls_start(v);
+	vault_lookups_start(v);
 	for (size_t i = 0; i < b->n_signer; i++)
 		on_signer(v, b->signer[i].index, b->signer[i].fd);
 	for (size_t i = 0; i < b->n_peer; i++)
 		on_peer(v, b->peer[i].role, b->peer[i].index, b->peer[i].fd);
-	v->master = (struct master_link){
-	    .peer = on_peer, .stop = on_stop, .signer = on_signer, .file = on_file, .arg = v};
+	v->master = (struct master_link){.peer = on_peer,
+	    .stop = on_stop,
+	    .signer = on_signer,
+	    .file = on_file,
+	    .dovecot = on_dovecot,
+	    .config = &v->config,
+	    .check = check,
+	    .change = change,
+	    .changed = changed,
+	    .arg = v};
 	master_link_start(&v->master, l, b);
 	return 0;
 }

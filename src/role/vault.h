@@ -4,8 +4,10 @@
  * signature of a TLS handshake, or whether one password is right.
  *
  * vault.c: start, jail, channels. vault_tls.c: the pairs and the keys of session tickets.
- * vault_users.c: the accounts. vault_check.c: logins. vault_read.c: files. With vault_pair,
- * vault_keys, vault_logins and vault_workers, which know nothing of channels.
+ * vault_users.c: the accounts. vault_check.c: logins. vault_line.c: passwords that wait for a
+ * thread. vault_lookup.c: what Dovecot is asked, over the links of vault_dovecot.c. vault_read.c:
+ * files. With vault_pair, vault_keys, vault_logins and vault_workers, which know nothing of
+ * channels.
  */
 #ifndef GW_ROLE_VAULT_H
 #define GW_ROLE_VAULT_H
@@ -15,6 +17,7 @@
 #include "auth/ticket.h"
 #include "net/signer.h"
 #include "role/role.h"
+#include "role/vault_dovecot.h"
 #include "role/vault_keys.h"
 #include "role/vault_logins.h"
 #include "role/vault_pair.h"
@@ -22,9 +25,10 @@
 
 #include <sys/queue.h>
 
-enum { VAULT_WORKERS = 2, VAULT_REASON = PAIR_REASON };
+enum { VAULT_WORKERS = 2, VAULT_REASON = PAIR_REASON, USERS_DIGEST = 32 };
 
 struct vault;
+struct vault_lookups;
 
 /* A channel; the number tells one from the next at the same place. */
 struct vault_peer {
@@ -69,14 +73,18 @@ struct vault {
 
 	struct vault_keys *keys;
 	struct signer *signer[WORKERS_MAX];
+	uint32_t *retired; /* keys of the configuration before: of handshakes under way */
+	size_t n_retired;
 	struct vault_pair *pair; /* one for each tls statement, and the self-signed one behind */
 	struct proto_ticket_keys session_keys;
 	struct timer rotate, look_at_expiry;
 
-	struct accounts *accounts; /* NULL: no good users file yet, or none at all */
-	uint64_t version;          /* of them */
-	int public_fd;             /* sealed memfd; -1: none */
+	struct accounts *accounts;          /* NULL: no good users file yet, or none at all */
+	uint64_t version;                   /* of them */
+	uint8_t users_digest[USERS_DIGEST]; /* of the file they are from */
+	int public_fd;                      /* sealed memfd; -1: none */
 	struct vault_checks checks;
+	struct vault_lookups *lookups; /* vault_lookup.c */
 
 	uint8_t ticket_key[TICKET_KEY];
 	bool has_ticket_key;
@@ -98,6 +106,11 @@ void vault_tls_prepare(struct vault *v);
 void vault_tls_start(struct vault *v);
 /* A file of a pair; fd is owned from here on. */
 void vault_tls_file(struct vault *v, const struct proto_file *f, int fd);
+/* Reload: can all pairs be used? Else r->why. Then: those that were are on their way out; then: the
+ * new ones are all there. */
+bool vault_tls_check(struct reload *r) gw_checked;
+void vault_tls_change(struct vault *v, const struct config *old);
+void vault_tls_changed(struct vault *v);
 /* Everything it is to know. */
 void vault_tls_tell(struct vault *v, struct vault_peer *receiver);
 /* The state of all pairs, to the control role. */
@@ -107,6 +120,8 @@ void vault_tls_report(struct vault *v);
 
 void vault_users_file(struct vault *v, int fd);
 void vault_users_tell(struct vault *v, struct vault_peer *p);
+/* Reload: if the users statement is another one, nothing that was known of users holds any more. */
+void vault_users_change(struct vault *v, const struct config *old);
 
 /* ---- vault_check.c */
 
@@ -116,5 +131,51 @@ void vault_checks_start(struct vault *v);
 int vault_check(struct vault *v, struct vault_peer *p, struct span payload) gw_checked;
 /* The accounts are others: what was found out about the old ones is void. */
 void vault_checks_forget(struct vault *v);
+/* Reload: they are somewhere else. */
+void vault_checks_change(struct vault *v);
+/* May it be checked now? Else it was told to come later. */
+bool vault_may_try(struct vault *v, struct vault_peer *p, uint64_t request, const uint8_t ip[16],
+    struct span name) gw_checked;
+/* Beyond the password: NULL, or why this account may not log in now. */
+const char *vault_forbidden(const struct account *a, const uint8_t ip[16]) gw_checked;
+/* Of an account chosen by this name, which does not exist. */
+struct span vault_decoy_hash(const struct vault *v, struct span name) gw_checked;
+
+/* ---- vault_line.c */
+
+/* Passwords of one address that are checked at a time: it cannot take the places of all others. */
+enum { CHECKS_OF_ADDRESS = 64, VAULT_PASSWORD_MAX = 1024 };
+/* The whole network, for IPv6. */
+bool vault_same_address(const uint8_t a[16], const uint8_t b[16]);
+/* For one more, from this address. */
+bool vault_line_has_room(const struct vault_checks *k, const uint8_t ip[16]) gw_checked;
+/* a: the account of that name, or NULL; digest: of name and password (vault_logins.h). */
+void vault_line_up(struct vault *v, struct vault_peer *p, const struct proto_check *in,
+    const struct account *a, const uint8_t digest[LOGIN_DIGEST]);
+/* A thread is done with one; arg is the vault. */
+void vault_hashed(void *arg, struct vault_job *j);
+
+/* ---- vault_lookup.c: users that Dovecot knows */
+
+void vault_lookups_start(struct vault *v);
+/* Reload: who is asked no more is forgotten, and what he said. */
+void vault_lookups_change(struct vault *v, const struct config *old);
+/* What was found out of logins is void. */
+void vault_lookups_forget(struct vault *v);
+/* A socket that was wanted; fd is owned. */
+void vault_lookups_take(struct vault *v, struct span payload, int fd);
+/* A CALLOUT frame: 0 or GW_EFORMAT. */
+int vault_callout(struct vault *v, struct vault_peer *p, struct span payload) gw_checked;
+/* A name and its password, which are sane and within the limits on guessing: answered now or later.
+ */
+void vault_ask_dovecot(struct vault *v, struct vault_peer *p, const struct proto_check *in);
+
+/* ---- vault_check.c: for what was found out elsewhere. p NULL: nobody waits any more. */
+/* signature: of SCRAM, or empty. */
+void vault_say_good(struct vault *v, struct vault_peer *p, uint64_t request, struct span account,
+    struct span signature);
+void vault_say_login(struct vault *v, struct vault_peer *p, uint64_t request, struct span account);
+void vault_say(
+    struct vault_peer *p, uint64_t request, enum check_status status, const char *reason);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Logins. What is cheap is answered at once; a password that has to be hashed waits for a thread,
- * in one of two short lines. Whatever is wrong, the answer and the work for it are the same: a name
- * that does not exist is checked against the hash of an account chosen by the name.
+ * Logins. What is cheap is answered at once; a password that has to be hashed waits for a thread
+ * (vault_line.c). Whatever is wrong, the answer and the work for it are the same: a name that does
+ * not exist is checked against the hash of an account chosen by the name.
  */
 #include "role/vault.h"
 
@@ -10,13 +10,9 @@
 
 #include <openssl/crypto.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <sys/random.h>
 
 enum {
-	LINE_MAX_ALL = 256,
-	LINE_MAX_ADDRESS = 64, /* of one address: it cannot take the places of all others */
-	PASSWORD_MAX = 1024,
 	PROOF_MAX = 64,
 	ITERATIONS = 4096, /* told for unknown names where no account has a verifier */
 	REPLY_MAX = 4096,
@@ -24,6 +20,7 @@ enum {
 enum { LOGINS_KEPT = 8192, ADDRESSES_KEPT = 65536, NAMES_KEPT = 65536 };
 #define PROVEN_FOR (60 * USEC_PER_SEC)
 #define DISPROVEN_FOR (3600 * USEC_PER_SEC)
+#define DISPROVEN_ELSEWHERE (5 * USEC_PER_SEC)
 
 static const struct guess_limits limits = {.per_address = 20,
     .per_account = 100,
@@ -33,20 +30,6 @@ static const struct guess_limits limits = {.per_address = 20,
     .account_wait = 300 * USEC_PER_SEC,
     .addresses = ADDRESSES_KEPT,
     .accounts = NAMES_KEPT};
-
-/* One that waits for its password to be hashed. */
-struct check {
-	TAILQ_ENTRY(check) link;
-	struct vault *vault;
-	struct vault_job job;
-	struct vault_peer *peer;
-	uint64_t channel; /* of the peer, when it asked */
-	uint64_t request, version;
-	bool exists;
-	uint8_t ip[16], digest[LOGIN_DIGEST];
-	uint8_t name[ACCOUNT_NAME_MAX], password[PASSWORD_MAX], hash[PASSHASH_MAX];
-	size_t n_name;
-};
 
 /* ---- answers -------------------------------------------------------------------------------- */
 
@@ -70,8 +53,7 @@ static void answer(struct vault_peer *p, const struct proto_checked *c)
 	buf_fini(&b);
 }
 
-static void say(
-    struct vault_peer *p, uint64_t request, enum check_status status, const char *reason)
+void vault_say(struct vault_peer *p, uint64_t request, enum check_status status, const char *reason)
 {
 	struct proto_checked c = {
 	    .request = request, .status = (uint8_t)status, .reason = span_str(reason)};
@@ -79,7 +61,7 @@ static void say(
 	answer(p, &c);
 }
 
-static void say_good(struct vault *v, struct vault_peer *p, uint64_t request, struct span account,
+void vault_say_good(struct vault *v, struct vault_peer *p, uint64_t request, struct span account,
     struct span signature)
 {
 	struct ticket t = {.account = account, .origin = SPAN("login"), .at = clock_wall()};
@@ -92,25 +74,28 @@ static void say_good(struct vault *v, struct vault_peer *p, uint64_t request, st
 	answer(p, &c);
 }
 
+void vault_say_login(struct vault *v, struct vault_peer *p, uint64_t request, struct span account)
+{
+	vault_say_good(v, p, request, account, SPAN_NONE);
+}
+
 static const char *limit_reason(enum guess_verdict v)
 {
 	return v == GUESS_ADDRESS_LIMIT ? "address_limit" : "account_limit";
 }
 
-/* May it be checked now? Else it was told to come later. */
-static bool may_try(
+bool vault_may_try(
     struct vault *v, struct vault_peer *p, uint64_t request, const uint8_t ip[16], struct span name)
 {
 	enum guess_verdict verdict = guess_ask(v->checks.guess, ip, name, loop_now(v->loop));
 
 	if (verdict == GUESS_GO)
 		return true;
-	say(p, request, CHECK_LATER, limit_reason(verdict));
+	vault_say(p, request, CHECK_LATER, limit_reason(verdict));
 	return false;
 }
 
-/* Beyond the password: NULL, or why this account may not log in now. */
-static const char *forbidden(const struct account *a, const uint8_t ip[16])
+const char *vault_forbidden(const struct account *a, const uint8_t ip[16])
 {
 	if (a == NULL)
 		return "no_such_user";
@@ -134,7 +119,7 @@ static size_t choice(const struct vault *v, struct span name, size_t n)
 	return (size_t)(x % n);
 }
 
-static struct span decoy_hash(const struct vault *v, struct span name)
+struct span vault_decoy_hash(const struct vault *v, struct span name)
 {
 	size_t n = accounts_count(v->accounts);
 	const struct account *a = n > 0 ? accounts_at(v->accounts, choice(v, name, n)) : NULL;
@@ -150,147 +135,6 @@ static uint32_t decoy_iterations(const struct vault *v, struct span name)
 	return a != NULL && a->scram != NULL ? a->scram->iterations : ITERATIONS;
 }
 
-/* ---- the line -------------------------------------------------------------------------------- */
-
-static void forget_check(struct check *c)
-{
-	OPENSSL_cleanse(c, sizeof(*c));
-	free(c);
-}
-
-/* The whole network, for IPv6. */
-static bool same_address(const uint8_t a[16], const uint8_t b[16])
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-	return memcmp(a, b, memcmp(a, mapped, sizeof(mapped)) == 0 ? 16 : 8) == 0;
-}
-
-static bool has_room(const struct vault_checks *k, const uint8_t ip[16])
-{
-	const struct check *c;
-	size_t n = 0;
-
-	if (k->n >= LINE_MAX_ALL)
-		return false;
-	TAILQ_FOREACH(c, &k->known, link)
-	n += same_address(c->ip, ip);
-	TAILQ_FOREACH(c, &k->unknown, link)
-	n += same_address(c->ip, ip);
-	return n < LINE_MAX_ADDRESS;
-}
-
-static struct check *next_check(struct vault_checks *k)
-{
-	struct check_list *l = TAILQ_EMPTY(&k->known) ? &k->unknown : &k->known;
-	struct check *c = TAILQ_FIRST(l);
-
-	if (c != NULL) {
-		TAILQ_REMOVE(l, c, link);
-		k->n--;
-	}
-	return c;
-}
-
-/* Who waits for it; NULL if the channel it came by is gone. In its place there may be another by
- * now, whose requests have the same numbers: an answer to the one must never reach the other. */
-static struct vault_peer *asker(const struct check *c)
-{
-	return c->peer->ipc != NULL && c->peer->number == c->channel ? c->peer : NULL;
-}
-
-/* As many as there are threads. The limits are asked again: they count what was found out while
- * this one waited, so that a thousand guesses sent at once are not all tried. */
-static void proceed(struct vault *v)
-{
-	struct vault_checks *k = &v->checks;
-	struct check *c;
-
-	while (vault_workers_idle(k->workers) && (c = next_check(k)) != NULL) {
-		struct span name = span_of(c->name, c->n_name);
-
-		if (asker(c) == NULL || !may_try(v, c->peer, c->request, c->ip, name))
-			forget_check(c);
-		else
-			vault_workers_give(k->workers, &c->job);
-	}
-}
-
-static void line_up(struct vault *v, struct vault_peer *p, const struct proto_check *in,
-    const struct account *a, const uint8_t digest[LOGIN_DIGEST])
-{
-	struct vault_checks *k = &v->checks;
-	struct span hash = a != NULL && a->hash.n > 0 ? a->hash : decoy_hash(v, in->name);
-	struct check *c = gw_calloc(1, sizeof(*c));
-
-	gw_assert(in->name.n <= sizeof(c->name) && in->secret.n <= sizeof(c->password) &&
-		  hash.n <= sizeof(c->hash));
-	*c = (struct check){.vault = v,
-	    .peer = p,
-	    .channel = p->number,
-	    .request = in->request,
-	    .version = v->version,
-	    .exists = a != NULL && a->hash.n > 0,
-	    .n_name = in->name.n};
-	memcpy(c->ip, in->ip, sizeof(c->ip));
-	memcpy(c->digest, digest, sizeof(c->digest));
-	memcpy(c->name, in->name.p, in->name.n);
-	if (in->secret.n > 0)
-		memcpy(c->password, in->secret.p, in->secret.n);
-	memcpy(c->hash, hash.p, hash.n);
-	c->job = (struct vault_job){
-	    .hash = span_of(c->hash, hash.n), .password = span_of(c->password, in->secret.n)};
-	if (guess_knows(k->guess, in->ip, in->name))
-		TAILQ_INSERT_TAIL(&k->known, c, link);
-	else
-		TAILQ_INSERT_TAIL(&k->unknown, c, link);
-	k->n++;
-	proceed(v);
-}
-
-/* ---- verdicts -------------------------------------------------------------------------------- */
-
-static void refuse(struct vault *v, const struct check *c, const char *reason)
-{
-	struct span name = span_of(c->name, c->n_name);
-
-	guess_wrong(v->checks.guess, c->ip, name, loop_now(v->loop));
-	logins_add(v->checks.logins, c->digest, false, loop_now(v->loop));
-	say(asker(c), c->request, CHECK_WRONG, reason);
-}
-
-static void permit(struct vault *v, const struct check *c, const struct account *a)
-{
-	guess_right(v->checks.guess, c->ip, a->name, loop_now(v->loop));
-	logins_add(v->checks.logins, c->digest, true, loop_now(v->loop));
-	say_good(v, asker(c), c->request, a->name, SPAN_NONE);
-}
-
-static void judge(struct vault *v, const struct check *c)
-{
-	const struct account *a = accounts_find(v->accounts, span_of(c->name, c->n_name));
-	const char *why = forbidden(a, c->ip);
-	bool right = c->exists && c->job.answer == PASSHASH_RIGHT;
-
-	if (c->job.answer == PASSHASH_UNKNOWN || c->version != v->version)
-		say(asker(c), c->request, CHECK_LATER, "busy");
-	else if (right && why == NULL)
-		permit(v, c, a);
-	else
-		refuse(v, c, why != NULL ? why : "bad_password");
-}
-
-static void hashed(void *arg, struct vault_job *j)
-{
-	struct vault *v = arg;
-	struct check *c = (struct check *)(void *)((char *)j - offsetof(struct check, job));
-
-	/* A guess counts also if the one who asked is gone: going away must not be of use. */
-	judge(v, c);
-	forget_check(c);
-	proceed(v);
-}
-
 /* ---- passwords ------------------------------------------------------------------------------- */
 
 static void check_password(struct vault *v, struct vault_peer *p, const struct proto_check *in)
@@ -298,21 +142,21 @@ static void check_password(struct vault *v, struct vault_peer *p, const struct p
 	const struct account *a = accounts_find(v->accounts, in->name);
 	struct vault_checks *k = &v->checks;
 	uint8_t digest[LOGIN_DIGEST];
-	const char *why = forbidden(a, in->ip);
+	const char *why = vault_forbidden(a, in->ip);
 	int known;
 
 	logins_digest(k->logins, in->name, in->secret, digest);
 	known = logins_find(k->logins, digest, loop_now(v->loop));
 	if (known == 1 && why == NULL) {
 		guess_right(k->guess, in->ip, a->name, loop_now(v->loop));
-		say_good(v, p, in->request, a->name, SPAN_NONE);
+		vault_say_good(v, p, in->request, a->name, SPAN_NONE);
 	} else if (known == 0) {
 		/* The same mistake again: a device that was forgotten, not a guesser. */
-		say(p, in->request, CHECK_WRONG, why != NULL ? why : "bad_password");
-	} else if (!has_room(k, in->ip)) {
-		say(p, in->request, CHECK_LATER, "busy");
+		vault_say(p, in->request, CHECK_WRONG, why != NULL ? why : "bad_password");
+	} else if (!vault_line_has_room(k, in->ip)) {
+		vault_say(p, in->request, CHECK_LATER, "busy");
 	} else {
-		line_up(v, p, in, a, digest);
+		vault_line_up(v, p, in, a, digest);
 	}
 	sodium_memzero(digest, sizeof(digest));
 }
@@ -344,17 +188,17 @@ static void scram_final(struct vault *v, struct vault_peer *p, const struct prot
 	struct scram_verifier nobody = {.iterations = ITERATIONS};
 	const struct scram_verifier *s = exists ? a->scram : &nobody;
 	bool right = scram_verify(s, in->secret, in->proof) && exists;
-	const char *why = forbidden(a, in->ip);
+	const char *why = vault_forbidden(a, in->ip);
 	uint8_t signature[SCRAM_KEY];
 
 	scram_server_signature(s, in->secret, signature);
 	if (right && why == NULL) {
 		guess_right(v->checks.guess, in->ip, a->name, loop_now(v->loop));
-		say_good(v, p, in->request, a->name, span_of(signature, sizeof(signature)));
+		vault_say_good(v, p, in->request, a->name, span_of(signature, sizeof(signature)));
 		return;
 	}
 	guess_wrong(v->checks.guess, in->ip, in->name, loop_now(v->loop));
-	say(p, in->request, CHECK_WRONG, why != NULL ? why : "bad_password");
+	vault_say(p, in->request, CHECK_WRONG, why != NULL ? why : "bad_password");
 }
 
 /* ---- the outside ------------------------------------------------------------------------------
@@ -364,9 +208,18 @@ static void scram_final(struct vault *v, struct vault_peer *p, const struct prot
 static void take_anybody(struct vault *v, struct vault_peer *p, const struct proto_check *in)
 {
 	if (in->kind == CHECK_PASSWORD)
-		say_good(v, p, in->request, in->name, SPAN_NONE);
+		vault_say_good(v, p, in->request, in->name, SPAN_NONE);
 	else
-		say(p, in->request, CHECK_WRONG, "bad_password");
+		vault_say(p, in->request, CHECK_WRONG, "bad_password");
+}
+
+/* SCRAM is not offered then. */
+static void check_elsewhere(struct vault *v, struct vault_peer *p, const struct proto_check *in)
+{
+	if (in->kind == CHECK_PASSWORD)
+		vault_ask_dovecot(v, p, in);
+	else
+		vault_say(p, in->request, CHECK_WRONG, "bad_password");
 }
 
 static bool is_sane(const struct proto_check *in)
@@ -374,7 +227,7 @@ static bool is_sane(const struct proto_check *in)
 	if (in->name.n == 0 || in->name.n > ACCOUNT_NAME_MAX || span_find(in->name, 0) >= 0)
 		return false;
 	if (in->kind == CHECK_PASSWORD)
-		return in->secret.n > 0 && in->secret.n <= PASSWORD_MAX;
+		return in->secret.n > 0 && in->secret.n <= VAULT_PASSWORD_MAX;
 	return in->proof.n <= PROOF_MAX;
 }
 
@@ -382,12 +235,12 @@ static void check(struct vault *v, struct vault_peer *p, const struct proto_chec
 {
 	metric_add(METRIC_LOGIN_CHECKS, 1);
 	if (!is_sane(in)) {
-		say(p, in->request, CHECK_WRONG, "bad_password");
+		vault_say(p, in->request, CHECK_WRONG, "bad_password");
 		return;
 	}
 	/* The first that master sends; who asks in that moment asks again. */
 	if (!v->has_ticket_key) {
-		say(p, in->request, CHECK_LATER, "busy");
+		vault_say(p, in->request, CHECK_LATER, "busy");
 		return;
 	}
 	if (v->config->users_any) {
@@ -396,12 +249,14 @@ static void check(struct vault *v, struct vault_peer *p, const struct proto_chec
 	}
 	/* A users file that cannot be read makes nobody's password wrong. */
 	if (v->config->users != NULL && v->accounts == NULL) {
-		say(p, in->request, CHECK_LATER, "no_accounts");
+		vault_say(p, in->request, CHECK_LATER, "no_accounts");
 		return;
 	}
-	if (!may_try(v, p, in->request, in->ip, in->name))
+	if (!vault_may_try(v, p, in->request, in->ip, in->name))
 		return;
-	if (in->kind == CHECK_SCRAM_FIRST)
+	if (v->config->users_dovecot != NULL)
+		check_elsewhere(v, p, in);
+	else if (in->kind == CHECK_SCRAM_FIRST)
 		scram_first(v, p, in);
 	else if (in->kind == CHECK_SCRAM_FINAL)
 		scram_final(v, p, in);
@@ -426,6 +281,18 @@ void vault_checks_forget(struct vault *v)
 	logins_clear(v->checks.logins);
 }
 
+/* Nobody tells us when a password at Dovecot is another one. */
+static int64_t disproven_for(const struct vault *v)
+{
+	return v->config->users_dovecot != NULL ? DISPROVEN_ELSEWHERE : DISPROVEN_FOR;
+}
+
+void vault_checks_change(struct vault *v)
+{
+	logins_clear(v->checks.logins);
+	logins_keep(v->checks.logins, PROVEN_FOR, disproven_for(v));
+}
+
 void vault_checks_prepare(struct vault *v)
 {
 	struct vault_checks *k = &v->checks;
@@ -437,8 +304,8 @@ void vault_checks_prepare(struct vault *v)
 	TAILQ_INIT(&k->known);
 	TAILQ_INIT(&k->unknown);
 	k->guess = guess_new(&limits, seed);
-	k->logins = logins_new(LOGINS_KEPT, PROVEN_FOR, DISPROVEN_FOR);
-	k->workers = vault_workers_new(VAULT_WORKERS, hashed, v);
+	k->logins = logins_new(LOGINS_KEPT, PROVEN_FOR, disproven_for(v));
+	k->workers = vault_workers_new(VAULT_WORKERS, vault_hashed, v);
 }
 
 void vault_checks_start(struct vault *v)

@@ -144,6 +144,13 @@ void logins_clear(struct logins *l)
 	table_clear(&l->wrong);
 }
 
+void logins_keep(struct logins *l, int64_t proven_for, int64_t disproven_for)
+{
+	gw_check_magic(l, LOGINS_MAGIC);
+	l->right.keep = proven_for;
+	l->wrong.keep = disproven_for;
+}
+
 size_t logins_len(const struct logins *l)
 {
 	return map_len(&l->right.map) + map_len(&l->wrong.map);

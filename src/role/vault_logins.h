@@ -24,6 +24,8 @@ int logins_find(const struct logins *l, const uint8_t digest[LOGIN_DIGEST], int6
 void logins_add(struct logins *l, const uint8_t digest[LOGIN_DIGEST], bool right, int64_t now);
 /* The accounts are others now. */
 void logins_clear(struct logins *l);
+/* How long what is added from now on is kept. */
+void logins_keep(struct logins *l, int64_t proven_for, int64_t disproven_for);
 size_t logins_len(const struct logins *l);
 
 #endif

@@ -1,4 +1,5 @@
 /* Files that came as descriptors, and memory files that leave. */
+#include "role/file_read.h"
 #include "role/vault.h"
 
 #include <errno.h>
@@ -8,25 +9,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* Whoever else has this descriptor moves the same offset: it is not used. */
-static ssize_t read_all(int fd, uint8_t *to, size_t n)
-{
-	size_t have = 0;
-
-	while (have < n) {
-		ssize_t got = pread(fd, to + have, n - have, (off_t)have);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			break;
-		have += (size_t)got;
-	}
-	return (ssize_t)have;
-}
 
 /* A page that is in no core file, and not in swap if that can be had. */
 static void *private_memory(size_t n)
@@ -63,7 +45,7 @@ int vault_read(int fd, size_t most, struct span *s, const char **why)
 		return GW_EIO;
 	}
 	*s = span_of(p, (size_t)n);
-	if (read_all(fd, p, (size_t)n) == n)
+	if (file_read_all(fd, p, (size_t)n) == n)
 		return 0;
 	vault_unread(s);
 	*why = "the file cannot be read, or became shorter meanwhile";

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -39,10 +40,26 @@ static void send_session_keys(struct vault *v, struct vault_peer *to)
 	buf_fini(&b);
 }
 
+static void send_all_told(const struct vault *v, struct vault_peer *to)
+{
+	struct proto_certificates c = {v->config->generation, (uint32_t)v->config->n_tls};
+	struct span part;
+	struct buf b;
+
+	if (to->ipc == NULL)
+		return;
+	buf_init(&b, 32);
+	proto_put_certificates(&b, &c);
+	part = buf_view(&b);
+	ipc_send(to->ipc, IPC_CERTIFICATES, &part, 1, -1);
+	buf_fini(&b);
+}
+
 void vault_tls_tell(struct vault *v, struct vault_peer *receiver)
 {
 	for (size_t i = 0; i <= v->config->n_tls; i++)
 		send_pair(&v->pair[i], receiver);
+	send_all_told(v, receiver);
 	send_session_keys(v, receiver);
 }
 
@@ -126,15 +143,14 @@ static void look_at_expiry(void *arg)
 
 /* ---- a pair comes in force ------------------------------------------------------------------- */
 
-static void keep_frame(struct vault_pair *p, uint32_t index, const struct pair *loaded)
+/* Its octets may be those of the frame before. */
+static void keep_frame(struct vault_pair *p, const struct proto_certificate *c)
 {
-	struct proto_certificate c = {.index = index, .key = p->key, .n_chain = loaded->n_chain};
 	struct span s;
 	struct buf b;
 
-	memcpy(c.chain, loaded->chain, sizeof(c.chain));
 	buf_init(&b, FRAME_MAX);
-	proto_put_certificate(&b, &c);
+	proto_put_certificate(&b, c);
 	gw_assert(!buf_failed(&b));
 	s = buf_view(&b);
 	p->frame = gw_realloc(p->frame, s.n);
@@ -143,9 +159,15 @@ static void keep_frame(struct vault_pair *p, uint32_t index, const struct pair *
 	buf_fini(&b);
 }
 
+static void tell_pair(struct vault *v, const struct vault_pair *p)
+{
+	for (size_t k = 0; k < WORKERS_MAX; k++)
+		send_pair(p, &v->smtpd[k]);
+}
+
 static bool fits_in_frame(const struct pair *p)
 {
-	size_t n = 8;
+	size_t n = 16;
 
 	for (size_t i = 0; i < p->n_chain; i++)
 		n += 4 + p->chain[i].n;
@@ -156,6 +178,10 @@ static bool fits_in_frame(const struct pair *p)
 static void put_in_force(struct vault *v, size_t i, struct pair *loaded, uint32_t key)
 {
 	struct vault_pair *p = &v->pair[i];
+	struct proto_certificate c = {.generation = v->config->generation,
+	    .index = i == v->config->n_tls ? PROTO_SELF_SIGNED : (uint32_t)i,
+	    .key = key,
+	    .n_chain = loaded->n_chain};
 
 	if (p->old_key != 0)
 		vault_keys_drop(v->keys, p->old_key);
@@ -165,9 +191,9 @@ static void put_in_force(struct vault *v, size_t i, struct pair *loaded, uint32_
 	p->not_after = loaded->not_after;
 	memcpy(p->names, loaded->names, sizeof(p->names));
 	p->reason[0] = '\0';
-	keep_frame(p, i == v->config->n_tls ? PROTO_SELF_SIGNED : (uint32_t)i, loaded);
-	for (size_t k = 0; k < WORKERS_MAX; k++)
-		send_pair(p, &v->smtpd[k]);
+	memcpy(c.chain, loaded->chain, sizeof(c.chain));
+	keep_frame(p, &c);
+	tell_pair(v, p);
 	measure_expiry(v);
 }
 
@@ -303,6 +329,116 @@ void vault_tls_file(struct vault *v, const struct proto_file *f, int fd)
 	vault_tls_report(v);
 }
 
+/* ---- reload ---------------------------------------------------------------------------------- */
+
+static const struct reload_file *file_of(
+    const struct reload *r, enum file_kind kind, uint32_t index)
+{
+	for (size_t i = 0; i < r->n_file; i++) {
+		if (r->file[i].file.kind == kind && r->file[i].file.index == index)
+			return &r->file[i];
+	}
+	return NULL;
+}
+
+/* Tried and given up again: what it has is in force only at the switch. */
+static bool pair_is_good(const struct reload *r, uint32_t i, struct vault_pair *p)
+{
+	const struct reload_file *chain = file_of(r, FILE_CERTIFICATE, i);
+	const struct reload_file *key = file_of(r, FILE_KEY, i);
+	struct pair loaded;
+
+	span_to_cstr(SPAN("its files did not come"), p->reason, sizeof(p->reason));
+	if (chain == NULL || key == NULL)
+		return false;
+	p->fd[0] = chain->fd;
+	p->fd[1] = key->fd;
+	if (read_pair(p, &loaded) < 0)
+		return false;
+	pair_free(&loaded);
+	return true;
+}
+
+bool vault_tls_check(struct reload *r)
+{
+	for (size_t i = 0; i < r->config->n_tls; i++) {
+		const struct tls_pair *t = &r->config->tls[i];
+		struct vault_pair p = {.fd = {-1, -1}};
+
+		if (pair_is_good(r, (uint32_t)i, &p))
+			continue;
+		snprintf(r->why, sizeof(r->why), "%s:%u:%u: error: %s: %s",
+		    t->place.file != NULL ? t->place.file : "-", t->place.line, t->place.column,
+		    t->certificate, p.reason);
+		return false;
+	}
+	return true;
+}
+
+static void retire_key(struct vault *v, uint32_t key)
+{
+	if (key == 0)
+		return;
+	v->retired = gw_realloc(v->retired, (v->n_retired + 1) * sizeof(*v->retired));
+	v->retired[v->n_retired++] = key;
+}
+
+static void make_pairs(struct vault *v)
+{
+	v->pair = gw_calloc(v->config->n_tls + 1, sizeof(*v->pair));
+	for (size_t i = 0; i <= v->config->n_tls; i++)
+		v->pair[i].fd[0] = v->pair[i].fd[1] = -1;
+}
+
+/* What signs itself is as good as before: whoever pinned it notices nothing. */
+static bool keep_own(struct vault *v, const struct config *old)
+{
+	struct vault_pair *own = &v->pair[0];
+	struct proto_certificate c;
+
+	if (old->n_tls > 0 || v->config->n_tls > 0 || own->frame == NULL ||
+	    strcmp(old->hostname, v->config->hostname) != 0 ||
+	    proto_get_certificate(span_of(own->frame, own->n_frame), &c) < 0)
+		return false;
+	c.generation = v->config->generation;
+	keep_frame(own, &c);
+	tell_pair(v, own);
+	return true;
+}
+
+static void retire_pair(struct vault *v, struct vault_pair *p)
+{
+	retire_key(v, p->key);
+	if (p->old_key != 0)
+		vault_keys_drop(v->keys, p->old_key);
+	close_files(p);
+	free(p->frame);
+}
+
+/* Handshakes under way go on with the keys they began with, until the next reload. */
+void vault_tls_change(struct vault *v, const struct config *old)
+{
+	for (size_t i = 0; i < v->n_retired; i++)
+		vault_keys_drop(v->keys, v->retired[i]);
+	v->n_retired = 0;
+	if (keep_own(v, old))
+		return;
+	for (size_t i = 0; i <= old->n_tls; i++)
+		retire_pair(v, &v->pair[i]);
+	free(v->pair);
+	make_pairs(v);
+}
+
+void vault_tls_changed(struct vault *v)
+{
+	if (stands_alone(v))
+		sign_for_self(v);
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		send_all_told(v, &v->smtpd[i]);
+	vault_tls_report(v);
+	measure_expiry(v);
+}
+
 /* ---- session tickets ------------------------------------------------------------------------- */
 
 /* A new key to encrypt with; those before it still decrypt. */
@@ -324,9 +460,7 @@ static void rotate(void *arg)
 
 void vault_tls_prepare(struct vault *v)
 {
-	v->pair = gw_calloc(v->config->n_tls + 1, sizeof(*v->pair));
-	for (size_t i = 0; i <= v->config->n_tls; i++)
-		v->pair[i].fd[0] = v->pair[i].fd[1] = -1;
+	make_pairs(v);
 	for (unsigned i = 0; i < v->boot->workers; i++)
 		v->signer[i] = signer_start(vault_keys_sign, v->keys);
 }
