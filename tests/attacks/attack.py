@@ -23,7 +23,7 @@ class Script(wire.Script):
         super().__init__(path)
 
     def add(self, number, line):
-        match = re.match(r"(to|P|T|L|N): (.*)$", line)
+        match = re.match(r"(to|P|T|L|N|A|O): (.*)$", line)
         if not match:
             super().add(number, line)
         elif match[1] == "to":
@@ -78,6 +78,12 @@ class Player(wire.Player):
     def own(self, kind, text):
         if kind == "own P":
             time.sleep(float(text))
+        elif kind == "own A":
+            self.source = text
+        elif kind == "own O":
+            for octet in wire.unescape(text):
+                self.send(bytes([octet]))
+                time.sleep(0.002)
         elif kind == "own T" and text == "end":
             self.end_tls()
         elif kind == "own T":
@@ -107,7 +113,7 @@ def play(script, server, source):
         raise WireError(f"{script.path}:{step.number}: {error} ({step.line})") from None
     finally:
         player.close()
-    server.expect_messages(source, script.messages)
+    server.expect_messages(player.source, script.messages)
 
 
 def endings():

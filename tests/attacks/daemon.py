@@ -21,6 +21,13 @@ listen    mx 127.0.0.1:{slow} {{ greet-delay 1s; name slow }}
 listen    mx 127.0.0.1:{inside} {{ from 127.200.0.0/16; name inside }}
 listen    submission 127.0.0.1:{submission}
 listen    submission 127.0.0.1:{submissions} {{ tls implicit; name submissions }}
+listen    mx 127.0.0.1:{proxied} {{ proxy 127.0.0.0/8; name proxied }}
+listen    mx 127.0.0.1:{balanced} {{ proxy 127.0.0.1; name balanced }}
+listen    submission 127.0.0.1:{proxied_tls} {{ proxy 127.0.0.0/8; tls implicit; name proxied-tls }}
+listen    mx 127.0.0.1:{xclient} {{ xclient 127.0.0.0/8; name xclient }}
+listen    lmtp 127.0.0.1:{lmtp}
+listen    lmtp 127.0.0.1:{lmtp_inside} {{ from 127.0.0.1; name lmtp-inside }}
+trust     10.99.0.0/16
 tls       file {pair.cert} {pair.key}
 users     file @DIR@/users
 spool     @DIR@/spool
@@ -29,7 +36,9 @@ log       file @DIR@/godwit.log
 {run_as}
 domain    example.net {{ deliver maildir @MAIL@/%u; recipients file @DIR@/names }}
 domain    refused.example {{ deliver reject "550 5.1.1 no such user" }}
-limits    {{ message-size {size}; recipients 100; transactions 20; bad-commands 10
+etrn      waiting.example from 127.0.0.0/8
+etrn      inside.example from 10.0.0.0/8
+limits    {{ message-size {size}; recipients 100; transactions 20; bad-commands 10; deliver-by 30s
             connections {connections} {limits} }}
 store     {{ segment 8M; reserve 16M; spares 1 }}
 {extra}
@@ -47,7 +56,8 @@ class Daemon:
 
     def __init__(self, size="1M", connections=1000, limits="", extra=""):
         self.ports = {name: ports.free_port() for name in
-                      ("slow", "inside", "submission", "submissions")}
+                      ("slow", "inside", "submission", "submissions", "proxied", "balanced",
+                       "proxied_tls", "xclient", "lmtp", "lmtp_inside")}
         self.connections = connections
         run_as = "run-as nobody" if os.geteuid() == 0 and not godwit.has_user("godwit") else ""
         text = CONFIG.format(run_as=run_as, size=size, connections=connections, limits=limits,

@@ -7,16 +7,19 @@
  *
  *	# text               a remark
  *	lmtp                 speak LMTP; "helo-only": start with HELO
+ *	chunks of 10         all content goes by BDAT where that is offered, in chunks of 10 octets
  *	whole                segments must not be cut: what is shown depends on it
  *	S: text              the peer says a line; lines that follow each other are one segment
  *	S~ text              the same without CRLF; \r \n \\ \xNN stand for octets
- *	C: text              the engine must have said this line next
+ *	C: text              the engine must have said this line next; C~ as with S~, no line
  *	M: text              a line of the content of the message to be sent; M~ as with S~
- *	send: from <a> to <b> <c> [8bit] [binary] [size N] [ask]
- *	                     when the engine is ready; the content follows when it asks
- *	hold body            give no content when asked: "we abort" or "we end" come instead
- *	hold output          what the engine says does not leave until the next C:
- *	R: 0 250 2.1.5 ...   the fate of recipient 0, in the order told; then any of: us, a stage
+ *	send: from <a> [ret full] [envid X] to <b> [notify N] [orcpt X] <c> [8bit] [binary] [size N]
+ *	      [smtputf8] [ask] [converted] [unfit] [requiretls] [mt-priority STORED] [by SECONDS R|N
+ *[trace]] [final] when the engine is ready; the content follows when it asks. N: the bits of enum
+ *dsn_notify. Octets as with S~. converted: the size is an estimate. unfit: the owner says that it
+ *cannot go there hold body            give no content when asked: "we abort", "we refuse" or "we
+ *end" instead hold output          what the engine says does not leave until the next C: R: 0
+ *250 2.1.5 ...   the fate of recipient 0, in the order told; then any of: us, a stage
  *	                     ("mail", "eom" ...), site, past-dot; site and past-dot are untrue when
  *	                     they are not there
  *	E: closed 421 4.3.2  the connection ends, with the same words behind it
@@ -28,7 +31,7 @@
  *	E: before-dot        the content is whole, the dot waits (a message sent with "ask")
  *	E: none              nothing was told yet
  *	T: +300              seconds pass
- *	peer closes, we quit, we abort, we end, we go, we stay (answers to before-dot)
+ *	peer closes, we quit, we abort, we refuse, we end, we go, we stay (answers to before-dot)
  */
 #include "smtp/client.h"
 #include "smtp/sasl.h"
@@ -41,7 +44,7 @@ enum { RCPTS = 64, EVENTS = 256, TEXT = 65536 };
 struct run {
 	const char *file;
 	unsigned line, errors;
-	bool bytewise, whole, hold_body, hold_output;
+	bool bytewise, whole, hold_body, hold_output, wants_body;
 	struct client *client;
 	struct client_config config;
 	int64_t now;
@@ -53,6 +56,7 @@ struct run {
 	struct client_rcpt rcpt[RCPTS];
 	bool told[RCPTS], open, ready;
 	struct buf segment, content, given, names;
+	size_t given_at;
 };
 
 static void wrong(struct run *r, const char *what, struct span got)
@@ -115,18 +119,20 @@ static void add_escaped(struct buf *b, struct span s)
 
 /* ---- the engine */
 
+/* As much as is taken: the rest when the peer has answered. */
 static void give_content(struct run *r)
 {
-	struct span rest = buf_view(&r->given);
+	struct span rest = span_skip(buf_view(&r->given), r->given_at);
+	size_t n = 1;
 
-	while (rest.n != 0) {
-		size_t n =
-		    client_body(r->client, span_first(rest, r->bytewise ? 1 : rest.n), r->now);
-
-		if (n == 0)
-			wrong(r, "the engine takes no content", SPAN_NONE);
-		rest = span_skip(rest, n ? n : rest.n);
+	while (r->wants_body && rest.n != 0 && n != 0) {
+		n = client_body(r->client, span_first(rest, r->bytewise ? 1 : rest.n), r->now);
+		rest = span_skip(rest, n);
+		r->given_at += n;
 	}
+	if (!r->wants_body || rest.n != 0)
+		return;
+	r->wants_body = false;
 	if (!r->hold_body)
 		client_body_end(r->client, r->now);
 }
@@ -142,7 +148,7 @@ static void keep_event(struct run *r, const struct client_event *ev)
 			wrong(r, "a recipient was not told", r->rcpt[i].addr);
 	}
 	if (ev->type == CLIENT_DONE)
-		r->open = false;
+		r->open = r->wants_body = false;
 	if (ev->type == CLIENT_READY)
 		r->ready = true;
 	if (r->last == EVENTS)
@@ -176,8 +182,16 @@ static void drain(struct run *r)
 		if (ev.type == CLIENT_BEFORE_DOT)
 			check_before_dot(r);
 		if (ev.type == CLIENT_WANT_BODY)
-			give_content(r);
+			r->wants_body = true;
 	}
+}
+
+/* Until nothing happens any more. */
+static void go_on(struct run *r)
+{
+	drain(r);
+	give_content(r);
+	drain(r);
 }
 
 static void feed(struct run *r, struct span s)
@@ -185,7 +199,7 @@ static void feed(struct run *r, struct span s)
 	while (s.n != 0) {
 		size_t n = client_feed(r->client, span_first(s, r->bytewise ? 1 : s.n), r->now);
 
-		drain(r);
+		go_on(r);
 		s = span_skip(s, n ? n : s.n);
 	}
 }
@@ -294,6 +308,22 @@ static void on_said(struct run *r, struct span want)
 	client_sent(r->client, line.n, r->now);
 }
 
+/* Octets that are no line, of a chunk. */
+static void on_said_raw(struct run *r, struct span text)
+{
+	struct span out = client_output(r->client);
+	struct buf want;
+
+	r->hold_output = false;
+	buf_init(&want, TEXT);
+	add_escaped(&want, text);
+	out = span_first(out, buf_len(&want));
+	if (!span_eq(out, buf_view(&want)))
+		wrong(r, "the engine said", out);
+	client_sent(r->client, out.n, r->now);
+	buf_fini(&want);
+}
+
 /* ---- what we do */
 
 /* What stands between < and >. */
@@ -302,6 +332,36 @@ static struct span address(struct span w)
 	w = span_skip(w, 1);
 	w.n -= w.n > 0;
 	return w;
+}
+
+/* Seconds, which may be over. */
+static int32_t seconds(struct run *r, struct span s)
+{
+	bool less = s.n > 0 && s.p[0] == '-';
+	int32_t n = (int32_t)number(r, span_skip(s, less));
+
+	return less ? -n : n;
+}
+
+static bool handling_word(struct run *r, struct span w, struct span *s)
+{
+	struct handling *h = &r->txn.handling;
+
+	if (is(w, "requiretls")) {
+		h->require_tls = true;
+	} else if (is(w, "mt-priority")) {
+		h->mt_priority = (unsigned)number(r, word(s));
+	} else if (is(w, "by")) {
+		r->txn.by_left = seconds(r, word(s));
+		h->by = is(word(s), "R") ? BY_RETURN : BY_NOTIFY;
+	} else if (is(w, "trace")) {
+		h->by_trace = true;
+	} else if (is(w, "final")) {
+		r->txn.final = true;
+	} else {
+		return false;
+	}
+	return true;
 }
 
 static void on_send(struct run *r, struct span s)
@@ -321,16 +381,31 @@ static void on_send(struct run *r, struct span s)
 			r->rcpt[r->txn.n_rcpt++] = (struct client_rcpt){.addr = address(w)};
 		else if (is(w, "8bit"))
 			r->txn.eight_bit = true;
+		else if (is(w, "smtputf8"))
+			r->txn.smtputf8 = true;
+		else if (is(w, "ret"))
+			r->txn.ret = is(word(&s), "full") ? RET_FULL : RET_HDRS;
+		else if (is(w, "envid"))
+			r->txn.envid = word(&s);
+		else if (is(w, "notify") && r->txn.n_rcpt > 0)
+			r->rcpt[r->txn.n_rcpt - 1].notify = (uint8_t)number(r, word(&s));
+		else if (is(w, "orcpt") && r->txn.n_rcpt > 0)
+			r->rcpt[r->txn.n_rcpt - 1].orcpt = word(&s);
 		else if (is(w, "binary"))
 			r->txn.body_type = BODY_BINARYMIME;
+		else if (is(w, "converted"))
+			r->txn.size_unknown = true;
+		else if (is(w, "unfit"))
+			r->txn.unfit = SPAN("it is signed");
 		else if (is(w, "size"))
 			r->txn.size = number(r, word(&s));
 		else if (is(w, "ask"))
 			r->txn.ask_before_dot = true;
-		else if (!is(w, "to"))
+		else if (!is(w, "to") && !handling_word(r, w, &s))
 			wrong(r, "not understood", w);
 	}
 	buf_clear(&r->given);
+	r->given_at = 0;
 	buf_add_span(&r->given, buf_view(&r->content));
 	buf_clear(&r->content);
 	if (!r->ready) {
@@ -354,6 +429,14 @@ static void on_offers(struct run *r, struct span want)
 	}
 	if (have != named)
 		wrong(r, "these are not the mechanisms", SPAN_NONE);
+}
+
+static void on_chunks(struct run *r, struct span s)
+{
+	if (!is(word(&s), "of"))
+		wrong(r, "chunks of how many octets?", s);
+	r->config.chunks_from = 0;
+	r->config.chunk = number(r, word(&s));
 }
 
 static void on_quiet(struct run *r, struct span s)
@@ -387,6 +470,9 @@ static bool on_phrase(struct run *r, struct span s)
 		client_quit(r->client, r->now);
 	else if (is(s, "we abort"))
 		client_body_abort(r->client, r->now);
+	else if (is(s, "we refuse"))
+		client_body_refuse(
+		    r->client, &REPLY(554, 5, 6, 3, "it is signed after all"), r->now);
 	else if (is(s, "we end"))
 		client_body_end(r->client, r->now);
 	else if (is(s, "we go"))
@@ -422,6 +508,10 @@ static void on_line(struct run *r, struct span line)
 	say_segment(r);
 	if (is(head, "C:"))
 		on_said(r, text);
+	else if (is(head, "C~"))
+		on_said_raw(r, text);
+	else if (is(head, "chunks"))
+		on_chunks(r, text);
 	else if (is(head, "R:"))
 		on_fate(r, text);
 	else if (is(head, "E:"))
@@ -436,7 +526,7 @@ static void on_line(struct run *r, struct span line)
 		on_offers(r, text);
 	else if (!on_phrase(r, span_of(head.p, head.n + line.n)))
 		wrong(r, "not understood", head);
-	drain(r);
+	go_on(r);
 }
 
 static void at_end(struct run *r)

@@ -2,9 +2,10 @@
  * Plays the transcripts of this folder (see README.md) against the server
  * engine alone, under a virtual clock, with a fixed policy: mx.test takes mail
  * for example.net, knows nobody in refused.example, and relays nothing. With
- * "mode: submission" it takes any mail, of those who are logged in. A handshake
- * of TLS is one call, and the only proof of SCRAM that is right is that of the
- * example in RFC 7677.
+ * "mode: submission" it takes any mail, of those who are logged in; with "mode: lmtp" it speaks
+ *LMTP; with "mode: xclient" the client may say XCLIENT, LOGIN too; with "mode: odmr" no mail is
+ *taken, and connections are turned round. A handshake of TLS is one call, and the only proof of
+ *SCRAM that is right is that of the example in RFC 7677.
  *
  *	run_engine tests/wire/basic.wire ...
  *
@@ -17,7 +18,10 @@
 #include "base/clock.h"
 #include "smtp/sasl.h"
 #include "smtp/server.h"
+#include "smtp/xclient.h"
+#include "smtp/xtext.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,6 +33,7 @@ static const struct server_config config = {
     .banner = {(const uint8_t *)"ESMTP", 5},
     .extensions = EXT_ALL,
     .message_size = 1 << 20,
+    .by_least = 30,
     .recipients = 100,
     .transactions = 20,
     .bad_commands = 10,
@@ -47,8 +52,9 @@ static const struct server_config config = {
 struct world {
 	struct server server;
 	int64_t now;
-	struct buf in, out, content; /* content: of the transaction that is open */
-	struct buf last;             /* content of the last message accepted */
+	struct buf in, out, content;  /* content: of the transaction that is open */
+	struct buf last;              /* content of the last message accepted */
+	struct buf about, last_about; /* the same of what MAIL and RCPT say, see README.md */
 	unsigned accepted;
 	bool ended, submission, in_hello;
 	struct server_config config;
@@ -178,16 +184,117 @@ static struct reply judge_rcpt(const struct world *w, const struct address *a)
 	return REPLY(550, 5, 7, 1, "Relay denied");
 }
 
+/* For waiting.example nothing ever waits; nobody else's mail is for these clients. */
+static struct reply judge_etrn(const struct server_event *ev)
+{
+	if (ev->etrn == ETRN_NODE && span_eq_case(ev->name, SPAN("waiting.example")))
+		return REPLY(251, 2, 0, 0, "OK, no messages waiting");
+	return REPLY(459, 4, 7, 1, "Not allowed");
+}
+
+static void note_mail(struct world *w, const struct server_event *ev)
+{
+	static const char *const rets[] = {"", " ret=full", " ret=hdrs"};
+	static const char *const bodies[] = {"", " body=8bitmime", " body=binarymime"};
+
+	buf_clear(&w->about);
+	address_canonical(&ev->address, &w->about);
+	if (ev->handling.hold_until > 0)
+		buf_addf(&w->about, " held=%lld",
+		    (long long)((ev->handling.hold_until - w->now) / 1000000));
+	buf_addf(&w->about, "%s%s%s", bodies[ev->body_type], ev->smtputf8 ? " smtputf8" : "",
+	    rets[ev->ret]);
+	if (ev->handling.require_tls)
+		buf_add_str(&w->about, " requiretls");
+	if (ev->handling.by != BY_NONE)
+		buf_addf(&w->about, " by=%d%c%s", ev->by_time,
+		    ev->handling.by == BY_RETURN ? 'R' : 'N', ev->handling.by_trace ? "T" : "");
+	if (ev->handling.mt_priority != 0)
+		buf_addf(&w->about, " mt-priority=%d", handling_priority(&ev->handling));
+	if (ev->envid.n == 0)
+		return;
+	buf_add_str(&w->about, " envid=");
+	if (xtext_decode(ev->envid, &w->about) != 0)
+		trouble(w, "an ENVID that cannot be decoded");
+}
+
+static void note_rcpt(struct world *w, const struct server_event *ev)
+{
+	buf_add_str(&w->about, " > ");
+	address_canonical(&ev->address, &w->about);
+	if (ev->notify != 0)
+		buf_addf(&w->about, " notify=%u", ev->notify);
+	if (ev->orcpt.n == 0)
+		return;
+	buf_add_str(&w->about, " orcpt=");
+	if (orcpt_decode(ev->orcpt, ev->smtputf8, &w->about) != 0)
+		trouble(w, "an ORCPT that cannot be decoded");
+}
+
 static void accept_message(struct world *w, const struct body_facts *facts)
 {
-	if (facts->bare_cr || facts->bare_lf || facts->nul || facts->open_end)
+	if (!w->server.binary &&
+	    (facts->bare_cr || facts->bare_lf || facts->nul || facts->open_end))
 		trouble(w, "content accepted that may not be");
 	if (facts->size != buf_len(&w->content))
 		trouble(w, "the facts are not those of the content");
 	buf_clear(&w->last);
 	buf_add_span(&w->last, buf_view(&w->content));
 	buf_clear(&w->content);
+	buf_clear(&w->last_about);
+	buf_add_span(&w->last_about, buf_view(&w->about));
 	w->accepted++;
+}
+
+static bool is_address(struct span value)
+{
+	uint8_t ip[16];
+	bool six;
+	struct span bare = xclient_address(value, &six);
+	char ip_text[INET6_ADDRSTRLEN];
+
+	if (value.n == 0)
+		return true;
+	if (bare.n >= sizeof(ip_text))
+		return false;
+	span_to_cstr(bare, ip_text, sizeof(ip_text));
+	return inet_pton(six ? AF_INET6 : AF_INET, ip_text, ip) == 1;
+}
+
+/* Of 192.0.2.66 nobody wants to hear. */
+static struct reply judge_xclient(struct world *w, const struct server_event *ev)
+{
+	struct xclient x;
+	struct buf text;
+	bool bad, good;
+
+	buf_init(&text, XCLIENT_TEXT_MAX);
+	if (xclient_decode(ev->data, &text, &x) < 0)
+		trouble(w, "an XCLIENT that cannot be decoded");
+	bad = span_eq(x.value[XCLIENT_ADDR], SPAN("192.0.2.66"));
+	good = is_address(x.value[XCLIENT_ADDR]) && is_address(x.value[XCLIENT_DESTADDR]);
+	buf_fini(&text);
+	if (!good)
+		return REPLY(501, 5, 5, 4, "Not an address");
+	return bad ? REPLY(554, 5, 7, 1, "Not from there") : REPLY(220, 0, 0, 0, "");
+}
+
+/* For alice@example.net there waits mail of a.example; b.example is hers, too. */
+static struct reply judge_turn(struct span list)
+{
+	static const struct {
+		struct span name;
+		uint16_t code;
+	} known[] = {{SPAN(""), 250}, {SPAN("a.example"), 250}, {SPAN("a.example,B.Example"), 250},
+	    {SPAN("b.example"), 453}};
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(known); i++) {
+		if (!span_eq(known[i].name, list))
+			continue;
+		return known[i].code == 250 ? REPLY(250, 2, 0, 0, "OK")
+					    : REPLY(453, 4, 2, 0, "You have no mail");
+	}
+	return REPLY(450, 4, 7, 1, "Not yours");
 }
 
 static struct reply judge(struct world *w, const struct server_event *ev)
@@ -199,6 +306,9 @@ static struct reply judge(struct world *w, const struct server_event *ev)
 	case SERVER_RCPT: return judge_rcpt(w, &ev->address);
 	case SERVER_DATA: return REPLY(354, 0, 0, 0, "Go on");
 	case SERVER_TLS: return REPLY(220, 2, 0, 0, "Go on");
+	case SERVER_ATRN: return judge_turn(ev->name);
+	case SERVER_ETRN: return judge_etrn(ev);
+	case SERVER_XCLIENT: return judge_xclient(w, ev);
 	case SERVER_AUTH:
 	case SERVER_AUTH_LINE: return login(w, ev);
 	default: accept_message(w, ev->facts); return REPLY(250, 2, 0, 0, "Ok");
@@ -220,7 +330,13 @@ static void event(struct world *w, const struct server_event *ev)
 			server_early(&w->server, w->now);
 			break;
 		}
+		if (ev->type == SERVER_HELO)
+			server_grant(&w->server, EXT_GRANTED);
 		verdict = judge(w, ev);
+		if (ev->type == SERVER_MAIL && verdict.code == 250)
+			note_mail(w, ev);
+		if (ev->type == SERVER_RCPT && verdict.code == 250)
+			note_rcpt(w, ev);
 		server_answer(&w->server, &verdict, w->now);
 	}
 }
@@ -233,11 +349,12 @@ static void drain(struct world *w)
 
 	while (server_next(&w->server, &ev) == 1)
 		event(w, &ev);
-	out = server_output(&w->server);
-	if (out.n > SERVER_OUT_MAX)
-		trouble(w, "the output is over its ceiling");
-	buf_add_span(&w->out, out);
-	server_sent(&w->server, out.n);
+	while ((out = server_output(&w->server)).n > 0) {
+		if (out.n > SERVER_OUT_MAX)
+			trouble(w, "the output is over its ceiling");
+		buf_add_span(&w->out, out);
+		server_sent(&w->server, out.n);
+	}
 }
 
 static void feed(struct world *w)
@@ -371,6 +488,11 @@ static bool step_play(struct world *w, const struct step *st, enum play play)
 		if (!span_eq(buf_view(&w->last), buf_view(&st->text)))
 			trouble(w, "the content accepted is another");
 		return w->trouble[0] == '\0';
+	case STEP_ENVELOPE:
+		if (!span_eq(buf_view(&w->last_about), buf_view(&st->text)))
+			snprintf(w->trouble, sizeof(w->trouble), "the envelope is: %.*s",
+			    SPAN_ARG(span_first(buf_view(&w->last_about), 200)));
+		return w->trouble[0] == '\0';
 	}
 	return false;
 }
@@ -381,7 +503,8 @@ static bool ends_group(const struct step *st)
 	struct span text = buf_view(&st->text);
 
 	return st->type == STEP_SEND &&
-	       (span_starts_case(text, SPAN("DATA")) || span_starts_case(text, SPAN("STARTTLS")));
+	       (span_starts_case(text, SPAN("DATA")) || span_starts_case(text, SPAN("STARTTLS")) ||
+		   span_starts_case(text, SPAN("ATRN")));
 }
 
 /* Is this where a client that pipelines has to wait for the reply? RFC 2920 section 3.1. */
@@ -430,12 +553,23 @@ static bool play_script(const struct script *sc, enum play play)
 	buf_init(&w.out, WORLD_MAX);
 	buf_init(&w.content, WORLD_MAX);
 	buf_init(&w.last, WORLD_MAX);
-	if (sc->submission) {
+	buf_init(&w.about, WORLD_MAX);
+	buf_init(&w.last_about, WORLD_MAX);
+	w.config.turns = sc->odmr;
+	if (sc->odmr)
+		w.config.extensions = EXT_BIT(PIPELINING) | EXT_BIT(ENHANCEDSTATUSCODES) |
+				      EXT_BIT(STARTTLS) | EXT_BIT(AUTH) | EXT_BIT(ATRN);
+	if (sc->submission || sc->odmr) {
 		w.config.need_tls = true;
+		w.config.future_release = 7 * 86400 * INT64_C(1000000);
 		w.config.auth = SERVER_AUTH_TLS;
 		w.config.mechanisms = (1u << SASL_COUNT) - 1;
 	}
+	w.config.lmtp = sc->lmtp;
+	w.config.xclient_login = sc->xclient_login;
 	server_init(&w.server, &w.config, w.now);
+	if (sc->xclient)
+		server_allow_xclient(&w.server);
 	bad = play_steps(&w, sc, play);
 	if (bad)
 		printf("%s:%u: %s: %s\n", sc->path, bad->line, play_names[play], w.trouble);
@@ -445,6 +579,8 @@ static bool play_script(const struct script *sc, enum play play)
 	buf_fini(&w.out);
 	buf_fini(&w.content);
 	buf_fini(&w.last);
+	buf_fini(&w.about);
+	buf_fini(&w.last_about);
 	return bad == NULL;
 }
 

@@ -106,7 +106,9 @@ static bool read_result(struct step *st, const char *p)
 		return true;
 	if (sscanf(p, ": accepted %zu", &st->times) == 1)
 		return true;
-	st->type = STEP_CONTENT;
+	st->type = strncmp(p, ": envelope ", 11) == 0 ? STEP_ENVELOPE : STEP_CONTENT;
+	if (st->type == STEP_ENVELOPE)
+		return unescape(p + 11, &st->text);
 	return strncmp(p, ": content ", 10) == 0 && unescape(p + 10, &st->text);
 }
 
@@ -120,8 +122,16 @@ static bool read_line(struct script *s, const char *p, unsigned line)
 		return s->lockstep = true;
 	if (strcmp(p, "mode: engine") == 0)
 		return s->engine_only = true;
+	if (strcmp(p, "mode: odmr") == 0)
+		return s->odmr = true;
 	if (strcmp(p, "mode: submission") == 0)
 		return s->submission = true;
+	if (strcmp(p, "mode: lmtp") == 0)
+		return s->lmtp = true;
+	if (strcmp(p, "mode: xclient") == 0)
+		return s->xclient = true;
+	if (strcmp(p, "mode: xclient-login") == 0)
+		return s->xclient = s->xclient_login = true;
 	if (s->n == SCRIPT_STEPS)
 		return false;
 	*st = (struct step){.line = line};

@@ -11,6 +11,7 @@ enum step_type {
 	STEP_TIME,     /* T: */
 	STEP_ACCEPTED, /* E: accepted N, E: nothing */
 	STEP_CONTENT,  /* E: content ... */
+	STEP_ENVELOPE, /* E: envelope ... */
 	STEP_TLS,      /* H: tls */
 };
 
@@ -26,7 +27,7 @@ struct step {
 
 struct script {
 	const char *path;
-	bool lockstep, engine_only, submission;
+	bool lockstep, engine_only, submission, lmtp, xclient, xclient_login, odmr;
 	struct step *step;
 	size_t n;
 };

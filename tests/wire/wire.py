@@ -64,8 +64,10 @@ class Script:
         return "engine" in self.modes
 
     @property
-    def submission(self):
-        return "submission" in self.modes
+    def profile(self):
+        """What the server is: "plain", "submission", "lmtp", "xclient", "odmr"."""
+        return next((mode for mode in ("submission", "lmtp", "xclient", "odmr") if mode in self.modes),
+                    "plain")
 
 
 class Player:

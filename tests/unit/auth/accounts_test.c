@@ -25,7 +25,8 @@ static void all_fields(void **state)
 	struct accounts *a = parse("# people\n\n"
 				   "\tBob@Example.com  suspended\t" HASH " " SCRAM
 				   " as=bob@example.com,*@b.example,*@*.c.example"
-				   " header-as=* from=10.0.0.0/8,2001:db8::/32 # the boss\n"
+				   " header-as=* from=10.0.0.0/8,2001:db8::/32"
+				   " plan=business tenant=acme # the boss\n"
 				   "alice active -\n"
 				   "carl@example.com closed $6$x$y#z #\xff\n"
 				   "zoe@example.com active rl.3StKT.4T8M");
@@ -46,7 +47,10 @@ static void all_fields(void **state)
 	assert_int_equal(bob->n_header_as, 1);
 	assert_int_equal(bob->n_from, 2);
 	assert_true(span_eq(bob->from[1], SPAN("2001:db8::/32")));
+	assert_true(span_eq(bob->plan, SPAN("business")));
+	assert_true(span_eq(bob->tenant, SPAN("acme")));
 	assert_int_equal(bob->line, 3);
+	assert_int_equal(accounts_find(a, SPAN("alice"))->plan.n, 0);
 	assert_false(accounts_find(a, SPAN("alice"))->has_hash);
 	assert_ptr_equal(accounts_at(a, 0), bob);
 	assert_null(accounts_at(a, 4));
@@ -113,6 +117,12 @@ static const struct {
     {"b active -\na active -\nb active -\n", 3, "in line 1"},
     {"alice active -\r\n", 1, "printable"},
     {"alice active - as=\xc3\xa9@b", 1, "printable"},
+    {"alice active - plan=", 1, "1 to 32 letters"},
+    {"alice active - plan=a,b", 1, "1 to 32 letters"},
+    {"alice active - plan=a plan=b", 1, "twice"},
+    {"alice active - tenant=a/b", 1, "1 to 32 letters"},
+    {"alice active - tenant=123456789012345678901234567890123", 1, "1 to 32 letters"},
+    {"alice active - Plan=a", 1, "the key \"Plan\""},
 };
 
 static void mistakes(void **state)
@@ -196,9 +206,9 @@ static void scram_for_all(void **state)
 
 static void the_public_has_no_secrets(void **state)
 {
-	struct accounts *a =
-	    parse("b@x.example suspended " HASH " " SCRAM " as=*@x.example\n"
-		  "A@x.example active " HASH "\nc closed - from=::1 header-as=c@d # x");
+	struct accounts *a = parse("b@x.example suspended " HASH " " SCRAM " as=*@x.example\n"
+				   "A@x.example active " HASH
+				   "\nc closed - from=::1 header-as=c@d tenant=t plan=home # x");
 	struct buf b;
 
 	(void)state;
@@ -208,7 +218,7 @@ static void the_public_has_no_secrets(void **state)
 	assert_string_equal((const char *)buf_view(&b).p,
 	    "A@x.example active *\n"
 	    "b@x.example suspended * scram=* as=*@x.example\n"
-	    "c closed - header-as=c@d from=::1\n");
+	    "c closed - header-as=c@d from=::1 plan=home tenant=t\n");
 	accounts_free(&a);
 	a = parse((const char *)buf_view(&b).p);
 	assert_true(accounts_find(a, SPAN("B@x.example"))->has_scram);
@@ -220,8 +230,9 @@ static void the_public_has_no_secrets(void **state)
 
 static void format_is_what_was_read(void **state)
 {
-	const char *line = "b@x.example suspended " HASH " " SCRAM
-			   " as=*@x.example,b@y.example header-as=* from=10.0.0.0/8,::1\n";
+	const char *line =
+	    "b@x.example suspended " HASH " " SCRAM
+	    " as=*@x.example,b@y.example header-as=* from=10.0.0.0/8,::1 plan=p tenant=t\n";
 	struct accounts *a = parse(line);
 	struct buf b;
 

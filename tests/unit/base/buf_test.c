@@ -86,6 +86,44 @@ static void test_printf(void **state)
 	buf_fini(&b);
 }
 
+/* Whatever room is there when it prints: all of it, once. */
+static void test_printf_grows(void **state)
+{
+	(void)state;
+	for (size_t before = 0; before < 600; before++) {
+		struct buf b;
+		struct span s;
+
+		buf_init(&b, 1000);
+		for (size_t i = 0; i < before; i++)
+			assert_int_equal(buf_add_byte(&b, 'a'), 0);
+		assert_int_equal(buf_addf(&b, "<%0100d>", 7), 0);
+		assert_int_equal(buf_add_byte(&b, 'z'), 0);
+		s = buf_view(&b);
+		assert_int_equal(s.n, before + 103);
+		for (size_t i = 0; i < before; i++)
+			assert_int_equal(s.p[i], 'a');
+		s = span_skip(s, before);
+		assert_true(span_starts(s, SPAN("<000")));
+		assert_true(span_eq(span_skip(s, 99), SPAN("07>z")));
+		buf_fini(&b);
+	}
+}
+
+/* Before the printing, too, the buffer may have failed. */
+static void test_printf_full(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, 256);
+	assert_int_equal(buf_add_str(&b, "x"), 0);
+	assert_null(buf_room(&b, 256));
+	assert_int_equal(buf_addf(&b, "y"), GW_EFULL);
+	assert_true(span_eq(buf_view(&b), SPAN("x")));
+	buf_fini(&b);
+}
+
 static void test_room(void **state)
 {
 	struct buf b;
@@ -179,6 +217,8 @@ int main(void)
 	    cmocka_unit_test(test_ceiling),
 	    cmocka_unit_test(test_huge),
 	    cmocka_unit_test(test_printf),
+	    cmocka_unit_test(test_printf_grows),
+	    cmocka_unit_test(test_printf_full),
 	    cmocka_unit_test(test_room),
 	    cmocka_unit_test(test_model),
 	    cmocka_unit_test(test_soft),

@@ -119,8 +119,11 @@ static const struct part no_parts[1];
 /* A message with every field set, some of them not UTF-8, and two recipients. */
 static struct store_record put_message(uint8_t i, const struct part *part, size_t n_part)
 {
-	static const struct rcpt rcpt[] = {{SPAN("one@example.org"), SPAN("rfc822;One"), 3},
-	    {SPAN("tw\xfc@example.org"), SPAN(""), 0}};
+	static const struct rcpt rcpt[] = {{.addr = SPAN("one@example.org"),
+					       .orcpt = SPAN("rfc822;One"),
+					       .notify = 3,
+					       .from = SPAN("owner@example.org")},
+	    {.addr = SPAN("tw\xfc@example.org")}};
 	static const struct span tags[] = {{(const uint8_t *)"a\"b", 3}, {(const uint8_t *)"", 0}};
 	struct envelope e = {.id = id_of(i),
 	    .accepted = INT64_C(1700000000000000) + i,

@@ -7,7 +7,10 @@ static const char all[] =
 	 "domain a.example { deliver maildir /a }\n"
 	 "domain b.example { deliver maildir /b; aliases /b.aliases }\n"
 	 "domain c.example { deliver maildir /c; recipients file /c.rcpt; aliases /c.aliases }\n"
-	 "domain d.example { deliver maildir /d; recipients users }\n";
+	 "domain d.example { deliver maildir /d; recipients users }\n"
+	 "domain e.example { deliver relay 192.0.2.1 auth file:/login tls verify }\n"
+	 "route to domain f.example via relay 192.0.2.1 auth cred:partner tls verify\n"
+	 "route to any via relay 192.0.2.2 auth file:/login tls verify\n";
 
 static void test_all_in_order(void **state)
 {
@@ -24,6 +27,8 @@ static void test_all_in_order(void **state)
 	    {CONFIG_FILE_ALIASES, 1, "/b.aliases"},
 	    {CONFIG_FILE_RECIPIENTS, 2, "/c.rcpt"},
 	    {CONFIG_FILE_ALIASES, 2, "/c.aliases"},
+	    {CONFIG_FILE_SECRET, 0, "/login"},
+	    {CONFIG_FILE_SECRET, 1, "/run/credentials/godwit.service/partner"},
 	};
 	struct config *c = parse_good(all);
 	struct config_file f;

@@ -1,5 +1,7 @@
 #include "unit/config/helper.h"
 
+#include "mail/dsn_texts.h"
+
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,7 +84,7 @@ static void test_includes_in_order(void **state)
 	print_diags(&d);
 	assert_non_null(c);
 	assert_int_equal(c->n_route, 4);
-	assert_string_equal(c->route[0].target.at.host, "d.a.example");
+	assert_string_equal(c->route[0].target.host[0].host, "d.a.example");
 	assert_string_equal(c->route[0].place.file, "d/10.conf");
 	assert_string_equal(c->route[1].domain, "sub.example");
 	assert_string_equal(c->route[1].place.file, "d/sub");
@@ -92,6 +94,45 @@ static void test_includes_in_order(void **state)
 	config_diags_fini(&d);
 	unlink("d/10.conf");
 	unlink("d/20.conf");
+}
+
+/* The file of texts comes with the bundle, also where the statement is in an included file; a
+ * mistake in it is told with its place. */
+static void test_texts_of_reports(void **state)
+{
+	struct config_diags d;
+	struct config *c;
+	char text[200];
+
+	(void)state;
+	put("main.conf", BASE "domain q.example { deliver maildir /q }\ninclude d/10.conf\n");
+	snprintf(text, sizeof(text), "\ndsn { warn 1d; texts %s/texts }\n", home);
+	put("d/10.conf", text);
+	put("texts", "[es]\nfull.means = Lleno.\n");
+	c = load(&d);
+	print_diags(&d);
+	assert_non_null(c);
+	assert_non_null(c->dsn.texts);
+	assert_true(span_eq(
+	    dsn_texts_get(c->dsn.texts, DSN_SPANISH, (enum dsn_text)(DSN_CLASS_MEANS + REPLY_FULL)),
+	    SPAN("Lleno.")));
+	config_free(&c);
+	config_diags_fini(&d);
+	put("texts", "intro = {day}\n");
+	assert_null(load(&d));
+	assert_int_equal(d.d[0].code, 131);
+	assert_int_equal(d.d[0].place.line, 1);
+	assert_non_null(strstr(d.d[0].place.file, "/texts"));
+	config_diags_fini(&d);
+	unlink("texts");
+	assert_int_equal(load_refused(), 120);
+	/* No device, no directory, nothing without end. */
+	assert_int_equal(mkdir("texts", 0700), 0);
+	assert_int_equal(load_refused(), 120);
+	put("main.conf", BASE "domain q.example { deliver maildir /q }\ndsn { texts /dev/zero }\n");
+	assert_int_equal(load_refused(), 120);
+	rmdir("texts");
+	unlink("d/10.conf");
 }
 
 static void test_what_is_no_file(void **state)
@@ -168,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_includes_in_order),
+	    cmocka_unit_test(test_texts_of_reports),
 	    cmocka_unit_test(test_what_is_no_file),
 	    cmocka_unit_test(test_cycle_through_a_link),
 	    cmocka_unit_test(test_explosion_ends),

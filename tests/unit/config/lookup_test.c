@@ -170,7 +170,8 @@ static void test_tables_equal_loops(void **state)
 		for (int i = 0; c != NULL && i < 50; i++) {
 			random_name(&seed, name, sizeof(name));
 			assert_ptr_equal(
-			    config_route(c, span_str(name)), slow_route(c, span_str(name)));
+			    config_route(c, &(struct route_query){.domain = span_str(name)}),
+			    slow_route(c, span_str(name)));
 			assert_ptr_equal(
 			    config_domain(c, span_str(name)), slow_domain(c, span_str(name)));
 			compared++;
@@ -219,12 +220,12 @@ static void test_shape(void **state)
 		 "shape wide { domain *.example }\nshape one { domain a.example *.b.example }\n");
 
 	(void)state;
-	assert_string_equal(config_shape(c, SPAN("a.example"))->name, "one");
-	assert_string_equal(config_shape(c, SPAN("x.b.example"))->name, "one");
-	assert_string_equal(config_shape(c, SPAN("b.example"))->name, "wide");
-	assert_string_equal(config_shape(c, SPAN("gmail.com"))->name, "*");
-	assert_string_equal(config_shape(c, SPAN(""))->name, "*");
-	assert_string_equal(config_shape(c, SPAN("[192.0.2.1]"))->name, "*");
+	assert_string_equal(config_shape(c, SPAN("a.example"), SPAN_NONE)->name, "one");
+	assert_string_equal(config_shape(c, SPAN("x.b.example"), SPAN_NONE)->name, "one");
+	assert_string_equal(config_shape(c, SPAN("b.example"), SPAN_NONE)->name, "wide");
+	assert_string_equal(config_shape(c, SPAN("gmail.com"), SPAN_NONE)->name, "*");
+	assert_string_equal(config_shape(c, SPAN(""), SPAN_NONE)->name, "*");
+	assert_string_equal(config_shape(c, SPAN("[192.0.2.1]"), SPAN_NONE)->name, "*");
 	config_free(&c);
 }
 

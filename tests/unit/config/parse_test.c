@@ -38,9 +38,9 @@ static void test_defaults(void **state)
 	assert_string_equal(c->shape[0].name, "*");
 	assert_int_equal(c->shape[0].connections, 20);
 	assert_int_equal(c->shape[0].per_connection, 100);
-	assert_int_equal(c->shape[0].n_retry, 4);
-	assert_int_equal(c->shape[0].retry[0], 300 * SECOND);
-	assert_int_equal(c->shape[0].retry[3], 14400 * SECOND);
+	assert_int_equal(c->shape[0].retry[0].n, 4);
+	assert_int_equal(c->shape[0].retry[0].step[0], 300 * SECOND);
+	assert_int_equal(c->shape[0].retry[0].step[3], 14400 * SECOND);
 	assert_int_equal(c->shape[0].expire, 4 * 86400 * SECOND);
 	config_free(&c);
 	assert_null(c);
@@ -89,14 +89,14 @@ static void test_values(void **state)
 	assert_int_equal(c->store.reserve, 0);
 	assert_string_equal(c->domain[0].name, "example.com");
 	assert_int_equal(c->domain[0].deliver.kind, TARGET_LMTP);
-	assert_string_equal(c->domain[0].deliver.at.unix_path, "/run/lmtp");
-	assert_null(c->domain[0].deliver.at.host);
+	assert_string_equal(c->domain[0].deliver.host[0].unix_path, "/run/lmtp");
+	assert_null(c->domain[0].deliver.host[0].host);
 	assert_string_equal(c->domain[1].deliver.reply, "450 4.2.1 later");
 	assert_string_equal(c->route[0].domain, "partner.example");
-	assert_string_equal(c->route[0].target.at.host, "smtp.partner.example");
-	assert_int_equal(c->route[0].target.at.port, 587);
+	assert_string_equal(c->route[0].target.host[0].host, "smtp.partner.example");
+	assert_int_equal(c->route[0].target.host[0].port, 587);
 	assert_null(c->route[1].domain);
-	assert_string_equal(c->route[1].target.at.host, "::1");
+	assert_string_equal(c->route[1].target.host[0].host, "::1");
 	config_free(&c);
 }
 
@@ -145,10 +145,10 @@ static void test_shapes_inherit(void **state)
 	assert_string_equal(c->shape[0].domain[0], "gmail.com");
 	assert_int_equal(c->shape[0].n_domain, 2);
 	assert_int_equal(c->shape[0].connections, 3);
-	assert_int_equal(c->shape[0].n_retry, 2);
+	assert_int_equal(c->shape[0].retry[0].n, 2);
 	assert_int_equal(c->shape[0].expire, 86400 * SECOND);
 	assert_string_equal(c->shape[1].name, "slow");
-	assert_int_equal(c->shape[1].n_retry, 1);
+	assert_int_equal(c->shape[1].retry[0].n, 1);
 	assert_int_equal(c->shape[1].connections, 7);
 	assert_int_equal(c->shape[1].place.line, 6);
 	assert_string_equal(c->shape[2].name, "*");

@@ -67,12 +67,20 @@ static void test_examples_parse(void **state)
 		struct config_diags d;
 		struct config *c;
 		char text[512];
+		bool identify = options[i].id == OPT_IDENTIFY || options[i].scope == SCOPE_IDENTIFY;
 
 		if (options[i].id == OPT_INCLUDE)
 			continue;
-		snprintf(text, sizeof(text), "%s%sdomain q.example { deliver maildir /q }\n%s\n",
+		snprintf(text, sizeof(text), "%s%s%s%sdomain %s { deliver maildir /q }\n%s\n",
 		    options[i].id == OPT_HOSTNAME ? "" : "hostname mx1.example.com\n",
 		    options[i].id == OPT_LISTEN ? "" : "listen mx 127.0.0.1:25\n",
+		    identify ? "users file /etc/godwit/users\n" : "",
+		    options[i].id == OPT_PULL || options[i].scope == SCOPE_PULL
+			? "domain a.example { deliver maildir /q }\ndomain b.example { deliver "
+			  "maildir /q }\n"
+			: "",
+		    options[i].id == OPT_SRS || options[i].scope == SCOPE_SRS ? "example.com"
+									      : "q.example",
 		    options[i].example);
 		config_diags_init(&d);
 		c = parse_text(text, &d);

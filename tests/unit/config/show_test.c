@@ -19,9 +19,30 @@ static const char rich[] =
     "domain m.example { deliver relay [2001:db8::1]:25 }\n"
     "route to domain *.p.example via relay smtp.p.example:587\n"
     "route to domain q.example via reject \"450 4.3.0 later\"\n"
-    "route to any via maildir /all\n"
+    "# the other routes are below\n"
     "shape g { domain gmail.com *.gmail.com; connections 1; retry 1s 90s }\n"
-    "shape * { expire 3d; per-connection 5 }\n";
+    "shape * { expire 3d; per-connection 5 }\n"
+    "include builtin:shaping\n"
+    "vmta corp { address 192.0.2.10 2001:db8::10; helo out.example.com; prefer v4 }\n"
+    "vmta four { address 192.0.2.11 }\nvmta default { family v6 }\n"
+    "vmta both { address 2001:db8::11; family both }\n"
+    "resolver { forward 192.0.2.53 [2001:db8::53]:5353 [2001:db8::54]; stub in.example 10.0.0.53\n"
+    "  trust-anchor \"/etc/root key\"; root-hints /etc/hints; timeout 9s }\n"
+    "authorities \"/etc/c a.pem\"\nhistory { directory /h; keep 9d; size 1T }\n"
+    "listen submission 127.0.0.1:588 { name low; auth plaintext; priority bulk }\n"
+    "domain n.example { deliver mx port 26 vmta corp tls verify }\n"
+    "route to address Bob@R.example from account \"a b\" larger-than 3M via vmta four\n"
+    "route from domain *.s.example to domain t.example via relay a.example b.example:26 [::1]"
+    " vmta corp auth \"file:/etc/a b\" tls fingerprint"
+    " 00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:"
+    "FF"
+    " 00112233445566778899aabbccddeeff00112233445566778899aabbccddeef0\n"
+    "shape s { mx *.u.example; domain u.example; connections 3 total 9; messages 5/10s total "
+    "9/90m\n"
+    "  idle 0s; tls require; retry 1m 2m; retry high 1s; retry bulk 1d\n"
+    "  on reply \"# {x}; \\d{3}$\" slow 7/d for 3d; on reply y bounce; on reply z retry 5m }\n"
+    "shape google { connections 33 }\nshape mine { mx *.yahoodns.net *.example.net }\n"
+    "route to any via maildir /all\n";
 
 static void show(const struct config *c, bool origin, bool json, struct buf *out)
 {
@@ -64,6 +85,10 @@ static void test_round_trip(void **state)
 	check_round_trip(rich, false);
 	check_round_trip(rich, true);
 	check_round_trip(BASE "domain a.example { deliver maildir /a }\n", false);
+	check_round_trip(BASE "domain a.example { deliver mx }\nhistory off\n"
+			      "resolver { trust-anchor off }\nshape * { messages 3/s; tls off }\n"
+			      "shape a { mx a.example; messages off }\n",
+	    true);
 	check_round_trip(
 	    BASE "trust 0.0.0.0/0 ::/0\nallow-open-relay yes\nroute to any via maildir /a\n", true);
 }
@@ -89,7 +114,7 @@ static void test_origin(void **state)
 	assert_true(
 	    holds(&out, "    recipients 1000                                     # the default\n"));
 	assert_true(
-	    holds(&out, "    connections 1                                       # t.conf:27\n"));
+	    holds(&out, "    connections 1 total off                             # t.conf:27\n"));
 	assert_true(
 	    holds(&out, "    expire 3d                                           # t.conf:28\n"));
 	buf_fini(&out);
@@ -107,11 +132,15 @@ static void test_json(void **state)
 	assert_true(holds(&out,
 	    "{\"kind\":\"mx\",\"name\":\"mx\",\"at\":\"[::]:25\",\"tls\":\"offer\",\"auth\":"
 	    "\"off\","
-	    "\"banner\":\"ESMTP\",\"greet-delay\":0,\"from\":[],\"origin\":\"t.conf:3\"}"));
-	assert_true(holds(&out, "{\"kind\":\"submission\",\"name\":\"mua\",\"at\":\"127.0.0.1:"
-				"465\",\"tls\":\"implicit\","
-				"\"auth\":\"plaintext\",\"banner\":\"a "
-				"b\",\"greet-delay\":2,\"from\":[\"127.0.0.0/8\"],"));
+	    "\"banner\":\"ESMTP\",\"greet-delay\":0,\"future-release\":0,\"priority\":\"normal\","
+	    "\"check-domains\":\"off\",\"from\":[],\"origin\":"
+	    "\"t.conf:3\"}"));
+	assert_true(
+	    holds(&out, "{\"kind\":\"submission\",\"name\":\"mua\",\"at\":\"127.0.0.1:"
+			"465\",\"tls\":\"implicit\","
+			"\"auth\":\"plaintext\",\"banner\":\"a "
+			"b\",\"greet-delay\":2,\"future-release\":604800,\"priority\":\"normal\","
+			"\"check-domains\":\"recipients\",\"from\":[\"127.0.0.0/8\"],"));
 	assert_true(holds(&out,
 	    "\"tls\":[{\"certificate\":\"/a/crt\",\"key\":\"/a/k ey\",\"origin\":\"t.conf:20\"},"));
 	assert_true(holds(
@@ -125,6 +154,25 @@ static void test_json(void **state)
 	assert_true(holds(&out, "\"retry\":[1,90],"));
 	assert_true(holds(&out, "\"limits.connections.per-ip\":\"t.conf:10\""));
 	assert_true(holds(&out, "\"deliver\":{\"lmtp\":\"unix:/run/lmtp\"}"));
+	assert_true(holds(&out,
+	    "{\"address\":\"bob@r.example\",\"from-account\":\"a b\",\"larger-than\":3145728,"
+	    "\"via\":{\"mx\":true,\"port\":25,\"private\":false,\"vmta\":\"four\"}"));
+	assert_true(holds(&out,
+	    "\"via\":{\"relay\":[\"a.example:25\",\"b.example:26\",\"[::1]:25\"],\"vmta\":\"corp\","
+	    "\"tls\":\"fingerprint\",\"fingerprints\":["
+	    "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\","
+	    "\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeef0\"],"
+	    "\"auth\":\"file:/etc/a b\"}"));
+	assert_true(holds(&out, "{\"name\":\"corp\",\"v4\":\"192.0.2.10\",\"v6\":\"2001:db8::10\","
+				"\"helo\":\"out.example.com\",\"family\":\"v4-first\","));
+	assert_true(holds(&out, "{\"name\":\"four\",\"v4\":\"192.0.2.11\",\"helo\":"
+				"\"mx1.example.com\",\"family\":\"v4\","));
+	assert_true(holds(&out, "{\"domain\":\"in.example\",\"stub\":\"10.0.0.53:53\","));
+	assert_true(holds(&out, "{\"reply\":\"# {x}; \\u005cd{3}$\",\"action\":\"slow\","
+				"\"rate\":\"7/d\",\"for\":259200,"));
+	assert_true(holds(&out, "\"connections\":3,\"connections-total\":9,\"messages\":\"5/10s\","
+				"\"messages-total\":\"9/90m\""));
+	assert_true(holds(&out, "\"mx\":\"builtin:shaping:15\",\"connections\":\"t.conf:"));
 	assert_true(holds(&out, "\"to\":\"any\",\"via\":{\"maildir\":\"/all\"}"));
 	buf_fini(&out);
 	config_free(&c);

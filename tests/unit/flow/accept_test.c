@@ -144,6 +144,96 @@ static void test_words(void **state)
 	config_free(&c);
 }
 
+/* Whose mail it is decides too; of a size that is not known nothing is held against anybody. */
+static void test_sender(void **state)
+{
+	static const char by_sender[] =
+	    "hostname mx.test\nlisten mx 127.0.0.1:25\ntrust 10.1.0.0/16\nusers file /u\n"
+	    "domain our.test { deliver maildir /m }\n"
+	    "route from domain spam.test via reject \"550 5.7.1 not from there\"\n"
+	    "route from account alice larger-than 5M via relay 10.0.0.1\n"
+	    "route from account alice via reject \"552 5.3.4 alice sends large mail alone\"\n"
+	    "route from address ok@else.test via relay 10.0.0.1\n"
+	    "route to address one@there.test via relay 10.0.0.1\n";
+	static const struct {
+		enum who who;
+		const char *from, *addr, *reason;
+	} senders[] = {
+	    {TRUSTED, "x@spam.test", "one@there.test", "route_rejects"},
+	    {TRUSTED, "x@spam.test", "bob@our.test", "local"},
+	    {LOGGED_IN, "a@our.test", "two@there.test", "logged_in"},
+	    {LOGGED_IN, "x@spam.test", "two@there.test", "route_rejects"},
+	    {TRUSTED, "OK@else.test", "two@there.test", "trusted"},
+	    {TRUSTED, "ok2@else.test", "two@there.test", "no_route"},
+	    {TRUSTED, "", "two@there.test", "no_route"},
+	    {TRUSTED, "", "ONE@There.test", "trusted"},
+	    {STRANGER, "ok@else.test", "one@there.test", "relay_denied"},
+	};
+	struct config *c = parse_warned(by_sender);
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(senders); i++) {
+		struct accept_client client = client_of(senders[i].who, &c->trust[0]);
+		struct verdict v;
+		struct address a;
+
+		client.from = span_str(senders[i].from);
+		assert_int_equal(address_parse(span_str(senders[i].addr), &a), 0);
+		accept_rcpt(c, &client, &a, &v);
+		if (strcmp(v.reason, senders[i].reason) != 0)
+			fail_msg("%s from %s: %s", senders[i].addr, senders[i].from, v.reason);
+	}
+	config_free(&c);
+}
+
+/* At the end of data the size is known. */
+static void test_size(void **state)
+{
+	static const char by_size[] =
+	    "hostname mx.test\nlisten mx 127.0.0.1:25\ntrust 10.1.0.0/16\n"
+	    "domain our.test { deliver maildir /m }\n"
+	    "route to domain slow.test larger-than 5M via reject \"552 5.3.4 too large for "
+	    "there\"\n"
+	    "route to domain large.test larger-than 5M via relay 10.0.0.1\n"
+	    "route to domain *.fast.test via relay 10.0.0.1\n"
+	    "route to domain slow.test via relay 10.0.0.1\n";
+	static const struct {
+		const char *rcpt[3];
+		uint64_t size;
+		const char *reason; /* NULL: taken */
+		unsigned code;
+	} rows_[] = {
+	    {{"x@slow.test"}, 5 << 20, NULL, 0},
+	    {{"x@slow.test"}, (5 << 20) + 1, "route_rejects", 552},
+	    {{"x@slow.test", "y@slow.test"}, 6 << 20, "route_rejects", 552},
+	    {{"x@slow.test", "y@fast.test"}, 6 << 20, "route_rejects", 552},
+	    {{"x@slow.test", "y@z.fast.test"}, 6 << 20, NULL, 0},
+	    {{"x@slow.test", "y@our.test"}, 6 << 20, NULL, 0},
+	    {{"x@slow.test", "postmaster"}, 6 << 20, NULL, 0},
+	    {{"x@large.test"}, 6 << 20, NULL, 0},
+	    {{"x@large.test"}, 5 << 20, "no_route", 550},
+	    {{"x@large.test", "x@slow.test"}, 6 << 20, NULL, 0},
+	};
+	struct config *c = parse_warned(by_size);
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(rows_); i++) {
+		struct accept_client client = client_of(TRUSTED, &c->trust[0]);
+		struct rcpt rcpt[3] = {{.addr = SPAN_NONE}};
+		struct verdict v;
+		size_t n = 0;
+
+		for (; n < 3 && rows_[i].rcpt[n] != NULL; n++)
+			rcpt[n].addr = span_str(rows_[i].rcpt[n]);
+		accept_size(c, &client, rcpt, n, rows_[i].size, &v);
+		if (v.ok != (rows_[i].reason == NULL) ||
+		    (!v.ok && (strcmp(v.reason, rows_[i].reason) != 0 ||
+				  v.reply.code != rows_[i].code || v.reply.text.n == 0)))
+			fail_msg("row %zu: %s", i, v.ok ? "taken" : v.reason);
+	}
+	config_free(&c);
+}
+
 static void test_faults(void **state)
 {
 	struct config *c = parse_warned(text), *plain;
@@ -235,6 +325,8 @@ int main(void)
 	    cmocka_unit_test(test_rows),
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_faults),
+	    cmocka_unit_test(test_sender),
+	    cmocka_unit_test(test_size),
 	    cmocka_unit_test(test_postmaster_local),
 	};
 

@@ -143,7 +143,7 @@ static void test_dates_of_a_report(void **state)
 static void test_lifetime_shorter_than_the_chance(void **state)
 {
 	static const int64_t step[] = {SEC};
-	const struct shape s = {.retry = step, .n_retry = 1, .expire = HOURS};
+	const struct shape s = {.retry = {{step, 1}}, .expire = HOURS};
 	int64_t resumed = 1000 * (int64_t)DAYS;
 
 	(void)state;

@@ -327,6 +327,12 @@ static void test_hostile_commit(void **state)
 	e.head_length = 0; /* a message without content would never reach its end */
 	assert_int_equal(commit_with(r, &e, SPAN_NONE, SPAN_NONE), GW_EFORMAT);
 	e = good;
+	e.handling = (struct handling){.by = BY_RETURN, .by_at = INT64_MAX};
+	assert_int_equal(commit_with(r, &e, SPAN("\r\n"), SPAN("x")), GW_EFORMAT);
+	e.handling.by_at = 1;
+	e.accepted = INT64_MIN;
+	assert_int_equal(commit_with(r, &e, SPAN("\r\n"), SPAN("x")), GW_EFORMAT);
+	e = good;
 	e.id = there.id;
 	assert_int_equal(commit_with(r, &e, SPAN("\r\n"), SPAN("x")), GW_EFORMAT);
 	assert_int_equal(

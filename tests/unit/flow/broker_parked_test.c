@@ -46,7 +46,9 @@ static void test_back_when_due(void **state)
 
 	assert_int_equal(shown(r, &m.id, "\"attempts\":1,\"due\":\""), 1);
 	assert_int_equal(
-	    shown(r, &m.id, "\"code\":450,\"esc\":\"4.0.0\",\"reply\":\"so they say\""), 1);
+	    shown(r, &m.id,
+		"\"code\":450,\"esc\":\"4.0.0\",\"class\":\"other\",\"reply\":\"so they say\""),
+	    1);
 	assert_in_range(broker_deadline(r->b), r->now + 4 * MIN, r->now + 6 * MIN);
 	rig_pass(r, 4 * MIN);
 	rig_none(r, EFFECT_JOB);

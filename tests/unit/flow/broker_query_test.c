@@ -135,12 +135,14 @@ static void test_summary(void **state)
 	r->now += 3 * HOURS;
 	assert_int_equal(broker_summary(r->b, &out, r->now), 200);
 	check_json(&out);
-	assert_true(holds(
-	    &out, "\"messages\":4,\"recipients\":8,\"held\":0,\"active\":2,\"accepting\":true"));
+	assert_true(holds(&out,
+	    "\"messages\":4,\"recipients\":8,\"held\":0,\"held_by_limits\":0,\"limited\":0,"
+	    "\"limits_full\":0,\"untold\":0,"
+	    "\"active\":2,\"accepting\":true"));
 	assert_true(holds(&out, "\"state\":\"limited\""));
 	assert_true(holds(&out, "\"under_8h\":4"));
-	assert_true(
-	    holds(&out, "\"ready\":2,\"waiting\":0,\"held\":0,\"active\":2,\"connections\":2"));
+	assert_true(holds(&out, "\"ready\":2,\"waiting\":0,\"held\":0,\"untold\":0,"
+				"\"active\":2,\"connections\":2"));
 	assert_true(holds(&out, "\"last_reply\":\"451 4.3.0 later\""));
 	buf_fini(&out);
 }

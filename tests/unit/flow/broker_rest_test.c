@@ -255,7 +255,8 @@ static void piece_of_life(size_t begin, size_t end)
 		assert_int_equal(r->holds[i], i == at);
 	if (at != 0) {
 		static const char *const said[] = {"\"attempts\":0,\"reply\":\"\"",
-		    "\"code\":450,\"reply\":\"said 1\"", "\"code\":450,\"reply\":\"said 2\""};
+		    "\"code\":450,\"class\":\"other\",\"reply\":\"said 1\"",
+		    "\"code\":450,\"class\":\"other\",\"reply\":\"said 2\""};
 		struct seen *job;
 
 		if (attempts > 0) {

@@ -27,6 +27,7 @@ struct seen {
 	char from[RIG_TEXT], addr[RIG_RCPTS][64];
 	uint32_t index[RIG_RCPTS], attempts;
 	enum target_kind kind;
+	char avoid[64]; /* the first address */
 	bool answered, taken;
 };
 
@@ -57,7 +58,8 @@ static const char rig_config[] =
     "route to any via relay 127.0.0.1:2525\n"
     "shape one { domain one.test; connections 1; per-connection 2; retry 10s }\n"
     "shape solo { domain solo.test; connections 1 }\n"
-    "shape * { connections 2; per-connection 100; retry 5m 15m 1h 4h; expire 4d }\n";
+    "shape * { connections 2; per-connection 100; retry 5m 15m 1h 4h; expire 4d }\n"
+    "dsn { warn 0s }\n";
 
 /* What the broker reads back from the log. */
 static inline int rig_read_record(void *arg, const struct record_place *at,
@@ -129,6 +131,8 @@ static inline void rig_note_job(struct seen *s)
 {
 	span_to_cstr(s->e.from, s->from, sizeof(s->from));
 	s->kind = s->e.target->kind;
+	if (s->e.n_avoid > 0)
+		span_to_cstr(s->e.avoid[0], s->avoid, sizeof(s->avoid));
 	assert_in_range(s->e.n_rcpt, 1, RIG_RCPTS);
 	for (size_t i = 0; i < s->e.n_rcpt; i++) {
 		s->index[i] = s->e.rcpt[i].index;
@@ -171,6 +175,8 @@ static inline void rig_run(struct rig *r)
 		}
 		if (e.type == EFFECT_JOB)
 			rig_note_job(s);
+		if (e.type == EFFECT_RESOLVE)
+			span_to_cstr(e.data, s->from, sizeof(s->from));
 		if (e.type == EFFECT_BODY)
 			rig_note_body(r, s);
 		if (e.type == EFFECT_HOLD)
@@ -307,6 +313,10 @@ struct rig_mail {
 	uint8_t notify;
 	struct msgid id, nonce;
 	int64_t accepted;
+	int64_t hold_until; /* FUTURERELEASE */
+	int64_t by_at;      /* DELIVERBY */
+	enum deliver_by by;
+	bool by_trace;
 };
 
 static inline void rig_envelope(const struct rig *r, const struct rig_mail *m, struct buf *out)
@@ -317,6 +327,10 @@ static inline void rig_envelope(const struct rig *r, const struct rig_mail *m, s
 	    .accepted = m->accepted ? m->accepted : r->now,
 	    .from = span_str(m->from),
 	    .account = span_str(m->account),
+	    .handling = {.hold_until = m->hold_until,
+		.by_at = m->by_at,
+		.by = m->by,
+		.by_trace = m->by_trace},
 	    .rcpt = rcpt,
 	    .head_length = (uint32_t)strlen(m->head)};
 	struct span to = span_str(m->to);

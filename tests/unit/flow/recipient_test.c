@@ -16,6 +16,8 @@ static const char config_text[] =
     "domain circle.test { deliver maildir /m/%u; recipients users; catch-all x@round.test }\n"
     "domain round.test { deliver maildir /m/%u; recipients users; catch-all y@circle.test }\n"
     "domain empty.test { deliver maildir /m/%u; recipients users }\n"
+    "route from address bad@far.test via reject \"550 5.7.1 not from there\"\n"
+    "route from account eve to domain nowhere.test via relay 10.0.0.1:25\n"
     "route to domain far.test via relay 10.0.0.1:25\n"
     "route to domain shut.test via reject \"554 5.7.1 shut\"\n";
 
@@ -75,7 +77,9 @@ static int set_up(void **state)
 	r.table[2] = table(NULL, users_alias_text);
 	r.table[3] = table("in\n", NULL);
 	r.table[6] = table("postmaster to carol@users.test\n", NULL);
-	r.known = (struct known){r.config, (const struct recipients *const *)r.table, r.accounts};
+	r.known = (struct known){.config = r.config,
+	    .table = (const struct recipients *const *)r.table,
+	    .accounts = r.accounts};
 	*state = &r;
 	return 0;
 }
@@ -210,6 +214,21 @@ static void test_postmaster_as_is(void **state)
 	r->config->admin = admin;
 }
 
+/* Aliases that lead elsewhere: the routes of whose message it is. */
+static void test_routes_by_sender(void **state)
+{
+	struct rig *r = *state;
+
+	r->known.from = SPAN("Bad@far.test");
+	check(r, "w@file.test", "taken alice@file.test; refused far@far.test");
+	r->known.from = SPAN("good@far.test");
+	check(r, "w@file.test", "taken alice@file.test; taken far@far.test");
+	check(r, "off@file.test", "550 5.4.4 no_route");
+	r->known.account = SPAN("eve");
+	check(r, "off@file.test", "taken x@nowhere.test");
+	r->known.from = r->known.account = SPAN_NONE;
+}
+
 /* A receiver without accounts or tables yet calls nobody unknown. */
 static void test_nothing_loaded(void **state)
 {
@@ -301,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rows),
+	    cmocka_unit_test(test_routes_by_sender),
 	    cmocka_unit_test(test_postmaster_as_is),
 	    cmocka_unit_test(test_nothing_loaded),
 	    cmocka_unit_test(test_places),

@@ -68,7 +68,7 @@ static void test_rows(void **state)
 		const struct row *row = &rows[i];
 		struct routed where;
 
-		route_of(c, span_str(row->addr), &where);
+		route_of(c, &(struct route_ask){.addr = span_str(row->addr)}, &where);
 		if (where.target.kind != row->kind || strcmp(where.site, row->site) != 0 ||
 		    strcmp(where.shape->name, row->shape) != 0 || where.place.line != row->line)
 			fail_msg("%s: %s, group %s, line %u", row->addr, where.site,
@@ -86,12 +86,101 @@ static void test_long(void **state)
 
 	(void)state;
 	memset(addr, '@', sizeof(addr));
-	route_of(c, span_of(addr, sizeof(addr)), &where);
+	route_of(c, &(struct route_ask){.addr = span_of(addr, sizeof(addr))}, &where);
 	assert_int_equal(where.target.kind, TARGET_REJECT);
 	memset(addr + 1, 'x', sizeof(addr) - 1);
-	route_of(c, span_of(addr, sizeof(addr)), &where);
+	route_of(c, &(struct route_ask){.addr = span_of(addr, sizeof(addr))}, &where);
 	assert_int_equal(where.target.kind, TARGET_REJECT);
 	config_free(&c);
+}
+
+/* ---- more than the domain ------------------------------------------------------------------- */
+
+static const char rich[] =
+    "hostname mx.test\nlisten mx 127.0.0.1:25\ntrust 10.1.0.0/16\n"
+    "vmta news { address 192.0.2.11 }\n"
+    "route to address Boss@a.test via relay 10.0.0.1\n"
+    "route from account acme to domain *.a.test via relay 10.0.0.2\n"
+    "route from domain n.test larger-than 1M via vmta news\n"
+    "route from address Late@late.test larger-than 1M via reject \"552 5.3.4 too large\"\n"
+    "route from domain late.test via relay 10.0.0.3\n"
+    "route from account shut via reject \"550 5.7.1 no more\"\n"
+    "route from account nobody to address x@y.test larger-than 1K via mx\n";
+
+static const struct {
+	const char *addr, *from, *account;
+	uint64_t size;
+	const char *site;
+	enum route_fate fate; /* by what is known before the size is */
+} conditions[] = {
+    {"boss@a.test", "", "", 0, "relay 10.0.0.1:25", ROUTE_TAKES},
+    {"BOSS@a.test", "x@y.test", "acme", 0, "relay 10.0.0.1:25", ROUTE_TAKES},
+    {"bos@a.test", "", "", 0, "reject 550 5.4.4 No route to this domain", ROUTE_MISSING},
+    {"x@b.a.test", "", "acme", 0, "relay 10.0.0.2:25", ROUTE_TAKES},
+    {"x@b.a.test", "", "ACME", 0, "reject 550 5.4.4 No route to this domain", ROUTE_MISSING},
+    {"x@b.test", "y@n.test", "", 1048577, "mx b.test from news", ROUTE_TAKES},
+    {"x@b.test", "y@n.test", "", 1048576, "reject 550 5.4.4 No route to this domain", ROUTE_TAKES},
+    {"x@b.test", "y@m.n.test", "", 1048577, "reject 550 5.4.4 No route to this domain",
+	ROUTE_MISSING},
+    {"x@b.test", "late@late.test", "", 1048577, "reject 552 5.3.4 too large", ROUTE_TAKES},
+    {"x@b.test", "late@late.test", "", 9, "relay 10.0.0.3:25", ROUTE_TAKES},
+    {"x@b.test", "", "shut", 9, "reject 550 5.7.1 no more", ROUTE_REJECTS},
+    /* What a client writes is compared, never taken for a pattern. */
+    {"x@.a.test", "", "acme", 0, "reject 550 5.4.4 No route to this domain", ROUTE_MISSING},
+    {"x@b.test", "y@.n.test", "", 2000000, "reject 550 5.4.4 No route to this domain",
+	ROUTE_MISSING},
+};
+
+static void test_conditions(void **state)
+{
+	struct config *c = parse_warned(rich);
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(conditions); i++) {
+		struct route_ask ask = {span_str(conditions[i].addr), span_str(conditions[i].from),
+		    span_str(conditions[i].account), conditions[i].size};
+		const struct route *r;
+		struct routed where;
+
+		route_of(c, &ask, &where);
+		ask.size = 0;
+		if (strcmp(where.site, conditions[i].site) != 0 ||
+		    route_fate(c, &ask, &r) != conditions[i].fate)
+			fail_msg(
+			    "%s from %s: %s", conditions[i].addr, conditions[i].from, where.site);
+	}
+	config_free(&c);
+}
+
+/* Two targets whose names are the same for longer than there is room are told apart. */
+static void test_long_names(void **state)
+{
+	struct routed one, two;
+	struct config *c;
+	struct buf lines;
+
+	(void)state;
+	buf_init(&lines, 1 << 16);
+	buf_add_str(&lines, "hostname mx.test\nlisten mx 127.0.0.1:25\n"
+			    "domain our.test { deliver maildir /m }\n");
+	for (int i = 0; i < 2; i++) {
+		buf_addf(&lines, "route to domain r%d.test via relay", i);
+		for (int k = 0; k < 15; k++)
+			buf_addf(&lines, " host%d.with-a-rather-long-name.relay.test:2525", k);
+		buf_addf(&lines, " last%d.test\n", i);
+	}
+	buf_add_byte(&lines, 0);
+	c = parse_good((const char *)buf_view(&lines).p);
+	route_of(c, &(struct route_ask){.addr = SPAN("x@r0.test")}, &one);
+	route_of(c, &(struct route_ask){.addr = SPAN("x@r1.test")}, &two);
+	assert_int_equal(strlen(one.site), SITE_KEY_MAX - 1);
+	assert_string_not_equal(one.site, two.site);
+	assert_int_equal(strlen(two.site), SITE_KEY_MAX - 1);
+	assert_memory_equal(one.site, two.site, SITE_KEY_MAX - 18);
+	route_of(c, &(struct route_ask){.addr = SPAN("y@r0.test")}, &two);
+	assert_string_equal(one.site, two.site);
+	config_free(&c);
+	buf_fini(&lines);
 }
 
 static void reply(
@@ -123,6 +212,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_rows),
 	    cmocka_unit_test(test_long),
+	    cmocka_unit_test(test_conditions),
+	    cmocka_unit_test(test_long_names),
 	    cmocka_unit_test(test_reply),
 	};
 

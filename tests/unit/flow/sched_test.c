@@ -6,7 +6,7 @@
 #define SEC INT64_C(1000000)
 
 static const int64_t steps[] = {300 * SEC, 900 * SEC, 3600 * SEC};
-static const struct shape shape = {.retry = steps, .n_retry = 3, .expire = 4 * 86400 * SEC};
+static const struct shape shape = {.retry = {{steps, 3}}, .expire = 4 * 86400 * SEC};
 
 static void within(int64_t at, int64_t now, int64_t step)
 {
@@ -20,16 +20,17 @@ static void test_steps(void **state)
 
 	(void)state;
 	for (int i = 0; i < 2000; i++) {
-		int64_t at = sched_next(&shape, 1, now, &d) - now;
+		int64_t at = sched_next(&shape, PRIORITY_NORMAL, 1, now, &d) - now;
 
 		within(at, 0, steps[0]);
 		least = at < least ? at : least;
 		most = at > most ? at : most;
-		within(sched_next(&shape, 2, now, &d), now, steps[1]);
-		within(sched_next(&shape, 3, now, &d), now, steps[2]);
-		within(sched_next(&shape, 4, now, &d), now, steps[2]); /* the last repeats */
-		within(sched_next(&shape, UINT32_MAX, now, &d), now, steps[2]);
-		within(sched_next(&shape, 0, now, &d), now, steps[0]);
+		within(sched_next(&shape, PRIORITY_NORMAL, 2, now, &d), now, steps[1]);
+		within(sched_next(&shape, PRIORITY_NORMAL, 3, now, &d), now, steps[2]);
+		within(sched_next(&shape, PRIORITY_NORMAL, 4, now, &d), now,
+		    steps[2]); /* the last repeats */
+		within(sched_next(&shape, PRIORITY_NORMAL, UINT32_MAX, now, &d), now, steps[2]);
+		within(sched_next(&shape, PRIORITY_NORMAL, 0, now, &d), now, steps[0]);
 	}
 	/* The jitter uses its room on both sides. */
 	assert_true(least < 273 * SEC && most > 327 * SEC);
@@ -38,11 +39,12 @@ static void test_steps(void **state)
 static void test_tiny_step(void **state)
 {
 	static const int64_t one[] = {1};
-	struct shape s = {.retry = one, .n_retry = 1};
+	struct shape s = {.retry = {{one, 1}}};
 	struct dice d = {7};
 
 	(void)state;
-	assert_int_equal(sched_next(&s, 1, 50, &d), 51); /* always later than now */
+	assert_int_equal(
+	    sched_next(&s, PRIORITY_NORMAL, 1, 50, &d), 51); /* always later than now */
 }
 
 static void test_expiry(void **state)

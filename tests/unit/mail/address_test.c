@@ -1,6 +1,7 @@
 #include "mail/address.h"
 
 #include <setjmp.h>
+#include <stdio.h>
 #include <stdarg.h>
 #include <cmocka.h>
 
@@ -213,7 +214,7 @@ static const struct bad bads[] = {
 static int parse(struct span path, bool reverse, struct address *a, const char **why)
 {
 	struct span in = path;
-	int err = address_parse_path(&in, reverse, a, why);
+	int err = address_parse_path(&in, reverse, NULL, a, why);
 
 	if (err != 0)
 		assert_ptr_equal(in.p, path.p);
@@ -237,7 +238,7 @@ static void check_good(const struct good *g, bool reverse)
 	struct address a, again;
 	const char *why;
 
-	if (address_parse_path(&in, reverse, &a, &why) != 0)
+	if (address_parse_path(&in, reverse, NULL, &a, &why) != 0)
 		fail_msg("%s: %s", g->path, why);
 	assert_int_equal(in.n, 0);
 	assert_int_equal(a.kind, g->kind);
@@ -333,7 +334,7 @@ static void test_stops_behind_the_bracket(void **state)
 	const char *why;
 
 	(void)state;
-	assert_int_equal(address_parse_path(&in, true, &a, &why), 0);
+	assert_int_equal(address_parse_path(&in, true, NULL, &a, &why), 0);
 	assert_true(span_eq(in, SPAN(" SIZE=1\r\n")));
 }
 
@@ -394,6 +395,101 @@ static void test_a_full_buffer_is_marked(void **state)
 	}
 }
 
+/* ---- beyond ASCII, RFC 6531 ---------------------------------------------------------------- */
+
+static void assert_utf8(const char *path, const char *want)
+{
+	struct span in = span_str(path);
+	struct address a;
+	const char *why = NULL;
+	struct buf room;
+	int err;
+
+	buf_init(&room, 256);
+	err = address_parse_path(&in, false, &room, &a, &why);
+	if ((err == 0) != (want != NULL))
+		fail_msg("%s: %s", path, why);
+	if (want != NULL)
+		assert_canonical(&a, want);
+	buf_fini(&room);
+	/* Who was not promised UTF-8 takes none of it. */
+	in = span_str(path);
+	assert_int_equal(address_parse_path(&in, false, NULL, &a, &why), GW_EFORMAT);
+}
+
+static void test_utf8(void **state)
+{
+	(void)state;
+	assert_utf8("<b\u00f6b@example.org>", "b\u00f6b@example.org");
+	assert_utf8("<\u7528\u6237.x@Example.ORG>", "\u7528\u6237.x@example.org");
+	assert_utf8("<\"b\u00f6b\"@example.org>", "b\u00f6b@example.org");
+	assert_utf8("<\"b\u00f6 b\"@example.org>", "\"b\u00f6 b\"@example.org");
+	assert_utf8("<\u03b4\u03bf@\u03c0\u03b1.example>", "\u03b4\u03bf@xn--mxa3a.example");
+	assert_utf8("<bob@B\u00fccher.Example>", "bob@xn--bcher-kva.example");
+	/* As it came: another form of the same letter is another mailbox, if its server says so. */
+	assert_utf8("<bo\u0308@bu\u0308cher.example>", "bo\u0308@xn--bcher-kva.example");
+	assert_utf8("<a@\u0628\u0647.example>", "a@xn--ngb6d.example");
+	assert_utf8("<\U0001f600@example.org>", "\U0001f600@example.org");
+}
+
+static void test_utf8_refused(void **state)
+{
+	(void)state;
+	assert_utf8("<b\xc0\xafz@example.org>", NULL);    /* too long a form */
+	assert_utf8("<b\xed\xa0\x80@example.org>", NULL); /* a surrogate */
+	assert_utf8("<b\xf6"
+		    "b@example.org>",
+	    NULL);                                   /* Latin-1 */
+	assert_utf8("<b\xc3@example.org>", NULL);    /* cut */
+	assert_utf8("<b\u202ex@example.org>", NULL); /* turns what follows */
+	assert_utf8("<b\u2066x@example.org>", NULL);
+	assert_utf8("<b\u200bx@example.org>", NULL);   /* is not seen */
+	assert_utf8("<b\xc2\x85x@example.org>", NULL); /* a control */
+	assert_utf8("<b\u2028x@example.org>", NULL);   /* a line ends */
+	assert_utf8("<b\u00a0x@example.org>", NULL);   /* blanks */
+	assert_utf8("<\"b\u3000x\"@example.org>", NULL);
+	assert_utf8("<\"b\\\u00f6\"@example.org>", NULL); /* nothing to be quoted */
+	assert_utf8("<b\ufffex@example.org>", NULL);
+	assert_utf8("<bob@b\u202eucher.example>", NULL);
+	assert_utf8("<bob@B\u00dcCHER.example>", NULL);   /* no U-label */
+	assert_utf8("<bob@\uff42.example>", NULL);        /* full width */
+	assert_utf8("<bob@evil\u3002example>", NULL);     /* another dot */
+	assert_utf8("<bob@evil\u2100example.org>", NULL); /* a/c to some */
+	assert_utf8("<bob@\u2615.example>", NULL);        /* a symbol */
+	assert_utf8("<bob@-\u00fc.example>", NULL);
+	assert_utf8("<bob@\u00fc-.example>", NULL);
+	assert_utf8("<bob@\u00fc_x.example>", NULL);
+	assert_utf8("<bob@ab--\u00fc.example>", NULL);
+	assert_utf8("<bob@\u00fc..example>", NULL);
+	assert_utf8("<bob@\u00fc.example.>", NULL);
+	assert_utf8("<bob@\u05d0a.example>", NULL); /* two directions in a label */
+	assert_utf8("<@\u00fc.example:bob@example.org>", NULL);
+	assert_utf8("<bob@[\u00fc]>", NULL);
+	assert_utf8("<b\u00f6b@>", NULL);
+}
+
+/* Octets are counted, and those of the A-labels too: what is taken can be read again. */
+static void test_utf8_length(void **state)
+{
+	char path[400], local[80] = "";
+	struct address a;
+
+	(void)state;
+	for (size_t i = 0; i < 32; i++)
+		strcat(local, "\u00f6");
+	snprintf(path, sizeof(path), "<%s@example.org>", local);
+	assert_utf8(path, local[0] ? strcat(strcpy(path + 200, local), "@example.org") : NULL);
+	snprintf(path, sizeof(path), "<%s\u00f6@example.org>", local);
+	assert_utf8(path, NULL);
+	snprintf(path, sizeof(path), "<%s@", local);
+	for (size_t i = 0; i < 14; i++)
+		strcat(path, "\u7528\u6237xx.");
+	strcat(path, "de>");
+	assert_utf8(path, NULL);
+	assert_int_equal(address_parse(SPAN("bob@b\u00fccher.example"), &a), GW_EFORMAT);
+	assert_int_equal(address_parse(SPAN("b\u00f6b@example.org"), &a), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -403,6 +499,9 @@ int main(void)
 	    cmocka_unit_test(test_domain_of_tricks),
 	    cmocka_unit_test(test_stops_behind_the_bracket),
 	    cmocka_unit_test(test_plain_local_part),
+	    cmocka_unit_test(test_utf8),
+	    cmocka_unit_test(test_utf8_refused),
+	    cmocka_unit_test(test_utf8_length),
 	    cmocka_unit_test(test_domains),
 	    cmocka_unit_test(test_a_full_buffer_is_marked),
 	};

@@ -7,7 +7,7 @@
 #include "base/cursor.h"
 
 enum { STORED_MAX = 4 << 20, ARENA_MAX = 8 << 20 };
-enum { T_ID = 1, T_WHEN = 2, T_RCPT = 3 };
+enum { T_ID = 1, T_WHEN = 2, T_RCPT = 3, T_VIA = 4 };
 
 static struct change_rcpt rcpts[] = {
     {.index = 0,
@@ -18,8 +18,15 @@ static struct change_rcpt rcpts[] = {
 	.code = 451,
 	.esc = {4, 7, 255},
 	.host = SPAN("mx.example [192.0.2.1]"),
-	.reply = SPAN("later\nplease \xff\0")},
-    {.index = CHANGE_RCPT_MAX - 1, .number = UINT32_MAX, .outcome = OUTCOME_DROPPED},
+	.reply = SPAN("later\nplease \xff\0"),
+	.tls = SPAN("1.3/verified"),
+	.rule = SPAN("godwit.conf:48:3"),
+	.warned = true},
+    {.index = CHANGE_RCPT_MAX - 1,
+	.number = UINT32_MAX,
+	.outcome = OUTCOME_DROPPED,
+	.vmta = SPAN("bulk-a")},
+    {.index = 2, .outcome = OUTCOME_UNTOLD, .due = 1, .warned = true},
     {.index = 1, .due = INT64_MIN, .attempts = UINT32_MAX, .code = UINT16_MAX},
 };
 
@@ -46,6 +53,10 @@ static void assert_same(const struct change *a, const struct change *b)
 		assert_memory_equal(x->esc, y->esc, sizeof(x->esc));
 		assert_true(span_eq(x->host, y->host));
 		assert_true(span_eq(x->reply, y->reply));
+		assert_true(span_eq(x->tls, y->tls));
+		assert_true(span_eq(x->vmta, y->vmta));
+		assert_true(span_eq(x->rule, y->rule));
+		assert_int_equal(x->warned, y->warned);
 	}
 }
 
@@ -138,6 +149,47 @@ static void test_fields(void **state)
 	buf_fini(&b);
 	assert_int_equal(decode(SPAN_NONE, &c), GW_EFORMAT);
 	assert_int_equal(decode(SPAN("\2"), &c), GW_EVERSION);
+}
+
+/* "1.3", no vmta, no rule. */
+static const uint8_t via[] = {3, 0, '1', '.', '3', 0, 0, 0, 0};
+
+static void test_how_it_was_reached(void **state)
+{
+	static const uint8_t rcpt[30], nothing[6];
+	struct span one = span_of(rcpt, sizeof(rcpt)), how = span_of(via, sizeof(via));
+	struct change c;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, STORED_MAX);
+	put_u8(&b, 1);
+	field(&b, T_ID, SPAN("0123456789abcdef"));
+	field(&b, T_RCPT, one); /* as it was written before there was such a field */
+	field(&b, T_RCPT, one);
+	field(&b, T_VIA, how);
+	field(&b, T_RCPT, one);
+	assert_int_equal(decode(buf_view(&b), &c), 0);
+	assert_int_equal(c.n_rcpt, 3);
+	assert_int_equal(c.rcpt[0].tls.n, 0);
+	assert_true(span_eq(c.rcpt[1].tls, SPAN("1.3")));
+	assert_int_equal(c.rcpt[2].tls.n, 0);
+	field(&b, T_VIA, span_of(nothing, sizeof(nothing)));
+	assert_int_equal(decode(buf_view(&b), &c), GW_EFORMAT); /* it says nothing */
+	buf_clear(&b);
+	put_u8(&b, 1);
+	field(&b, T_ID, SPAN("0123456789abcdef"));
+	field(&b, T_VIA, how);
+	field(&b, T_RCPT, one);
+	assert_int_equal(decode(buf_view(&b), &c), GW_EFORMAT); /* of nobody */
+	buf_clear(&b);
+	put_u8(&b, 1);
+	field(&b, T_ID, SPAN("0123456789abcdef"));
+	field(&b, T_RCPT, one);
+	field(&b, T_VIA, how);
+	field(&b, T_VIA, how);
+	assert_int_equal(decode(buf_view(&b), &c), GW_EFORMAT); /* twice */
+	buf_fini(&b);
 }
 
 static void test_ceilings(void **state)
@@ -264,6 +316,7 @@ int main(void)
 	    cmocka_unit_test(test_there_and_back),
 	    cmocka_unit_test(test_torn_and_flipped),
 	    cmocka_unit_test(test_fields),
+	    cmocka_unit_test(test_how_it_was_reached),
 	    cmocka_unit_test(test_ceilings),
 	    cmocka_unit_test(test_encoding_refuses_what_decoding_would),
 	    cmocka_unit_test(test_which_state_wins),

@@ -22,8 +22,12 @@ static const struct change_rcpt expired = {.outcome = OUTCOME_EXPIRED,
     .reply = SPAN("connection timed out")};
 
 static const struct dsn_rcpt two[] = {
-    {SPAN("bob@b.example"), SPAN("rfc822;Bob@b.example"), &failed, INT64_C(1700000100) * 1000000},
-    {SPAN("eve@c.example"), SPAN_NONE, &expired, 0},
+    {.addr = SPAN("bob@b.example"),
+	.orcpt = SPAN("rfc822;Bob@b.example"),
+	.change = &failed,
+	.last_attempt = INT64_C(1700000100) * 1000000,
+	.class = REPLY_BAD_MAILBOX},
+    {.addr = SPAN("eve@c.example"), .change = &expired, .class = REPLY_TIMEOUT},
 };
 
 static struct dsn sample(void)
@@ -158,12 +162,11 @@ static void test_words(void **state)
 	HAS(text, "<bob@b.example>\r\n    The host mx.b.example (192.0.2.1) said: 550 5.1.1 No such"
 		  " user See\r\n      https://b.example/help\r\n    What it means: There is no such"
 		  " mailbox at this domain.\r\n    What to do: Check the spelling");
-	HAS(text,
-	    "<eve@c.example>\r\n    Tried for 5 days (attempts: 31), then given up. The last"
-	    " time:\r\n    The host mx.c.example was tried: connection timed out\r\n"
-	    "    What it means: The recipient's mail system could not be reached in time.\r\n");
-	HAS(text, "Your message had the id 01000000000000000000000000 here.\r\n"
-		  "It arrived at Tue, 14 Nov 2023 22:13:20 +0000.\r\n");
+	HAS(text, "<eve@c.example>\r\n    Tried for 5 days (attempts: 31), then given up. The last"
+		  " time:\r\n    The host mx.c.example was tried: connection timed out\r\n"
+		  "    What it means: The recipient's mail system did not answer in time.\r\n");
+	HAS(text, "Your message had the id 01000000000000000000000000 here. It arrived at Tue,\r\n"
+		  "14 Nov 2023 22:13:20 +0000.\r\n");
 	buf_fini(&b);
 }
 
@@ -179,6 +182,7 @@ static void test_status_part(void **state)
 		  "Original-Envelope-Id: QQ314159\r\n"
 		  "Reporting-MTA: dns; mail.a.example\r\n"
 		  "Arrival-Date: Tue, 14 Nov 2023 22:13:20 +0000\r\n"
+		  "X-Godwit-Message: 01000000000000000000000000\r\n"
 		  "\r\n"
 		  "Original-Recipient: rfc822;Bob@b.example\r\n"
 		  "Final-Recipient: rfc822;bob@b.example\r\n"
@@ -187,16 +191,34 @@ static void test_status_part(void **state)
 		  "Remote-MTA: dns; mx.b.example (192.0.2.1)\r\n"
 		  "Diagnostic-Code: smtp; 550 5.1.1 No such user See https://b.example/help\r\n"
 		  "Last-Attempt-Date: Tue, 14 Nov 2023 22:15:00 +0000\r\n"
+		  "X-Godwit-Attempts: 1\r\n"
+		  "X-Godwit-Class: bad-mailbox\r\n"
 		  "\r\n"
 		  "Final-Recipient: rfc822;eve@c.example\r\n"
 		  "Action: failed\r\n"
 		  "Status: 4.4.7\r\n"
 		  "Remote-MTA: dns; mx.c.example\r\n"
 		  "Diagnostic-Code: X-Godwit; connection timed out\r\n"
+		  "X-Godwit-Attempts: 31\r\n"
+		  "X-Godwit-Class: timeout\r\n"
 		  "\r\n--" BOUNDARY "\r\n");
 	HAS(text, "Content-Type: text/rfc822-headers\r\n"
 		  "Content-Description: Header of the message\r\n\r\n"
 		  "From: alice@a.example\r\nSubject: hi\r\n there\r\n\r\n--" BOUNDARY "--\r\n");
+	buf_fini(&b);
+}
+
+/* What its sender asked of the time comes back to him. */
+static void test_times_asked_for(void **state)
+{
+	struct dsn d = sample();
+	struct buf b;
+
+	(void)state;
+	d.deliver_by = d.now;
+	d.hold_until = d.now;
+	HAS(compose(&b, &d), "Deliver-By-Date: Sun, 19 Nov 2023 23:13:20 +0000\r\n"
+			     "Future-Release-Request: until; 2023-11-19T23:13:20Z\r\n");
 	buf_fini(&b);
 }
 
@@ -217,7 +239,8 @@ static void test_unsure(void **state)
 	d.n_rcpt = 1;
 	text = compose(&b, &d);
 	HAS(text, "Subject: Your message may not have been delivered\r\n");
-	HAS(text, "Your message may or may not have been delivered to the recipient named below.");
+	HAS(text,
+	    "Your message may or may not have been delivered to the recipient named\r\nbelow. It");
 	HAS(text, "The host mx.b.example was tried: May have been delivered\r\n");
 	HAS(text, "Status: 5.4.2\r\n");
 	HAS(text, "Diagnostic-Code: X-Godwit; May have been delivered\r\n");
@@ -226,7 +249,7 @@ static void test_unsure(void **state)
 	d.n_rcpt = 2;
 	text = compose(&b, &d);
 	HAS(text, "Subject: Your message could not be delivered\r\n");
-	HAS(text, "before the recipient's system had");
+	HAS(text, "The connection broke before the recipient's");
 	buf_fini(&b);
 	/* An answer with the same code is an answer. */
 	c.code = 554;
@@ -314,8 +337,9 @@ static void test_copied_header_is_tame(void **state)
 			       "X-Bare: a\rb\nc\r\n"
 			       "To: c\r\n\r\nBody: y\r\n");
 	text = compose(&b, &d);
-	HAS(text, "headers\r\nContent-Description: Header of the message\r\n\r\n"
-		  "Subject: ?? ? ?\ttab\r\n"
+	HAS(text, "headers; charset=utf-8\r\nContent-Description: Header of the message\r\n"
+		  "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+		  "Subject: =C3=A4 ? ?\ttab\r\n"
 		  "X-Fold:\r\n one\r\n two\r\n"
 		  "X-Bare: a?b?c\r\n"
 		  "To: c\r\n\r\n--" BOUNDARY "--\r\n");
@@ -457,6 +481,7 @@ int main(void)
 	    cmocka_unit_test(test_words),
 	    cmocka_unit_test(test_unsure),
 	    cmocka_unit_test(test_status_part),
+	    cmocka_unit_test(test_times_asked_for),
 	    cmocka_unit_test(test_statuses),
 	    cmocka_unit_test(test_peers_cannot_write_lines),
 	    cmocka_unit_test(test_copied_header_is_tame),

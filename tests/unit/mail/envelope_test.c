@@ -36,9 +36,10 @@ static int teardown(void **state)
 }
 
 static const struct rcpt rcpts[] = {
-    {SPAN("a@b.example"), SPAN("rfc822;A@b.example"), NOTIFY_FAILURE | NOTIFY_DELAY},
-    {SPAN("\"x y\"@[192.0.2.1]"), SPAN_NONE, 0},
-    {SPAN("postmaster"), SPAN_NONE, NOTIFY_NEVER},
+    {SPAN("a@b.example"), SPAN("rfc822;A@b.example"), NOTIFY_FAILURE | NOTIFY_DELAY, SPAN_NONE,
+	false},
+    {SPAN("\"x y\"@[192.0.2.1]"), SPAN_NONE, 0, SPAN("owner-list@b.example"), true},
+    {SPAN("postmaster"), SPAN_NONE, NOTIFY_NEVER, SPAN_NONE, true},
 };
 static const struct span tags[] = {SPAN("one"), SPAN(""), SPAN("thr\xc3\xa9 e")};
 static const struct part parts[] = {{1, 2, 3, 4}, {UINT64_MAX, UINT64_MAX - 1, UINT32_MAX, 7}};
@@ -108,7 +109,9 @@ static void assert_arrays(const struct envelope *a, const struct envelope *b)
 	for (size_t i = 0; i < a->n_rcpt; i++) {
 		assert_span(a->rcpt[i].addr, b->rcpt[i].addr);
 		assert_span(a->rcpt[i].orcpt, b->rcpt[i].orcpt);
+		assert_span(a->rcpt[i].from, b->rcpt[i].from);
 		assert_int_equal(a->rcpt[i].notify, b->rcpt[i].notify);
+		assert_int_equal(a->rcpt[i].kept, b->rcpt[i].kept);
 	}
 	assert_int_equal(a->n_tag, b->n_tag);
 	for (size_t i = 0; i < a->n_tag; i++)
@@ -139,7 +142,13 @@ static void assert_same(const struct envelope *a, const struct envelope *b)
 	assert_int_equal(a->ret, b->ret);
 	assert_int_equal(a->body_type, b->body_type);
 	assert_int_equal(a->smtputf8, b->smtputf8);
-	assert_int_equal(a->require_tls, b->require_tls);
+	assert_int_equal(a->handling.require_tls, b->handling.require_tls);
+	assert_int_equal(a->handling.tls_optional, b->handling.tls_optional);
+	assert_int_equal(a->handling.by, b->handling.by);
+	assert_int_equal(a->handling.by_at, b->handling.by_at);
+	assert_int_equal(a->handling.by_trace, b->handling.by_trace);
+	assert_int_equal(a->handling.mt_priority, b->handling.mt_priority);
+	assert_int_equal(a->handling.hold_until, b->handling.hold_until);
 	assert_int_equal(a->at_most_once, b->at_most_once);
 	assert_facts(&a->facts, &b->facts);
 	assert_int_equal(a->origin, b->origin);
@@ -168,7 +177,13 @@ static void test_there_and_back(void **state)
 	struct envelope e = full();
 
 	there_and_back(*state, &e);
-	e.require_tls = true;
+	e.handling = (struct handling){.by_at = -5000000,
+	    .by = BY_NOTIFY,
+	    .by_trace = true,
+	    .require_tls = true,
+	    .tls_optional = true,
+	    .mt_priority = MT_PRIORITY_STORED,
+	    .hold_until = 1800000000000000};
 	e.smtputf8 = false;
 	e.accepted = INT64_MIN;
 	e.origin = ORIGIN_SYSTEM;

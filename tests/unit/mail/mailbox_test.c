@@ -146,6 +146,15 @@ static void test_bare_local_parts(void **state)
 	EXPECT_ALL(rows);
 }
 
+/* RFC 6532 section 3.2. */
+static void test_beyond_ascii(void **state)
+{
+	(void)state;
+	expect(SPAN(" \xc3\xa4@b"), "[\xc3\xa4|b]");
+	expect(SPAN(" J\xc3\xbc <\"\xc3\xa4 x\"@\xc3\xb6.test>, c@d"),
+	    "[\"\xc3\xa4 x\"|\xc3\xb6.test] [c|d]");
+}
+
 static void test_what_is_no_list(void **state)
 {
 	static const struct row rows[] = {
@@ -176,8 +185,10 @@ static void test_what_is_no_list(void **state)
 	    {SPAN(" a@[b[c]]"), "!"},
 	    {SPAN(" a@[b[c]"), "!"},
 	    {SPAN(" a@\"b\""), "!"},
-	    {SPAN(" \xc3\xa4@b"), "!"},
-	    {SPAN(" a@\xc3\xa4"), "!"},
+	    {SPAN(" \xe4@b"), "!"},
+	    {SPAN(" a@\xe4"), "!"},
+	    {SPAN(" a\xe2\x80\xae@b"), "!"},
+	    {SPAN(" \"\xc0\xaf\"@b"), "!"},
 	    {SPAN(" \"open <a@b>"), "!"},
 	    {SPAN(" (open <a@b>"), "!"},
 	    {SPAN(" a@b )"), "!"},
@@ -300,6 +311,7 @@ int main(void)
 	    cmocka_unit_test(test_obsolete_forms),
 	    cmocka_unit_test(test_what_is_merely_usual),
 	    cmocka_unit_test(test_bare_local_parts),
+	    cmocka_unit_test(test_beyond_ascii),
 	    cmocka_unit_test(test_what_is_no_list),
 	    cmocka_unit_test(test_comments_nest_to_a_limit),
 	    cmocka_unit_test(test_hostile_lengths),

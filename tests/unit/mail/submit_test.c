@@ -70,6 +70,16 @@ static void test_nothing_to_do(void **state)
 	unchanged(SPAN("FROM : a@b, c@d\r\n\t, e@f\r\nsender:\r\nmessage-id:\r\nDATE:\r\n"));
 }
 
+/* Who has such an address (RFC 6531) may be an author. */
+static void test_authors_beyond_ascii(void **state)
+{
+	(void)state;
+	unchanged(
+	    SPAN("From: J\xc3\xbcrgen <j\xc3\xbc@m\xc3\xbcller.test>\r\nMessage-ID:\r\nDate:\r\n"));
+	refused(SPAN("From: j\xfc@b\r\nMessage-ID:\r\nDate:\r\n"),
+	    "The From field is not a list of addresses as RFC 5322 has them");
+}
+
 static void test_missing_fields_are_added_in_front(void **state)
 {
 	(void)state;
@@ -247,6 +257,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nothing_to_do),
+	    cmocka_unit_test(test_authors_beyond_ascii),
 	    cmocka_unit_test(test_missing_fields_are_added_in_front),
 	    cmocka_unit_test(test_who_the_author_is),
 	    cmocka_unit_test(test_several_authors_need_a_sender),

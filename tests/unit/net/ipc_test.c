@@ -253,7 +253,7 @@ static void test_decode_table(void **state)
 			}
 		}
 	}
-	assert_in_range(permitted, 30, 120);
+	assert_in_range(permitted, 30, 240);
 }
 
 static ptrdiff_t decode(uint32_t length, uint16_t type, uint16_t fds, size_t have)

@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "mail/reply_class.h"
 #include "role/control_metrics.h"
 #include "role/control_route.h"
 
@@ -22,11 +23,17 @@ static int route(enum control_method m, const char *path, const char *query)
 	return control_route(m, span_str(path), span_str(query), &ask, &problem);
 }
 
-static int body(const char *text)
+static int body_of(enum control_action action, const char *text)
 {
 	memset(&ask, 0, sizeof(ask));
 	memset(&problem, 0, sizeof(problem));
+	ask.route = &control_routes[action];
 	return control_body(span_str(text), &ask, &problem);
+}
+
+static int body(const char *text)
+{
+	return body_of(ACTION_DROP, text);
 }
 
 static void table_has_a_row_for_each_action(void **state)
@@ -38,7 +45,7 @@ static void table_has_a_row_for_each_action(void **state)
 		assert_int_equal(r->action, i);
 		assert_true(r->path[0] == '/' && r->doc[0] != '\0');
 		/* What changes something is a POST, and nothing else takes a body. */
-		assert_int_equal(r->method == CONTROL_POST, (r->takes & TAKES_SELECTION) != 0);
+		assert_int_equal(r->method == CONTROL_POST, (r->takes & TAKES_BODY) != 0);
 	}
 }
 
@@ -83,6 +90,30 @@ static void routes_are_refused(void **state)
 	assert_int_equal(problem.status, 404);
 	assert_int_equal(route(CONTROL_GET, "/v1/queue/messages/../drop", ""), GW_EFORMAT);
 	assert_int_equal(problem.status, 404);
+}
+
+/* Of a story the front of the id will do: all ids from one to another. */
+static void front_of_an_id(void **state)
+{
+	static const char *const wrong[] = {"/v1/messages/01JD7ZN3V/events", "/v1/messages//events",
+	    "/v1/messages/events", "/v1/messages/" ID "X/events", "/v1/messages/01JD7ZN3U8/events",
+	    "/v1/messages/9" ID "/events", "/v1/messages/01JD7ZN3V8/x/events",
+	    "/v1/messages/01JD7ZN3V8/", "/v1/messages/"};
+	char text[MSGID_TEXT + 1];
+
+	(void)state;
+	assert_int_equal(route(CONTROL_GET, "/v1/messages/01jd7zn3v8/events", ""), 0);
+	assert_int_equal(ask.route->action, ACTION_TRACE);
+	msgid_format(&ask.id, text);
+	assert_string_equal(text, "01JD7ZN3V80000000000000000");
+	msgid_format(&ask.high, text);
+	assert_string_equal(text, "01JD7ZN3V8ZZZZZZZZZZZZZZZZ");
+	assert_int_equal(route(CONTROL_GET, "/v1/messages/" ID "/events", ""), 0);
+	assert_true(msgid_eq(&ask.id, &ask.high));
+	assert_int_equal(route(CONTROL_GET, "/v1/messages", "q=to:a%40b"), 0);
+	assert_int_equal(ask.route->action, ACTION_FIND);
+	for (size_t i = 0; i < GW_ARRAY_LEN(wrong); i++)
+		assert_int_equal(route(CONTROL_GET, wrong[i], ""), GW_EFORMAT);
 }
 
 static void parameters_are_read(void **state)
@@ -150,7 +181,11 @@ static void body_is_refused(void **state)
 	    "{\"id\":null}", "{\"id\":7}", "{\"id\":\"\"}", "{\"id\":\"*\"}",
 	    "{\"id\":\"" ID "\\u0000\"}", "{\"ids\":[\"" ID "\"]}", "{\"all\":true,\"x\":1}",
 	    "{\"all\":true,\"all\":true}", "{\"all\":true} {\"all\":true}", "{\"all\":true",
-	    "{\"id\":\"" ID "\",\"all\":null}"};
+	    "{\"id\":\"" ID "\",\"all\":null}", "{\"q\":\"\"}", "{\"q\":7}",
+	    "{\"q\":\"to:x\",\"all\":true}", "{\"q\":\"to:x\",\"id\":\"" ID "\"}",
+	    "{\"q\":\"to:x\\u0000\"}", "{\"q\":\"to:x\\n\"}", "{\"dry_run\":true}",
+	    "{\"all\":true,\"dry_run\":1}", "{\"all\":true,\"dry_run\":\"yes\"}",
+	    "{\"all\":true,\"group\":\"x\"}", "{\"all\":true,\"for\":5}"};
 
 	(void)state;
 	for (size_t i = 0; i < GW_ARRAY_LEN(bad); i++) {
@@ -161,6 +196,68 @@ static void body_is_refused(void **state)
 	assert_string_equal(problem.pointer, "/id");
 	assert_int_equal(body("{\"al\":true}"), GW_EFORMAT);
 	assert_string_equal(problem.pointer, "/al");
+}
+
+static void orders_are_read(void **state)
+{
+	(void)state;
+	assert_int_equal(body("{\"q\":\"to:x state:held\",\"dry_run\":true}"), 0);
+	assert_true(ask.dry && !ask.all && ask.n_query == 15);
+	assert_int_equal(body_of(ACTION_PAUSE, "{\"group\":\"google\"}"), 0);
+	assert_int_equal(ask.time, 0);
+	assert_int_equal(
+	    body_of(ACTION_PAUSE, "{\"group\":\"all\",\"for\":1800,\"reason\":\"they asked\"}"), 0);
+	assert_true(ask.time == INT64_C(1800) * 1000000);
+	assert_string_equal(ask.reason, "they asked");
+	assert_int_equal(body_of(ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10/m\"}"), 0);
+	assert_true(ask.rate == 10 && ask.per == 60);
+	assert_int_equal(body_of(ACTION_SLOW, "{\"rate\":\"3/10s\",\"group\":\"g\"}"), 0);
+	assert_true(ask.rate == 3 && ask.per == 10);
+	assert_int_equal(body_of(ACTION_RESUME, "{\"group\":\"mx example.com\"}"), 0);
+	assert_int_equal(body_of(ACTION_FORGET, "{\"host\":\"192.0.2.1\"}"), 0);
+	assert_int_equal(body_of(ACTION_FORGET, "{\"all\":true}"), 0);
+}
+
+/* Nothing that was misread may pause or slow anything, or forget more than was said. */
+static void wrong_orders_are_refused(void **state)
+{
+	static const struct {
+		enum control_action action;
+		const char *body, *pointer;
+	} bad[] = {
+	    {ACTION_PAUSE, "{}", "/"},
+	    {ACTION_PAUSE, "{\"all\":true}", "/all"},
+	    {ACTION_PAUSE, "{\"group\":\"\"}", "/group"},
+	    {ACTION_PAUSE, "{\"group\":null}", "/group"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"for\":0}", "/for"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"for\":-5}", "/for"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"for\":1.5}", "/for"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"for\":\"30m\"}", "/for"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"for\":9223372036854775807}", "/for"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"rate\":\"1/s\"}", "/rate"},
+	    {ACTION_PAUSE, "{\"group\":\"g\",\"reason\":\"a\\nb\"}", "/reason"},
+	    {ACTION_SLOW, "{\"group\":\"g\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"0/s\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10/\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"/s\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10/w\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10/0s\"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"10/s \"}", "/rate"},
+	    {ACTION_SLOW, "{\"group\":\"g\",\"rate\":\"99999999999999999999/s\"}", "/rate"},
+	    {ACTION_RESUME, "{\"group\":\"g\",\"for\":5}", "/for"},
+	    {ACTION_FORGET, "{}", "/"},
+	    {ACTION_FORGET, "{\"host\":\"\"}", "/host"},
+	    {ACTION_FORGET, "{\"host\":\"x\",\"all\":true}", "/"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(bad); i++) {
+		if (body_of(bad[i].action, bad[i].body) != GW_EFORMAT)
+			fail_msg("row %zu", i);
+		assert_int_equal(problem.status, 400);
+		assert_string_equal(problem.pointer, bad[i].pointer);
+	}
 }
 
 static void deep_body_ends(void **state)
@@ -250,12 +347,18 @@ static void text_has_the_form(void **state)
 	size_t n = 0;
 
 	(void)state;
+	help[0] = type[0] = kind[0] = '\0';
 	for (char *line = strtok_r(text, "\n", &save); line != NULL;
 	     line = strtok_r(NULL, "\n", &save)) {
-		assert_int_equal(sscanf(line, "# HELP %127s ", help), 1);
-		line = strtok_r(NULL, "\n", &save);
-		assert_int_equal(sscanf(line, "# TYPE %127s %15s", type, kind), 2);
-		line = strtok_r(NULL, "\n", &save);
+		/* Samples of one family follow each other, told apart by a label. */
+		if (line[0] == '#') {
+			assert_int_equal(sscanf(line, "# HELP %127s ", help), 1);
+			line = strtok_r(NULL, "\n", &save);
+			assert_int_equal(sscanf(line, "# TYPE %127s %15s", type, kind), 2);
+			line = strtok_r(NULL, "\n", &save);
+		} else {
+			assert_non_null(strstr(line, "{class=\""));
+		}
 		assert_int_equal(sscanf(line, "%127[a-z_]", name), 1);
 		assert_string_equal(help, type);
 		assert_string_equal(help, name);
@@ -277,13 +380,19 @@ static void json_has_each_once(void **state)
 	(void)state;
 	memset(pages, 0, sizeof(pages));
 	pages[1].value[METRIC_COMMIT_USEC] = -1500000;
+	pages[1].value[METRIC_CLASS_FULL] = 7;
 	buf_init(&out, 1 << 20);
 	json_open(&out, NULL, '{');
 	control_metrics_json(all, 3, &out);
 	json_close(&out, '}');
 	j = json_loadb((const char *)buf_view(&out).p, buf_len(&out), JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(j);
-	assert_int_equal(json_object_size(j), METRIC_COUNT);
+	assert_int_equal(
+	    json_object_size(json_object_get(j, "failures_by_class_total")), REPLY_CLASSES);
+	assert_int_equal(json_object_size(j), METRIC_COUNT - REPLY_CLASSES + 1);
+	assert_int_equal(json_integer_value(json_object_get(
+			     json_object_get(j, "failures_by_class_total"), "full")),
+	    7);
 	assert_true(json_real_value(json_object_get(j, "commit_seconds_total")) == -1.5);
 	json_decref(j);
 	buf_fini(&out);
@@ -299,7 +408,10 @@ int main(void)
 	    cmocka_unit_test(parameters_are_refused),
 	    cmocka_unit_test(body_selects),
 	    cmocka_unit_test(body_is_refused),
+	    cmocka_unit_test(orders_are_read),
+	    cmocka_unit_test(wrong_orders_are_refused),
 	    cmocka_unit_test(deep_body_ends),
+	    cmocka_unit_test(front_of_an_id),
 	    cmocka_unit_test(problem_is_json),
 	    cmocka_unit_test(pages_are_added_up),
 	    cmocka_unit_test(text_has_the_form),

@@ -124,16 +124,27 @@ static void remove_all(void)
 	n_flushed = flush_count = flush_at = 0;
 }
 
+/* The message's file: its name has its sizes behind it. */
+static const char *file_name(void)
+{
+	static char path[PATH_LENGTH];
+	char name[MAILDIR_NAME_MAX];
+
+	/* "Return-Path: <a@example.net>", "Delivered-To: bob@example.org", "x" */
+	maildir_name(&some_id, 0, name);
+	snprintf(path, sizeof(path), "%s,S=61,W=64", name);
+	return path;
+}
+
 /* Each flush of a first delivery fails once: it is not delivered, the next try is, and then all is
  * flushed that was made, whoever made it. */
 static void each_flush_counts(void **state)
 {
-	char name[MAILDIR_NAME_MAX], file[PATH_LENGTH];
+	char file[PATH_LENGTH * 2];
 	unsigned n = 0;
 
 	(void)state;
-	maildir_name(&some_id, 0, name);
-	snprintf(file, sizeof(file), "example.org/bob/new/%s", name);
+	snprintf(file, sizeof(file), "example.org/bob/new/%s", file_name());
 	do {
 		remove_all();
 		flush_at = ++n;
@@ -153,14 +164,13 @@ static void each_flush_counts(void **state)
 /* A reader took the message; when the delivery is repeated cur/ cannot be read. */
 static void an_unreadable_mailbox_is_tried_later(void **state)
 {
-	char name[MAILDIR_NAME_MAX], from[PATH_LENGTH * 2], to[PATH_LENGTH * 2];
+	char from[PATH_LENGTH * 3], to[PATH_LENGTH * 3];
 
 	(void)state;
 	remove_all();
 	assert_int_equal(deliver(), OUTCOME_DELIVERED);
-	maildir_name(&some_id, 0, name);
-	snprintf(from, sizeof(from), "%s/example.org/bob/new/%s", top, name);
-	snprintf(to, sizeof(to), "%s/example.org/bob/cur/%s:2,S", top, name);
+	snprintf(from, sizeof(from), "%s/example.org/bob/new/%s", top, file_name());
+	snprintf(to, sizeof(to), "%s/example.org/bob/cur/%s:2,S", top, file_name());
 	assert_int_equal(rename(from, to), 0);
 	unreadable = true;
 	assert_int_equal(deliver(), OUTCOME_DEFERRED);

@@ -135,7 +135,7 @@ static int tear_down(void **state)
 
 static void open_all(struct world *x)
 {
-	assert_int_equal(file_watch_open(&x->w, x->config), 0);
+	assert_int_equal(file_watch_open(&x->w, x->config, stderr), 0);
 	assert_int_equal(x->w.n, 3);
 	file_watch_start(&x->w, x->loop, changed, x);
 }
@@ -163,7 +163,7 @@ static void opens_with(struct world *x, int want, char *said, size_t size)
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	fflush(stderr);
 	dup2(fd, STDERR_FILENO);
-	assert_int_equal(file_watch_open(&x->w, x->config), want);
+	assert_int_equal(file_watch_open(&x->w, x->config, stderr), want);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	n = pread(fd, said, size - 1, 0);

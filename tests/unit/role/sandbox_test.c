@@ -6,6 +6,7 @@
 #include "unit/role/sandbox_doors.h"
 
 #include "auth/passhash.h"
+#include "role/history_db.h"
 #include "role/vault_keys.h"
 #include "role/vault_pair.h"
 
@@ -16,7 +17,12 @@ enum { OPEN_DOOR = 77, REFUSED = 10, BROKEN = 99, NOBODY = 65534 };
 /* ---- who may do which --------------------------------------------------------------------------
  */
 
-enum { SENDER = 1 << ROLE_SENDER, MDA = 1 << ROLE_MDA, VAULT = 1 << ROLE_VAULT };
+enum {
+	SENDER = 1 << ROLE_SENDER,
+	MDA = 1 << ROLE_MDA,
+	VAULT = 1 << ROLE_VAULT,
+	RESOLVER = 1 << ROLE_RESOLVER,
+};
 
 static const struct door {
 	const char *name;
@@ -28,9 +34,9 @@ static const struct door {
     {"climb out with ..", try_climb_out, 0},
     {"write a file", try_write_file, 0},
     {"list a directory", try_list_root, 0},
-    {"connect by TCP", try_connect_tcp, SENDER},
+    {"connect by TCP", try_connect_tcp, SENDER | RESOLVER},
     {"connect to a Unix socket", try_connect_unix, SENDER},
-    {"datagram socket", try_datagram, 0},
+    {"datagram socket", try_datagram, RESOLVER},
     {"raw socket", try_raw_socket, 0},
     {"netlink socket", try_netlink, 0},
     {"socket with high bits", try_wide_family, 0},
@@ -82,7 +88,7 @@ static struct sandbox jail_of(enum role role)
 	    .root = "",
 	    .filters = filters};
 
-	if (role == ROLE_QUEUE) {
+	if (role == ROLE_QUEUE || role == ROLE_HISTORY) {
 		s.root = spool;
 		s.writable = spool;
 	}
@@ -254,6 +260,34 @@ static bool sends(void)
 	       getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n) == 0 && try_connect_unix();
 }
 
+/* From a port of its own to a server, over both families and by UDP and TCP. */
+static bool asks_over(int family, struct sockaddr *from, socklen_t n)
+{
+	int udp = socket(family, SOCK_DGRAM, 0), how = IP_PMTUDISC_OMIT, on = 1;
+	int tcp = socket(family, SOCK_STREAM, IPPROTO_TCP);
+
+	if (udp < 0 || tcp < 0 || fcntl(udp, F_SETFL, O_NONBLOCK) < 0)
+		return false;
+	if (family == AF_INET6 && setsockopt(udp, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0)
+		return false;
+	if (family == AF_INET &&
+	    setsockopt(udp, IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof(how)) < 0)
+		return false;
+	return bind(udp, from, n) == 0 && setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, 4) == 0;
+}
+
+static bool asks(void)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	return loop_works() && asks_over(AF_INET, (struct sockaddr *)&v4, sizeof(v4)) &&
+	       asks_over(AF_INET6, (struct sockaddr *)&v6, sizeof(v6)) && fd >= 0 &&
+	       connect(fd, (struct sockaddr *)&tcp_at, sizeof(tcp_at)) == 0 &&
+	       send(fd, "x", 1, MSG_NOSIGNAL) == 1 && try_connect_tcp();
+}
+
 static int spool_fd;
 
 static bool keeps_a_log(void)
@@ -334,6 +368,26 @@ static bool keeps_secrets(void)
 	       passhash_verify(span_str(sha512), SPAN("Hello world!"));
 }
 
+/* A database where it may be, made, written, left and made again, and nowhere else. */
+static bool keeps_a_database(void)
+{
+	const char *where = access(spool, F_OK) == 0 ? spool : "";
+	struct story_place at = {1, 4096, 7};
+	struct history_db *db = NULL;
+	char path[300], aside[400], why[100];
+
+	snprintf(path, sizeof(path), "%s/history.db", where);
+	for (int i = 0; i < 2; i++) {
+		if (history_db_open(&db, path, why, sizeof(why)) != 0 ||
+		    history_db_commit(db, &at) != 0 || db->place.offset != 4096)
+			return false;
+		history_db_close(&db);
+		if (history_db_aside(path, i, aside, sizeof(aside)) != 0 || unlink(aside) != 0)
+			return false;
+	}
+	return loop_works() && history_db_open(&db, "/tmp/history.db", why, sizeof(why)) != 0;
+}
+
 static bool (*const needs[ROLE_COUNT])(void) = {
     [ROLE_SMTPD] = takes_connections,
     [ROLE_QUEUE] = keeps_a_log,
@@ -341,6 +395,8 @@ static bool (*const needs[ROLE_COUNT])(void) = {
     [ROLE_MDA] = delivers,
     [ROLE_CONTROL] = takes_connections,
     [ROLE_VAULT] = keeps_secrets,
+    [ROLE_RESOLVER] = asks,
+    [ROLE_HISTORY] = keeps_a_database,
 };
 
 /* Those who came through doors of earlier tests are gone. */
@@ -419,11 +475,12 @@ static void landlock_alone(void **state)
 	for (int role = ROLE_SMTPD; role < ROLE_COUNT; role++) {
 		assert_true(refused(run_confined(role, false, try_read_file)));
 		assert_true(refused(run_confined(role, false, try_write_file)));
-		if (role != ROLE_SENDER)
+		if (role != ROLE_SENDER && role != ROLE_RESOLVER)
 			assert_true(refused(run_confined(role, false, try_connect_tcp)));
 		assert_true(refused(run_confined(role, false, try_kill)));
 	}
 	assert_true(is_open(run_confined(ROLE_SENDER, false, try_connect_tcp)));
+	assert_true(is_open(run_confined(ROLE_RESOLVER, false, try_connect_tcp)));
 }
 
 static bool has_changed_uid(void)
@@ -452,8 +509,8 @@ static bool can_only_change_uid(void)
 
 static void root_is_lost(void **state)
 {
-	static const enum role roles[] = {
-	    ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL, ROLE_VAULT};
+	static const enum role roles[] = {ROLE_SMTPD, ROLE_QUEUE, ROLE_SENDER, ROLE_CONTROL,
+	    ROLE_VAULT, ROLE_RESOLVER, ROLE_HISTORY};
 
 	(void)state;
 	if (geteuid() != 0 || !sandbox_possible())
@@ -681,12 +738,16 @@ int main(void)
 	    FOR(doors_are_shut, MDA),
 	    FOR(doors_are_shut, CONTROL),
 	    FOR(doors_are_shut, VAULT),
+	    FOR(doors_are_shut, RESOLVER),
+	    FOR(doors_are_shut, HISTORY),
 	    FOR(its_work_goes_on, SMTPD),
 	    FOR(its_work_goes_on, QUEUE),
 	    FOR(its_work_goes_on, SENDER),
 	    FOR(its_work_goes_on, MDA),
 	    FOR(its_work_goes_on, CONTROL),
 	    FOR(its_work_goes_on, VAULT),
+	    FOR(its_work_goes_on, RESOLVER),
+	    FOR(its_work_goes_on, HISTORY),
 	    cmocka_unit_test(landlock_alone),
 	    cmocka_unit_test(root_is_lost),
 	    cmocka_unit_test(threads_are_sealed),

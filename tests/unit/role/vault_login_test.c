@@ -194,13 +194,19 @@ static void a_flood_of_guesses(void **state)
 	assert_true(tried <= 102);
 }
 
+static int64_t wrong_logins(void)
+{
+	return metric_get(metric_page, METRIC_LOGINS_WRONG);
+}
+
 /* The one who asked is gone: no answer, no crash, and the guess counts. */
 static void going_away_is_of_no_use(void **state)
 {
 	struct world *w = start("users file /u\n");
+	int64_t before = wrong_logins(), until = clock_now() + PATIENCE;
 
 	(void)state;
-	give_users(w, users());
+	give_users(w, dear_users());
 	for (int round = 0; round < 15; round++) {
 		for (int i = 0; i < 2; i++) {
 			char password[32];
@@ -212,7 +218,7 @@ static void going_away_is_of_no_use(void **state)
 		loop_once(w->loop, false);
 		loop_once(w->loop, false);
 		ipc_free(&w->smtpd);
-		for (int i = 0; i < 200; i++)
+		while (wrong_logins() < before + 2 * (round + 1) && clock_now() < until)
 			turn(w);
 		connect_receiver(w);
 	}
@@ -228,7 +234,7 @@ static void answers_reach_who_asked(void **state)
 	uint64_t request;
 
 	(void)state;
-	give_users(w, users());
+	give_users(w, dear_users());
 	request =
 	    send_check(w, CHECK_PASSWORD, 1, SPAN("alice@example.com"), SPAN("right"), SPAN_NONE);
 	loop_once(w->loop, false);
@@ -245,19 +251,27 @@ static void answers_reach_who_asked(void **state)
 	assert_int_equal(w->n_answer, 1);
 }
 
+/* Of all threads: what else runs on the machine is none of it. */
+static int64_t work_done(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return t.tv_sec * USEC_PER_SEC + t.tv_nsec / 1000;
+}
+
 static int64_t usec_of(struct world *w, unsigned from, const char *name, int i)
 {
 	char password[32];
-	int64_t began;
+	int64_t began = work_done();
 	uint64_t r;
 
 	snprintf(password, sizeof(password), "x%d", i);
 	r = send_check(w, CHECK_PASSWORD, from, span_str(name), span_str(password), SPAN_NONE);
-	began = clock_now();
 	for (;;) {
 		loop_once(w->loop, true);
 		if (w->n_answer > 0 && w->answer[w->n_answer - 1].c.request == r)
-			return clock_now() - began;
+			return work_done() - began;
 	}
 }
 
@@ -273,12 +287,12 @@ static void equal_times(void **state)
 {
 	static const char *const names[] = {
 	    "alice@example.com", "nobody@example.com", "bob", "erik", "x"};
-	enum { N = 13 };
+	enum { N = 7 };
 	struct world *w = start("users file /u\n");
 	int64_t took[GW_ARRAY_LEN(names)][N];
 
 	(void)state;
-	give_users(w, users());
+	give_users(w, dear_users());
 	for (int i = 0; i < N; i++) {
 		for (size_t k = 0; k < GW_ARRAY_LEN(names); k++)
 			took[k][i] = usec_of(w, 10 + (unsigned)i, names[k], i);

@@ -69,6 +69,21 @@ static void a_flood_of_wrong_ones(void **state)
 	logins_free(&l);
 }
 
+static void kept_for_another_time(void **state)
+{
+	struct logins *l = logins_new(MOST, PROVEN, DISPROVEN);
+	uint8_t digest[LOGIN_DIGEST];
+
+	(void)state;
+	logins_digest(l, SPAN("alice"), SPAN("x"), digest);
+	logins_add(l, digest, false, 0);
+	logins_keep(l, PROVEN, DISPROVEN / 2);
+	assert_int_equal(logins_find(l, digest, DISPROVEN - 1), 0);
+	logins_add(l, digest, false, 0);
+	assert_int_equal(logins_find(l, digest, DISPROVEN / 2), GW_ENOENT);
+	logins_free(&l);
+}
+
 /* The digests of one process are of no use to another. */
 static void another_key_each_time(void **state)
 {
@@ -87,7 +102,8 @@ static void another_key_each_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(known_for_a_while),
-	    cmocka_unit_test(a_flood_of_wrong_ones), cmocka_unit_test(another_key_each_time)};
+	    cmocka_unit_test(a_flood_of_wrong_ones), cmocka_unit_test(another_key_each_time),
+	    cmocka_unit_test(kept_for_another_time)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

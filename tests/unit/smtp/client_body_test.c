@@ -157,7 +157,8 @@ static void a_block_must_leave_in_time(void **state)
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	assert_int_equal(client_deadline(c), INT64_MAX);
+	assert_int_equal(
+	    client_deadline(c), block + (int64_t)(sizeof(text) / config.least_rate) * 1000000);
 	assert_int_equal(client_body(c, span_of(text, sizeof(text)), 1000), sizeof(text));
 	assert_int_equal(client_deadline(c), 1000 + block);
 	client_sent(c, CLIENT_BLOCK - 1, 2000);
@@ -170,6 +171,78 @@ static void a_block_must_leave_in_time(void **state)
 	assert_int_equal(client_deadline(c), 5000 + config.t_end);
 	client_tick(c, 5000 + config.t_end);
 	assert_true(drain(c).last.past_dot);
+	client_free(&c);
+}
+
+/* A block in time, each time, is not enough: all of it must leave at the least rate. */
+static void all_of_it_must_leave_in_time(void **state)
+{
+	static uint8_t text[120000];
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, sizeof(text));
+	struct client *c = at_body(&txn);
+	int64_t now = 0;
+	struct tally t;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	assert_true(client_body(c, span_of(text, sizeof(text)), 0) > 90000);
+	while (client_output(c).n > CLIENT_BLOCK) {
+		client_tick(c, now += config.t_block - 1000000);
+		t = drain(c);
+		if (t.closed)
+			break;
+		client_sent(c, CLIENT_BLOCK, now);
+	}
+	assert_int_equal(t.closed, 1);
+	assert_int_equal(t.told, 1);
+	assert_int_equal(t.code, 451);
+	assert_true(t.last.site && !t.last.past_dot);
+	assert_true(now < 2 * config.t_block + 118 * 1000000);
+	client_free(&c);
+}
+
+/* Whose fault it is: here nothing waits for the peer. */
+static void content_that_does_not_come(void **state)
+{
+	struct client_rcpt rcpt;
+	struct client_txn txn = one_rcpt(&rcpt, 1024);
+	struct client *c = at_body(&txn);
+	struct tally t;
+
+	(void)state;
+	client_tick(c, client_deadline(c));
+	t = drain(c);
+	assert_int_equal(t.closed, 1);
+	assert_false(t.last.site);
+	client_free(&c);
+}
+
+/* Each reply in time, and no end of them. */
+static void the_envelope_has_an_end(void **state)
+{
+	struct client_rcpt rcpt[100];
+	struct client_txn txn = one_rcpt(rcpt, 0);
+	struct client *c = greeted("250 mx\r\n");
+	struct tally t = {0};
+	int64_t now = 0;
+	size_t taken;
+
+	(void)state;
+	for (size_t i = 0; i < GW_ARRAY_LEN(rcpt); i++)
+		rcpt[i].addr = SPAN("b@b.example");
+	txn.n_rcpt = GW_ARRAY_LEN(rcpt);
+	client_send(c, &txn, 0);
+	for (taken = 0; taken < GW_ARRAY_LEN(rcpt) && !t.closed; taken++) {
+		client_sent(c, client_output(c).n, now);
+		client_tick(c, now += config.t_rcpt - 1);
+		(void)client_feed(c, SPAN("250 ok\r\n"), now);
+		t = drain(c);
+	}
+	assert_int_equal(t.told, GW_ARRAY_LEN(rcpt));
+	assert_int_equal(t.delivered, 0);
+	assert_true(t.last.site);
+	assert_in_range(taken, 11, 13);
 	client_free(&c);
 }
 
@@ -224,6 +297,9 @@ int main(void)
 	    cmocka_unit_test(bare_cr_and_lf_in_any_cut),
 	    cmocka_unit_test(the_output_has_a_ceiling),
 	    cmocka_unit_test(a_block_must_leave_in_time),
+	    cmocka_unit_test(all_of_it_must_leave_in_time),
+	    cmocka_unit_test(content_that_does_not_come),
+	    cmocka_unit_test(the_envelope_has_an_end),
 	    cmocka_unit_test(past_the_dot),
 	    cmocka_unit_test(a_verdict_before_the_dot),
 	};

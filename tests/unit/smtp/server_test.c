@@ -30,6 +30,7 @@ static void greeting_and_hello(void **state)
 	assert_string_equal(replies(&t),
 	    "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10000\r\n"
 	    "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n250-CHUNKING\r\n"
+	    "250-BINARYMIME\r\n250-DSN\r\n250-SMTPUTF8\r\n250-MT-PRIORITY\r\n250-DELIVERBY\r\n"
 	    "250 LIMITS MAILMAX=3 RCPTMAX=5\r\n");
 	say(&t, "HELO c.test\r\n");
 	assert_false(t.last.esmtp);

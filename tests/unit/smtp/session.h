@@ -115,7 +115,7 @@ static void verdict(struct session *t, const struct server_event *ev)
 
 static void take_event(struct session *t, const struct server_event *ev)
 {
-	note(t, "CHMTAagRDbErx."[ev->type]);
+	note(t, "CHMTAagRDbErx.XQO"[ev->type]);
 	t->last = *ev;
 	if (ev->reason)
 		t->reason = ev->reason;

@@ -1,4 +1,4 @@
-#include "cmd/send_scram.h"
+#include "auth/scram_client.h"
 
 #include "auth/scram.h"
 #include "base/base64.h"
@@ -161,5 +161,5 @@ int main(void)
 	    cmocka_unit_test_teardown(passwords_that_cannot_be, teardown),
 	};
 
-	return cmocka_run_group_tests_name("send_scram", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("scram_client", tests, NULL, NULL);
 }
