@@ -1,8 +1,9 @@
 /*
- * Addresses: any octets, as a path of MAIL and of RCPT and as a bare address.
+ * Addresses: any octets, as a path of MAIL and of RCPT, of SMTPUTF8 or not, and as a bare address.
  * What is taken is printable, within the limits, has the domain behind the
- * last unquoted @, and its canonical form is an address that means the same.
+ * last unquoted @, as ASCII, and its canonical form is an address that means the same.
  */
+#include "base/utf8.h"
 #include "mail/address.h"
 
 #include <stdlib.h>
@@ -13,13 +14,17 @@
 			abort(); \
 	} while (0)
 
-static void check_parts(const struct address *a, struct span consumed)
+static void check_parts(const struct address *a, struct span consumed, const struct buf *room)
 {
 	MUST(a->local.n > 0 && a->local.n <= 64);
 	MUST(a->local.p > consumed.p || a->kind == ADDRESS_BARE);
 	if (a->kind == ADDRESS_BARE)
 		return;
-	MUST(a->local.p[a->local.n] == '@' && a->domain.p == a->local.p + a->local.n + 1);
+	MUST(a->local.p[a->local.n] == '@');
+	if (room == NULL || buf_len(room) == 0)
+		MUST(a->domain.p == a->local.p + a->local.n + 1);
+	else
+		MUST(span_eq(a->domain, buf_view(room)) && utf8_beyond_ascii(consumed));
 	MUST(span_find(a->domain, '@') < 0);
 	if (a->kind == ADDRESS_LITERAL)
 		MUST(address_literal_valid(a->domain));
@@ -30,7 +35,8 @@ static void check_parts(const struct address *a, struct span consumed)
 static void check_printable(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++)
-		MUST(s.p[i] >= ' ' && s.p[i] < 127);
+		MUST(s.p[i] >= ' ' && s.p[i] != 127);
+	MUST(utf8_text(s));
 }
 
 /* The canonical form is its own canonical form and names the same mailbox. */
@@ -63,13 +69,13 @@ static void check_canonical(const struct address *a)
 	buf_fini(&plain_two);
 }
 
-static void check_path(struct span in, bool reverse)
+static void check_path(struct span in, bool reverse, struct buf *room)
 {
 	struct span rest = in, taken;
 	struct address a;
 	const char *why = NULL;
 
-	if (address_parse_path(&rest, reverse, &a, &why) != 0) {
+	if (address_parse_path(&rest, reverse, room, &a, &why) != 0) {
 		MUST(rest.p == in.p && rest.n == in.n && why != NULL && why[0] != '\0');
 		return;
 	}
@@ -77,11 +83,12 @@ static void check_path(struct span in, bool reverse)
 	taken = span_first(in, in.n - rest.n);
 	MUST(taken.n >= 2 && taken.n <= 256 && taken.p[0] == '<' && taken.p[taken.n - 1] == '>');
 	check_printable(taken);
+	MUST(room != NULL || !utf8_beyond_ascii(taken));
 	MUST(reverse || a.kind != ADDRESS_NULL);
 	MUST(!reverse || a.kind != ADDRESS_BARE);
 	if (a.kind == ADDRESS_NULL)
 		return;
-	check_parts(&a, taken);
+	check_parts(&a, taken, room);
 	check_canonical(&a);
 }
 
@@ -92,29 +99,43 @@ static void check_bare(struct span in)
 	struct span rest = span_of(path, in.n + 2);
 	struct address a, b;
 	const char *why;
-	int bare = address_parse(in, &a), framed;
+	struct buf room[2];
+	int bare, framed;
 
+	buf_init(&room[0], 256);
+	buf_init(&room[1], 256);
+	bare = address_read(in, &room[0], &a);
 	if (bare == 0)
 		check_canonical(&a);
+	if (address_parse(in, &b) == 0)
+		MUST(bare == 0 && buf_len(&room[0]) == 0);
 	if (in.n + 2 > sizeof(path))
-		return;
+		goto out;
 	path[0] = '<';
 	if (in.n > 0)
 		memcpy(path + 1, in.p, in.n);
 	path[in.n + 1] = '>';
-	framed = address_parse_path(&rest, false, &b, &why);
+	framed = address_parse_path(&rest, false, &room[1], &b, &why);
 	if (bare == 0)
 		MUST(framed == 0 && rest.n == 0 && a.kind == b.kind && a.local.n == b.local.n);
 	else if (framed == 0 && rest.n == 0)
 		MUST(in.p[0] == '@'); /* a source route */
+out:
+	buf_fini(&room[0]);
+	buf_fini(&room[1]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct span in = span_of(data, size);
+	struct buf room;
 
-	check_path(in, true);
-	check_path(in, false);
+	for (unsigned who = 0; who < 2; who++) {
+		check_path(in, who, NULL);
+		buf_init(&room, 256);
+		check_path(in, who, &room);
+		buf_fini(&room);
+	}
 	check_bare(in);
 	return 0;
 }

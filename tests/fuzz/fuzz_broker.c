@@ -32,6 +32,7 @@ enum {
 	SEGMENTS = 8,
 	ANSWER_MAX = 1 << 20,
 	DRAIN_MAX = 3000,
+	FEW_PATTERNS = 4,
 };
 
 static const char config_text[] =
@@ -43,7 +44,8 @@ static const char config_text[] =
     "route to any via relay 127.0.0.1:2525\n"
     "shape lmtp { domain lmtp.test; at-most-once yes; retry 1s 10s; expire 3m }\n"
     "shape one { domain one.test; connections 1; per-connection 2; retry 10s; expire 2m }\n"
-    "shape * { connections 2; per-connection 4; retry 1s 10s; expire 3m }\n";
+    "shape * { connections 2; per-connection 4; retry 1s 10s; expire 3m }\n"
+    "dsn { warn 20s; full 1K; per-sender 2/m; copy all }\n";
 
 struct waiting {
 	void *token;
@@ -105,6 +107,8 @@ static const struct config *config(void)
 	MUST(config_bundle_text("fuzz.conf", span_str(config_text), &bundle) == 0);
 	c = config_parse(buf_view(&bundle), 1, &d);
 	MUST(c != NULL);
+	/* All patterns for each reply are most of the time, and have their own fuzzer. */
+	c->n_classify = c->n_classify < FEW_PATTERNS ? c->n_classify : FEW_PATTERNS;
 	config_diags_fini(&d);
 	buf_fini(&bundle);
 	return c;
@@ -188,6 +192,18 @@ static void take_go(const struct broker_effect *e)
 		j->asked = false;
 }
 
+static void tell_hosts(struct span domain)
+{
+	struct span host[] = {SPAN("mx1.test"), SPAN("mx2.test")};
+	struct broker_mx mx = {.kind = (enum mx_kind)roll(MX_TROUBLE + 1),
+	    .host = host,
+	    .ttl = (uint32_t)roll(100),
+	    .why = SPAN("so")};
+
+	mx.n_host = mx.kind == MX_HOSTS ? (size_t)roll(2) + 1 : 0;
+	broker_resolved(w.b, domain, &mx, w.now);
+}
+
 static void carry_out(const struct broker_effect *e)
 {
 	switch (e->type) {
@@ -201,6 +217,8 @@ static void carry_out(const struct broker_effect *e)
 		broker_head(w.b, e->token, roll(2) ? SPAN("Subject: x\r\n\r\n") : SPAN_NONE, w.now);
 		break;
 	case EFFECT_GO: take_go(e); break;
+	case EFFECT_RESOLVE: tell_hosts(e->data); break;
+	case EFFECT_CLOSE:
 	case EFFECT_CONFIRM: MUST(e->peer < WORKERS); break;
 	case EFFECT_PART_CREDIT:
 	case EFFECT_INTAKE:
@@ -323,6 +341,8 @@ static void commit(unsigned r, unsigned t)
 	struct envelope e = {.at_most_once = roll(8) == 0,
 	    .accepted = w.now + (int64_t)roll(3) - 1,
 	    .from = roll(4) ? SPAN("s@box.test") : SPAN_NONE,
+	    .ret = (enum dsn_ret)roll(3),
+	    .priority = (uint8_t)roll(PRIORITY_COUNT),
 	    .rcpt = rcpt,
 	    .head_length = 4};
 	struct span rest = get_bytes(&w.in, roll(9));
@@ -415,6 +435,8 @@ static void result(bool well)
 		worker = roll(WORKERS);
 	if (!w.up[worker])
 		return;
+	if (roll(4) == 0)
+		broker_dsn_passed_on(w.b, worker, j.number);
 	if (broker_result(w.b, worker, j.number, !well && roll(6) == 0, &c, w.now) == 0 &&
 	    (well || roll(5)) && worker == j.worker)
 		w.job[i] = w.job[--w.n_job];

@@ -21,6 +21,7 @@ static void same_rcpt(const struct change_rcpt *a, const struct change_rcpt *b)
 	MUST(a->outcome == b->outcome && a->due == b->due && a->code == b->code);
 	MUST(memcmp(a->esc, b->esc, sizeof(a->esc)) == 0);
 	MUST(span_eq(a->host, b->host) && span_eq(a->reply, b->reply));
+	MUST(span_eq(a->tls, b->tls) && span_eq(a->vmta, b->vmta) && span_eq(a->rule, b->rule));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -9,9 +9,13 @@
  *	- commands are well formed, use what was offered, and wait without PIPELINING;
  *	- a dot that was asked for leaves only after the answer;
  *	- the content that left, without its stuffing, is the content that was given;
+ *	- the same with chunks: their lengths are true, no more are open than may be, none is sent
+ *	  behind a refused one, and the last one is the dot;
+ *	- binary content goes in chunks, to whom it is offered, and nothing is added to it;
  *	- what is said between transactions has one answer, and TLS begins only in silence;
  *	- the output has its ceiling, time moves on, input is taken.
  */
+#include "base/utf8.h"
 #include "smtp/client.h"
 
 #include <stdlib.h>
@@ -26,7 +30,7 @@ enum {
 
 #define check(cond) ((cond) ? (void)0 : __builtin_trap())
 
-enum command { C_HELLO, C_MAIL, C_RCPT, C_DATA, C_RSET, C_QUIT, C_SAY, C_DOT };
+enum command { C_HELLO, C_MAIL, C_RCPT, C_DATA, C_RSET, C_QUIT, C_SAY, C_CHUNK, C_DOT };
 
 struct pending {
 	enum command command;
@@ -45,12 +49,15 @@ struct world {
 	/* The transaction. */
 	struct client_txn txn;
 	struct client_rcpt rcpt[RCPTS];
+	bool utf8; /* MAIL said SMTPUTF8 */
 	bool open, told[RCPTS], taken[RCPTS];
 	size_t next_rcpt;
 	uint8_t *content;
 	size_t content_n, given, seen;
 	unsigned dot_2xx, delivered;
 	bool dot_left;
+	uint64_t chunk_left; /* octets of a chunk that follow its line */
+	bool last_chunk, chunk_refused;
 
 	/* What left: commands and content. */
 	uint8_t *line;
@@ -82,42 +89,123 @@ static void push(struct world *w, enum command command, size_t rcpt)
 	w->pending[w->pending_n++] = (struct pending){command, rcpt};
 }
 
+static bool is_binary(const struct world *w)
+{
+	return w->txn.body_type == BODY_BINARYMIME;
+}
+
 static void saw_mail(struct world *w, struct span line)
 {
 	uint32_t ext = client_extensions(w->client);
 	char text[2048];
 
-	check(w->open);
+	check(w->open && w->txn.unfit.n == 0);
 	span_to_cstr(line, text, sizeof(text));
-	check(!strstr(text, " SIZE=") == !(ext & EXT_BIT(SIZE)));
-	check(!strstr(text, " BODY=8BITMIME") == !w->txn.eight_bit);
-	check(!w->txn.eight_bit || (ext & EXT_BIT(EIGHTBITMIME)));
+	check(!strstr(text, " SIZE=") == (!(ext & EXT_BIT(SIZE)) || w->txn.size_unknown));
+	check(!strstr(text, " BODY=BINARYMIME") == !is_binary(w));
+	check(!strstr(text, " BODY=8BITMIME") == !(w->txn.eight_bit && !is_binary(w)));
+	check(is_binary(w) ? ext & EXT_BIT(BINARYMIME)
+			   : !w->txn.eight_bit || (ext & EXT_BIT(EIGHTBITMIME)));
+	check(!strstr(text, " RET=") || ((ext & EXT_BIT(DSN)) && w->txn.ret != RET_UNSET));
+	check(!strstr(text, " ENVID=") || ((ext & EXT_BIT(DSN)) && w->txn.envid.n > 0));
 	check(client_peer_size(w->client) == 0 || w->txn.size <= client_peer_size(w->client));
+	w->utf8 = strstr(text, " SMTPUTF8") != NULL;
+	check(!w->utf8 || client_takes_utf8(w->client));
+	check(w->utf8 || !utf8_beyond_ascii(line));
 	push(w, C_MAIL, 0);
 }
 
 static void saw_rcpt(struct world *w, struct span line)
 {
-	struct span addr = span_first(span_skip(line, 9), line.n - 10);
+	struct span rest = span_skip(line, 9), addr;
+	const struct client_rcpt *r;
 
-	check(w->open && line.p[line.n - 1] == '>');
-	while (!span_eq(addr, w->rcpt[w->next_rcpt].addr))
+	check(w->open && (w->utf8 || !utf8_beyond_ascii(line)));
+	for (;;) {
+		r = &w->rcpt[w->next_rcpt];
+		addr = r->addr;
+		if (span_starts(rest, addr) && rest.n > addr.n && rest.p[addr.n] == '>')
+			break;
 		check(++w->next_rcpt < w->txn.n_rcpt);
+	}
+	rest = span_skip(rest, addr.n + 1);
+	if (!(client_extensions(w->client) & EXT_BIT(DSN)))
+		check(rest.n == 0);
+	if (span_starts(rest, SPAN(" NOTIFY=")))
+		check(r->notify != 0), rest = span_skip(rest, 1);
+	if (rest.n > 0 && span_find(rest, ' ') >= 0)
+		rest = span_skip(rest, (size_t)span_find(rest, ' '));
+	if (span_starts(rest, SPAN(" ORCPT=")))
+		check((r->orcpt.n > 0 || r->notify != 0) && rest.n <= 7 + 500);
 	push(w, C_RCPT, w->next_rcpt++);
+}
+
+static uint8_t content_at(const struct world *w, size_t i)
+{
+	if (i < w->content_n)
+		return w->content[i];
+	/* A missing CRLF is added, nothing else. */
+	check(!is_binary(w) && w->content_n > 0 && w->content[w->content_n - 1] != '\n');
+	check(i - w->content_n < 2);
+	return "\r\n"[i - w->content_n];
+}
+
+/* "BDAT 5", "BDAT 0 LAST", "BDAT 2 LAST" */
+static void saw_chunk(struct world *w, struct span line)
+{
+	struct span number = span_skip(line, 5);
+
+	w->last_chunk = line.n > 5 && span_eq(span_skip(line, line.n - 5), SPAN(" LAST"));
+	number.n -= w->last_chunk ? 5 : 0;
+	check(
+	    w->open && (!w->config.lmtp || is_binary(w)) && !w->chunk_refused && w->next_rcpt > 0);
+	check((client_extensions(w->client) & EXT_BIT(CHUNKING)) && !w->dot_left);
+	check(is_binary(w) || (w->txn.size >= w->config.chunks_from && !w->txn.size_unknown));
+	check(span_to_u64(number, &w->chunk_left) == 0 && w->chunk_left <= w->config.chunk);
+	check(w->last_chunk ? w->chunk_left == 0 || w->chunk_left == 2 : w->chunk_left > 0);
+	push(w, w->last_chunk ? C_DOT : C_CHUNK, 0);
+	check(w->pending_n <= CLIENT_CHUNKS_OPEN);
+	if (!w->last_chunk)
+		return;
+	/* Every chunk was taken, and all of them are the content. */
+	check(w->pending_n == 1 && w->seen == w->content_n);
+	check(!w->txn.ask_before_dot || w->granted);
+	w->dot_left = w->chunk_left == 0;
+}
+
+static void saw_chunk_octet(struct world *w, uint8_t octet)
+{
+	check(w->last_chunk ? w->seen >= w->content_n : w->seen < w->content_n);
+	check(octet == content_at(w, w->seen++));
+	w->chunk_left--;
+	if (w->last_chunk && w->chunk_left == 0)
+		w->dot_left = true;
+}
+
+/* Addresses alone may be more than ASCII, and are UTF-8 then. */
+static void check_octets(struct span line)
+{
+	bool address =
+	    span_starts(line, SPAN("MAIL FROM:<")) || span_starts(line, SPAN("RCPT TO:<"));
+
+	check(utf8_valid(line) && (address || !utf8_beyond_ascii(line)));
+	for (size_t i = 0; i < line.n; i++)
+		check(line.p[i] >= ' ' && line.p[i] != 127);
 }
 
 static void saw_line(struct world *w)
 {
 	struct span line = {w->line, w->line_n};
 
-	for (size_t i = 0; i < line.n; i++)
-		check(line.p[i] >= ' ' && line.p[i] < 127);
+	check_octets(line);
 	if (span_starts(line, SPAN("MAIL FROM:<")))
 		saw_mail(w, line);
 	else if (span_starts(line, SPAN("RCPT TO:<")))
 		saw_rcpt(w, line);
 	else if (span_eq(line, SPAN("DATA")))
-		push(w, C_DATA, 0);
+		check(!is_binary(w)), push(w, C_DATA, 0);
+	else if (span_starts(line, SPAN("BDAT ")))
+		saw_chunk(w, line);
 	else if (span_eq(line, SPAN("RSET")))
 		push(w, C_RSET, 0);
 	else if (span_eq(line, SPAN("QUIT")))
@@ -129,16 +217,6 @@ static void saw_line(struct world *w)
 	else
 		check(!w->config.lmtp && span_eq(line, SPAN("HELO me.example"))),
 		    push(w, C_HELLO, 0);
-}
-
-static uint8_t content_at(const struct world *w, size_t i)
-{
-	if (i < w->content_n)
-		return w->content[i];
-	/* A missing CRLF is added, nothing else. */
-	check(w->content_n > 0 && w->content[w->content_n - 1] != '\n');
-	check(i - w->content_n < 2);
-	return "\r\n"[i - w->content_n];
 }
 
 static void saw_content(struct world *w, struct span line)
@@ -163,7 +241,9 @@ static void saw_content(struct world *w, struct span line)
 static void left(struct world *w, struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\n') {
+		if (w->chunk_left > 0) {
+			saw_chunk_octet(w, s.p[i]);
+		} else if (s.p[i] == '\n') {
 			check(w->line_n > 0 && w->line[w->line_n - 1] == '\r');
 			w->line_n--;
 			check(!span_of(w->line, w->line_n).n || !memchr(w->line, '\r', w->line_n));
@@ -218,6 +298,8 @@ static void model_reply(struct world *w, unsigned class)
 				return;
 		w->content_n = 0;
 	}
+	if (p.command == C_CHUNK && class != 2)
+		w->chunk_refused = true;
 	if (p.command == C_DOT) {
 		w->dot_2xx += class == 2;
 		if (w->config.lmtp)
@@ -362,6 +444,14 @@ static const char *const words[] = {
     "220 go\r\n250 AUTH PLAIN\r\n",
     "235 2.7.0 in\r\n",
     "334 AA==\r\n",
+    "250-mx\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 CHUNKING\r\n",
+    "250-mx\r\n250 CHUNKING\r\n",
+    "250-mx\r\n250-CHUNKING\r\n250-DSN\r\n250 BINARYMIME\r\n",
+    ("250-mx\r\n250-PIPELINING\r\n250-SMTPUTF8\r\n250-DSN\r\n250-8BITMIME\r\n250-CHUNKING\r\n"
+     "250 BINARYMIME\r\n"),
+    "250 2.0.0 4 octets\r\n",
+    "552 5.2.2 full\r\n503 5.5.1 no\r\n",
+    "250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n",
     "250-mx\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2 RCPTDOMAINMAX=1 MAILMAX=1\r\n",
 };
 
@@ -377,6 +467,7 @@ static void reset_txn(struct world *w)
 	w->next_rcpt = w->given = w->seen = 0;
 	w->dot_2xx = w->delivered = 0;
 	w->dot_left = w->asked = w->granted = false;
+	w->last_chunk = w->chunk_refused = false;
 }
 
 static void make_content(struct world *w)
@@ -400,6 +491,16 @@ static void make_content(struct world *w)
 	}
 }
 
+static void make_rcpt(struct client_rcpt *r, uint8_t what)
+{
+	static const char *const orcpts[] = {
+	    "", "", "rfc822;a+b@x", "utf-8;\xc3\xa9@x", "rfc822;\xc3\xa9\r\n", ";", "x\r\ny;z"};
+
+	*r = (struct client_rcpt){.addr = span_str(addrs[what % GW_ARRAY_LEN(addrs)]),
+	    .notify = what / 16,
+	    .orcpt = span_str(orcpts[what % GW_ARRAY_LEN(orcpts)])};
+}
+
 static void send(struct world *w)
 {
 	uint8_t flags = take(w);
@@ -416,12 +517,20 @@ static void send(struct world *w)
 	    .ask_before_dot = (flags & 8) != 0};
 	if ((flags & 30) == 30)
 		w->txn.size++;
+	if ((flags & 30) == 22)
+		w->txn.size_unknown = true;
+	if ((flags & 30) == 18)
+		w->txn.unfit = SPAN("no");
 	if ((flags & 30) == 28)
 		w->txn.from = flags & 1 ? SPAN("a@b>\r\nRSET") : SPAN("\xc3\xa9@x.example");
 	if ((flags & 30) == 26)
 		w->txn.body_type = BODY_BINARYMIME;
 	for (size_t i = 0; i < w->txn.n_rcpt; i++)
-		w->rcpt[i].addr = span_str(addrs[take(w) % GW_ARRAY_LEN(addrs)]);
+		make_rcpt(&w->rcpt[i], take(w));
+	if (flags & 64) {
+		w->txn.ret = flags & 1 ? RET_FULL : RET_HDRS;
+		w->txn.envid = flags & 2 ? SPAN("a+b\r\nRSET") : SPAN("QQ");
+	}
 	client_send(w->client, &w->txn, w->now);
 }
 
@@ -507,7 +616,7 @@ static void step(struct world *w)
 
 	switch (op % 8) {
 	case 0:
-	case 1: feed_cut(w, span_str(words[op / 8 % GW_ARRAY_LEN(words)])); break;
+	case 1: feed_cut(w, span_str(words[(op / 8 + op % 8 * 32) % GW_ARRAY_LEN(words)])); break;
 	case 2: flush(w, op < 128 ? SIZE_MAX : op % 64u); break;
 	case 3: send(w); break;
 	case 4: body(w); break;
@@ -538,6 +647,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	w.config.hostname = SPAN("me.example");
 	w.config.lmtp = flags & 1;
 	w.config.helo_only = flags & 2;
+	if (flags & 4) {
+		w.config.chunks_from = flags >> 5;
+		w.config.chunk = flags & 8 ? 4 : CLIENT_CHUNK;
+	}
 	w.client = client_new(&w.config, w.now);
 	check(w.content != NULL && w.line != NULL && w.client != NULL);
 	for (unsigned i = 0; i < STEPS_MAX && w.in_n != 0 && !w.closed; i++)

@@ -14,12 +14,19 @@
 
 enum { STORED_MAX = 1 << 20, ARENA_MAX = 1 << 22 };
 
+static bool same_handling(const struct handling *a, const struct handling *b)
+{
+	return a->by_at == b->by_at && a->by == b->by && a->by_trace == b->by_trace &&
+	       a->require_tls == b->require_tls && a->tls_optional == b->tls_optional &&
+	       a->mt_priority == b->mt_priority && a->hold_until == b->hold_until;
+}
+
 static void same_scalars(const struct envelope *a, const struct envelope *b)
 {
 	MUST(msgid_eq(&a->id, &b->id) && msgid_eq(&a->nonce, &b->nonce));
 	MUST(a->accepted == b->accepted && a->priority == b->priority);
 	MUST(a->ret == b->ret && a->body_type == b->body_type && a->origin == b->origin);
-	MUST(a->smtputf8 == b->smtputf8 && a->require_tls == b->require_tls);
+	MUST(a->smtputf8 == b->smtputf8 && same_handling(&a->handling, &b->handling));
 	MUST(a->at_most_once == b->at_most_once && a->head_length == b->head_length);
 	MUST(a->facts.size == b->facts.size && a->facts.lines == b->facts.lines);
 	MUST(a->facts.longest_line == b->facts.longest_line && a->facts.nul == b->facts.nul);

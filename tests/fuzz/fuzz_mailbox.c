@@ -1,9 +1,11 @@
 /*
  * Lists of addresses: mailboxes come in order and lie inside the value; each of them read alone is
  * the same mailbox; a bare one can be given a domain where it stands, and nothing else changes;
- * what becomes an address of the envelope is one without a control octet in it.
+ * what becomes an address of the envelope is one of characters that show.
  */
 #include "mail/mailbox.h"
+
+#include "base/utf8.h"
 
 #include <stdlib.h>
 
@@ -33,8 +35,7 @@ static void check_address(const struct mailbox *m, struct buf *room)
 	MUST(a.kind == (m->domain.n == 0           ? ADDRESS_BARE
 			   : m->domain.p[0] == '[' ? ADDRESS_LITERAL
 						   : ADDRESS_DOMAIN));
-	for (size_t i = 0; i < buf_len(room); i++)
-		MUST(buf_view(room).p[i] >= ' ' && buf_view(room).p[i] < 127);
+	MUST(utf8_text(buf_view(room)));
 }
 
 /* The same list, or the same up to where it ends being one. */

@@ -2,7 +2,9 @@
  * Payloads of the frames between processes: any octets are refused or read within
  * the ceilings; what was read can be written, and reads back the same.
  */
+#include "mail/etrn.h"
 #include "role/proto.h"
+#include "role/proto_turn.h"
 
 #include <stdlib.h>
 
@@ -128,7 +130,109 @@ static int go(struct span in, struct arena *a, struct buf *out)
 	return 0;
 }
 
-static const again kinds[] = {commit, job, result, holding, query, answer, roles, past_dot, go};
+static int turn(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_turn x = {0};
+	int err = proto_get_turn(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_turn(out, &x);
+	return 0;
+}
+
+static int given(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_given x = {0};
+	int err = proto_get_given(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_given(out, &x);
+	return 0;
+}
+
+static int pull(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_pull x = {0};
+	int err = proto_get_pull(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_pull(out, &x);
+	return 0;
+}
+
+static int pulled(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_pulled x = {0};
+	int err = proto_get_pulled(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_pulled(out, &x);
+	return 0;
+}
+
+static int turned(struct span in, struct arena *a, struct buf *out)
+{
+	enum turn_status status;
+	uint64_t number;
+	int err = proto_get_turned(in, &number, &status);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	MUST(status <= TURN_MAX);
+	proto_put_turned(out, number, status);
+	return 0;
+}
+
+static int etrn(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_etrn x;
+	int err = proto_get_etrn(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	MUST(x.kind < ETRN_KINDS && etrn_name_good((enum etrn_kind)x.kind, x.name));
+	proto_put_etrn(out, &x);
+	return 0;
+}
+
+static int etrn_answer(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_etrn_answer x;
+	int err = proto_get_etrn_answer(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	proto_put_etrn_answer(out, &x);
+	return 0;
+}
+
+static int limit(struct span in, struct arena *a, struct buf *out)
+{
+	struct proto_limit x;
+	int err = proto_get_limit(in, &x);
+
+	(void)a;
+	if (err < 0)
+		return err;
+	MUST(x.plan.n <= PROTO_LIMIT_NAME && x.subject.n <= PROTO_LIMIT_NAME);
+	proto_put_limit(out, &x);
+	MUST(buf_len(out) <= PROTO_LIMIT_MAX);
+	return 0;
+}
+
+static const again kinds[] = {commit, job, result, holding, query, answer, roles, past_dot, go,
+    turn, given, pull, pulled, turned, etrn, etrn_answer, limit};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

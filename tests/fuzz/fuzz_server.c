@@ -5,14 +5,22 @@
  * - what BDAT delivers is the octets of the chunks, counted by another simple reader, and the CRLF
  *   that a last line lacks;
  * - nothing of a login, a transaction or a greeting lives longer than the STARTTLS behind it;
- * - nothing with a bare CR, a bare LF or a NUL is delivered, no transaction ends twice;
+ * - nothing with a bare CR, a bare LF or a NUL is delivered but what was announced as binary, which
+ *   never comes by DATA; no transaction ends twice;
+ * - what ENVID, ORCPT and NOTIFY say can be decoded, is short and can be printed;
  * - the events and the output of the whole input are those of the input in pieces;
- * - the output keeps its ceiling and is made of well-formed lines.
+ * - the output keeps its ceiling and is made of well-formed lines;
+ * - behind the end of a message there is one reply, by LMTP one for each recipient that was taken.
  *
- * Byte 0: the size of the pieces; byte 1: seeds the verdicts; the rest is what the client sends.
+ * - who may say XCLIENT says each thing once, and what it says can be decoded.
+ *
+ * Byte 0: the size of the pieces; byte 1: seeds the verdicts, bit 6: the client may say XCLIENT,
+ * bit 7: it is LMTP; the rest is what the client sends.
  */
 #include "smtp/sasl.h"
 #include "smtp/server.h"
+#include "smtp/xclient.h"
+#include "smtp/xtext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +53,7 @@ static const struct server_config config = {
 };
 
 struct world {
+	struct server_config config;
 	struct server server;
 	struct buf out;     /* all the server said */
 	struct buf events;  /* a letter for each event but the pieces of content */
@@ -53,8 +62,9 @@ struct world {
 	struct span all;    /* what the client sends */
 	size_t at, body_at; /* what was taken, where the content starts */
 	uint32_t verdicts;
-	bool open, in_body, chunked, exchange;
-	bool show_all; /* also what is behind DATA already */
+	bool open, in_body, chunked, exchange, binary, smtputf8;
+	unsigned taken; /* recipients of the transaction */
+	bool show_all;  /* also what is behind DATA already */
 };
 
 static struct reply next_verdict(struct world *w, uint16_t yes)
@@ -100,7 +110,7 @@ static bool clean(struct span s)
 
 /* The simple reader of chunks: from the first BDAT on; commands that are no chunk are passed over.
  */
-static bool read_chunks(struct span in, struct buf *out, size_t *used)
+static bool read_chunks(struct span in, bool binary, struct buf *out, size_t *used)
 {
 	struct span all = in;
 
@@ -127,7 +137,7 @@ static bool read_chunks(struct span in, struct buf *out, size_t *used)
 		in = span_skip(in, n);
 		if (!last)
 			continue;
-		if (buf_len(out) && buf_view(out).p[buf_len(out) - 1] != '\n')
+		if (!binary && buf_len(out) && buf_view(out).p[buf_len(out) - 1] != '\n')
 			buf_add_str(out, "\r\n");
 		*used = all.n - in.n;
 		return true;
@@ -140,15 +150,16 @@ static void check_message(struct world *w, const struct body_facts *f)
 	size_t used = 0;
 
 	buf_init(&want, MAX);
+	MUST(w->chunked || !w->binary);
 	if (w->chunked)
-		MUST(read_chunks(span_skip(w->all, w->body_at), &want, &used));
+		MUST(read_chunks(span_skip(w->all, w->body_at), w->binary, &want, &used));
 	else
 		MUST(read_content(span_skip(w->all, w->body_at), &want, &used));
 	MUST(w->body_at + used == w->at);
 	MUST(span_eq(buf_view(&want), buf_view(&w->content)));
-	MUST(clean(buf_view(&want)));
+	MUST(w->binary || clean(buf_view(&want)));
 	MUST(f->size == buf_len(&want) && f->size <= config.message_size);
-	MUST(!f->nul && !f->bare_cr && !f->bare_lf && !f->open_end);
+	MUST(w->binary || (!f->nul && !f->bare_cr && !f->bare_lf && !f->open_end));
 	buf_fini(&want);
 }
 
@@ -190,6 +201,110 @@ static void ask_tls(struct world *w)
 	MUST(server_tls_due(&w->server) == (r.code == 220));
 }
 
+static bool inside(struct span part, struct span all)
+{
+	return part.p >= all.p && part.p + part.n <= all.p + all.n;
+}
+
+static void ask_etrn(struct world *w)
+{
+	struct reply r = next_verdict(w, 250);
+
+	MUST(!w->open && !w->exchange);
+	server_answer(&w->server, &r, SECOND);
+}
+
+static void ask_turn(struct world *w, const struct server_event *ev)
+{
+	struct reply r = next_verdict(w, 250);
+
+	MUST(server_is_authenticated(&w->server) && !w->open && !w->exchange);
+	MUST(inside(ev->name, w->all) || ev->name.n == 0);
+	for (size_t i = 0; i < ev->name.n; i++)
+		MUST(ascii_isalpha(ev->name.p[i]) || ascii_isdigit(ev->name.p[i]) ||
+		     strchr("-.,", ev->name.p[i]) != NULL);
+	server_answer(&w->server, &r, SECOND);
+	MUST(server_turned(&w->server) == (r.code == 250));
+}
+
+static bool is_text(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < ' ' || s.p[i] > '~')
+			return false;
+	}
+	return true;
+}
+
+/* What it may go on with is what nobody said before. */
+static void ask_xclient(struct world *w, const struct server_event *ev)
+{
+	struct reply r = next_verdict(w, 220);
+	unsigned before = w->server.xclient_said;
+	struct xclient x;
+	struct buf text;
+
+	buf_init(&text, XCLIENT_TEXT_MAX);
+	MUST(xclient_decode(ev->data, &text, &x) == 0 && x.said != 0);
+	MUST(!w->open && w->server.xclient && (x.said & before) == 0);
+	MUST(before == 0 || !(x.said & (XCLIENT_BIT(ADDR) | XCLIENT_BIT(LOGIN))));
+	for (unsigned i = 0; i < XCLIENT_COUNT; i++)
+		MUST(x.value[i].n <= XCLIENT_VALUE_MAX && is_text(x.value[i]));
+	buf_fini(&text);
+	server_answer(&w->server, &r, SECOND);
+	MUST(w->server.xclient_said == (r.code == 220 ? (before | x.said) : before));
+	MUST(before != 0 || r.code != 220 || !server_is_authenticated(&w->server) ||
+	     x.value[XCLIENT_LOGIN].n > 0);
+}
+
+static void check_texts(const struct server_event *ev)
+{
+	struct buf text;
+
+	buf_init(&text, XTEXT_ORCPT_MAX);
+	MUST(ev->envid.n <= XTEXT_ENVID_MAX && ev->orcpt.n <= XTEXT_ORCPT_MAX);
+	MUST(xtext_decode(ev->envid, &text) == 0);
+	MUST(ev->notify == NOTIFY_NEVER || !(ev->notify & NOTIFY_NEVER));
+	buf_clear(&text);
+	MUST(ev->orcpt.n == 0 || orcpt_decode(ev->orcpt, ev->smtputf8, &text) == 0);
+	for (size_t i = 0; i < buf_len(&text); i++)
+		MUST(buf_view(&text).p[i] >= ' ' && buf_view(&text).p[i] != 127);
+	buf_fini(&text);
+}
+
+static void drain(struct world *w)
+{
+	struct span out;
+
+	while ((out = server_output(&w->server)).n > 0) {
+		MUST(out.n <= SERVER_OUT_MAX);
+		buf_add_span(&w->out, out);
+		server_sent(&w->server, out.n);
+	}
+}
+
+static unsigned replies_in(struct span out)
+{
+	unsigned n = 0;
+
+	for (; out.n > 0; out = span_skip(out, (size_t)span_find(out, '\n') + 1))
+		n += out.p[3] == ' ';
+	return n;
+}
+
+static void answer_end(struct world *w, const struct reply *r)
+{
+	size_t before;
+
+	drain(w);
+	before = buf_len(&w->out);
+	server_answer(&w->server, r, SECOND);
+	drain(w);
+	MUST(w->taken > 0);
+	MUST(replies_in(span_skip(buf_view(&w->out), before)) == (w->config.lmtp ? w->taken : 1));
+	w->taken = 0;
+}
+
 static void ask(struct world *w, const struct server_event *ev)
 {
 	static const uint16_t yes[] = {[SERVER_CONNECT] = 220,
@@ -203,6 +318,10 @@ static void ask(struct world *w, const struct server_event *ev)
 
 	MUST(w->open == (ev->type >= SERVER_RCPT));
 	MUST((ev->type == SERVER_EOM) == w->in_body);
+	if (ev->type == SERVER_MAIL || ev->type == SERVER_RCPT)
+		check_texts(ev);
+	if (ev->type == SERVER_MAIL)
+		w->binary = ev->body_type == BODY_BINARYMIME;
 	if (ev->type == SERVER_EOM)
 		check_message(w, ev->facts);
 	if (ev->type == SERVER_EOM && ok)
@@ -214,17 +333,16 @@ static void ask(struct world *w, const struct server_event *ev)
 	w->in_body = ok && ev->type == SERVER_DATA;
 	w->chunked = ev->chunked;
 	w->body_at = ev->type == SERVER_DATA && ev->chunked ? command_at(w) : w->at;
-	server_answer(&w->server, &r, SECOND);
-}
-
-static bool inside(struct span part, struct span all)
-{
-	return part.p >= all.p && part.p + part.n <= all.p + all.n;
+	w->taken += ok && ev->type == SERVER_RCPT;
+	if (ev->type == SERVER_EOM)
+		answer_end(w, &r);
+	else
+		server_answer(&w->server, &r, SECOND);
 }
 
 static void take(struct world *w, const struct server_event *ev)
 {
-	note(w, (uint8_t) "CHMTAagRDbErx."[ev->type]);
+	note(w, (uint8_t) "CHMTAagRDbErx.XeQ"[ev->type]);
 	switch (ev->type) {
 	case SERVER_BODY:
 		MUST(w->in_body && w->open && ev->data.n > 0);
@@ -234,9 +352,13 @@ static void take(struct world *w, const struct server_event *ev)
 	case SERVER_RESET:
 		MUST(w->open);
 		w->open = w->in_body = false;
+		w->taken = 0;
 		buf_clear(&w->content);
 		break;
 	case SERVER_TLS: ask_tls(w); break;
+	case SERVER_ETRN: ask_etrn(w); break;
+	case SERVER_ATRN: ask_turn(w, ev); break;
+	case SERVER_XCLIENT: ask_xclient(w, ev); break;
 	case SERVER_AUTH:
 	case SERVER_AUTH_LINE: ask_login(w, ev); break;
 	case SERVER_AUTH_GONE:
@@ -252,15 +374,11 @@ static void take(struct world *w, const struct server_event *ev)
 static void take_all(struct world *w)
 {
 	struct server_event ev;
-	struct span out;
 
 	while (server_next(&w->server, &ev) == 1)
 		take(w, &ev);
-	out = server_output(&w->server);
-	MUST(out.n <= SERVER_OUT_MAX);
-	buf_add_span(&w->out, out);
-	server_sent(&w->server, out.n);
-	MUST(w->server.out.mem == NULL);
+	drain(w);
+	MUST(w->server.out.mem == NULL && w->server.repeat == 0);
 	if (!server_tls_due(&w->server))
 		return;
 	MUST(!w->open && server_feed(&w->server, SPAN("NOOP\r\n"), SECOND) == 0);
@@ -275,7 +393,8 @@ static size_t shown(const struct world *w, size_t window)
 	ptrdiff_t lf = span_find(rest, '\n');
 
 	if (lf >= 4 && !w->show_all && w->server.state != SERVER_S_BODY &&
-	    (span_starts_case(rest, SPAN("DATA")) || span_starts_case(rest, SPAN("STARTTLS"))))
+	    (span_starts_case(rest, SPAN("DATA")) || span_starts_case(rest, SPAN("STARTTLS")) ||
+		span_starts_case(rest, SPAN("ATRN"))))
 		return (size_t)lf + 1;
 	return rest.n;
 }
@@ -289,7 +408,13 @@ static void play(struct world *w, struct span all, size_t piece, uint32_t seed, 
 	buf_init(&w->events, MAX);
 	buf_init(&w->content, MAX);
 	buf_init(&w->mail, MAX);
-	server_init(&w->server, &config, SECOND);
+	w->config = config;
+	w->config.turns = seed % 8 == 5; /* no mail then, but ATRN */
+	w->config.lmtp = seed & 0x80;
+	w->config.xclient_login = seed & 0x20;
+	server_init(&w->server, &w->config, SECOND);
+	if (seed & 0x40)
+		server_allow_xclient(&w->server);
 	take_all(w);
 	while (w->at < all.n && !w->server.ended) {
 		n = server_feed(

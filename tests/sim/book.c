@@ -2,6 +2,7 @@
 
 #include "sim/disk_sim.h"
 #include "sim/faults.h"
+#include "sim/tally.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -75,20 +76,56 @@ static size_t make_rcpt_count(bool small, uint64_t *rng)
 	return sim_once_in(rng, 4) ? 1 + sim_below(rng, MAIL_RCPTS) : 1 + sim_below(rng, 3);
 }
 
+/* Members of lists, now and then two of one: reports about them go to its owner. */
+static void make_owners(struct mail *m)
+{
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if ((m->index + (int)i / 2) % 4 == 0)
+			snprintf(
+			    m->rcpt[i].from, sizeof(m->rcpt[i].from), "owner%zu@b.test", i / 4);
+	}
+}
+
+const char *book_return_path(const struct mail *m, uint32_t index)
+{
+	const char *own = m->rcpt[index].from;
+
+	return own[0] != '\0' && m->from[0] != '\0' ? own : m->from;
+}
+
+static const struct mail_rcpt blank_rcpt = {
+    .report = NO_REPORT, .warning = NO_REPORT, .summary = NO_REPORT};
+
+static uint8_t pick_notify(uint64_t *rng)
+{
+	if (sim_once_in(rng, 20))
+		return NOTIFY_NEVER;
+	if (sim_once_in(rng, 12))
+		return NOTIFY_SUCCESS;
+	return sim_once_in(rng, 6) ? (uint8_t)(2 * sim_below(rng, 8)) : 0;
+}
+
+/* Some send more than may be reported. */
+static void make_sender(struct mail *m, uint64_t *rng)
+{
+	if (sim_once_in(rng, 6))
+		return;
+	if (sim_once_in(rng, 3))
+		snprintf(m->from, sizeof(m->from), "storm@b.test");
+	else
+		snprintf(m->from, sizeof(m->from), "s%d@%s", m->index, pick_domain(rng));
+}
+
 static void make_rcpts(struct mail *m, uint64_t *rng)
 {
 	for (size_t i = 0; i < m->n_rcpt; i++) {
 		struct mail_rcpt *r = &m->rcpt[i];
 
-		*r = (struct mail_rcpt){.report = NO_REPORT};
+		*r = blank_rcpt;
 		snprintf(r->addr, sizeof(r->addr), "u%d-%zu@%s", m->index, i, pick_domain(rng));
-		if (sim_once_in(rng, 20))
-			r->notify = NOTIFY_NEVER;
-		else if (sim_once_in(rng, 20))
-			r->notify = NOTIFY_SUCCESS | NOTIFY_FAILURE;
+		r->notify = pick_notify(rng);
 	}
-	if (!sim_once_in(rng, 6))
-		snprintf(m->from, sizeof(m->from), "s%d@%s", m->index, pick_domain(rng));
+	make_owners(m);
 }
 
 static size_t make_size(bool small, uint64_t *rng)
@@ -121,7 +158,13 @@ struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 	m->nonce = msgid_make(now + 1000000, random);
 	m->n_rcpt = make_rcpt_count(l->small, rng);
 	make_rcpts(m, rng);
+	make_sender(m, rng);
+	m->ret = (enum dsn_ret)sim_below(rng, 3);
+	m->priority = (enum priority)(m->index / 2 % PRIORITY_COUNT);
+	m->by = m->index % 8 == 3 ? (1 + m->index * 37 % 7200) * INT64_C(1000000) : 0;
 	m->at_most_once = sim_once_in(rng, 5);
+	if (m->index % 11 == 4)
+		m->hold_until = now + (1 + m->index * 7919 % 90) * INT64_C(1000000);
 	m->head_n = (size_t)snprintf(m->head, sizeof(m->head),
 	    "Received: by sim; %lld\r\nFrom: <%s>\r\nSubject: number %d\r\n\r\n", (long long)now,
 	    m->from, m->index);
@@ -130,6 +173,16 @@ struct mail *book_new(struct book *l, uint64_t *rng, int64_t now)
 	for (size_t i = 0; sim_once_in(rng, 8) && i < m->n_rcpt; i++)
 		m->rcpt[i].held = !sim_once_in(rng, 3);
 	return m;
+}
+
+void book_check_release(const struct mail *m, int64_t now)
+{
+	if (m->hold_until == 0 || m->released)
+		return;
+	if (now < m->hold_until)
+		sim_fail("mail %d: given out %lld s before its time", m->index,
+		    (long long)((m->hold_until - now) / 1000000));
+	fault_count(FAULT_SCHEDULED);
 }
 
 static struct change held_of(const struct mail *m, struct change_rcpt *list)
@@ -163,6 +216,7 @@ void book_release(struct book *l, struct mail *m)
 
 		if (m != NULL && each != m)
 			continue;
+		each->released = each->released || each->durable;
 		for (size_t k = 0; k < each->n_rcpt; k++) {
 			if (each->rcpt[k].held && each->durable)
 				fault_count(FAULT_RELEASED);
@@ -201,47 +255,132 @@ void book_content(const struct mail *m, uint64_t from, struct span data)
 
 /* ---- records ------------------------------------------------------------------------------ */
 
-/* The recipients that the text of a report names. */
-static void read_report(struct book *l, struct mail *m)
+/* A word behind a field of a report; returns where it ends. */
+static const char *field_word(const char *at, const char *field, char *word, size_t n)
 {
-	static const char field[] = "\r\nFinal-Recipient: rfc822;";
-	const char *at = (const char *)m->bytes;
-	unsigned about, index;
+	size_t k = 0;
 
-	while ((at = strstr(at, field)) != NULL) {
-		at += strlen(field);
-		if (sscanf(at, "u%u-%u@", &about, &index) != 2 || about >= l->n ||
-		    m->n_ended == MAIL_RCPTS)
-			sim_fail("report %d: names a stranger: %.40s", m->index, at);
-		if (m->about != NO_REPORT && m->about != (int)about)
-			sim_fail("report %d: about two messages", m->index);
-		m->about = (int)about;
-		m->ended[m->n_ended++] = index;
+	at = strstr(at, field);
+	if (at == NULL)
+		return NULL;
+	for (at += strlen(field); *at == ' ';)
+		at++;
+	for (; *at > ' ' && k + 1 < n; at++)
+		word[k++] = *at;
+	word[k] = '\0';
+	return at;
+}
+
+static uint32_t index_of(const struct mail *about, const char *addr)
+{
+	for (uint32_t i = 0; i < about->n_rcpt; i++) {
+		if (strcmp(about->rcpt[i].addr, addr) == 0)
+			return i;
 	}
-	if (m->about == NO_REPORT)
+	sim_fail("a report of mail %d names a stranger: %s", about->index, addr);
+}
+
+/* What the text of a report says of whom. What comes back behind it says nothing like that. */
+static void read_report(const struct book *l, struct mail *m)
+{
+	const char *at = (const char *)m->bytes;
+	char addr[64];
+
+	while ((at = field_word(at, "\r\nFinal-Recipient: rfc822;", addr, sizeof(addr))) != NULL) {
+		if (m->n_ended == MAIL_RCPTS)
+			sim_fail("report %d: names too many", m->index);
+		m->ended[m->n_ended] = index_of(l->mail[m->about], addr);
+		at = field_word(at, "\r\nAction:", m->action[m->n_ended], sizeof(m->action[0]));
+		if (at == NULL)
+			sim_fail("report %d: does not say what became of %s", m->index, addr);
+		m->n_ended++;
+	}
+	if (m->n_ended == 0)
 		sim_fail("report %d: about nobody", m->index);
+}
+
+/* Of those that are untold, durably, and that this address hears of. */
+static size_t sum_up(const struct book *l, const struct mail *summary)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct mail *m = l->mail[i];
+
+		for (uint32_t k = 0; k < m->n_rcpt; k++) {
+			if (!m->rcpt[k].untold || m->rcpt[k].final != OUTCOME_NONE ||
+			    strcmp(book_teller(m, k), summary->rcpt[0].addr) != 0)
+				continue;
+			if (!book_summed(l, m, k))
+				m->rcpt[k].summary = summary->index;
+			n++;
+		}
+	}
+	return n;
+}
+
+static uint64_t pieces_of(const struct envelope *e)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < e->n_part; i++)
+		n += e->part[i].length;
+	return n;
+}
+
+/* The whole content: pieces are those of the message it is about, behind its header. */
+static void take_content(struct book *l, struct mail *m, const struct envelope *e, struct span body)
+{
+	uint64_t pieces = pieces_of(e), got = 0;
+	const struct mail *about = m->about != NO_REPORT ? l->mail[m->about] : NULL;
+
+	if (pieces > 0 && about == NULL)
+		sim_fail("report %d: has pieces of nothing", m->index);
+	m->size = body.n + pieces;
+	m->bytes = gw_calloc(1, m->size + 1);
+	memcpy(m->bytes, body.p, e->head_length);
+	while (got < pieces) {
+		struct span s = mail_content(about, about->head_n + got, (size_t)(pieces - got));
+
+		if (s.n == 0)
+			sim_fail("report %d: has more pieces than its message", m->index);
+		memcpy(m->bytes + e->head_length + got, s.p, s.n);
+		got += s.n;
+	}
+	memcpy(
+	    m->bytes + e->head_length + pieces, body.p + e->head_length, body.n - e->head_length);
 }
 
 static void enter_report(struct book *l, const struct msgid *id, const struct envelope *e,
     const struct span body[BROKER_APPEND_SPANS])
 {
-	struct mail *m = add(l, id);
+	struct mail *m = add(l, id), *about = NULL;
+	struct change c;
 
 	m->is_report = true;
 	m->state = MAIL_OK;
-	m->size = body[0].n + body[1].n;
-	m->bytes = gw_calloc(1, m->size + 1);
-	memcpy(m->bytes, body[0].p, body[0].n);
-	if (body[1].n > 0)
-		memcpy(m->bytes + body[0].n, body[1].p, body[1].n);
-	if (e->n_rcpt != 1 || e->from.n != 0 || e->head_length > m->size)
+	if (e->n_rcpt != 1 || e->from.n != 0 || e->head_length > body[0].n || body[1].n > 0)
 		sim_fail("report %d: a strange envelope", m->index);
 	m->n_rcpt = 1;
-	m->rcpt[0].report = NO_REPORT;
+	m->rcpt[0] = blank_rcpt;
 	span_to_cstr(e->rcpt[0].addr, m->rcpt[0].addr, sizeof(m->rcpt[0].addr));
+	if (e->ends.n > 0 && change_decode(&c, e->ends, &l->scratch) == 0)
+		about = book_find(l, &c.id);
+	if (about != NULL)
+		m->about = about->index;
+	take_content(l, m, e, body[0]);
+	if (about == NULL) {
+		if (sum_up(l, m) > 0)
+			fault_count(FAULT_SUMMARY);
+		return;
+	}
 	read_report(l, m);
-	if (strcmp(m->rcpt[0].addr, l->mail[m->about]->from) != 0)
-		sim_fail("report %d: to %s", m->index, m->rcpt[0].addr);
+	for (size_t i = 0; i < m->n_ended; i++) {
+		if (strcmp(m->rcpt[0].addr, book_teller(about, m->ended[i])) != 0)
+			sim_fail("report %d: to %s", m->index, m->rcpt[0].addr);
+	}
+	if (e->n_part > 0)
+		fault_count(FAULT_PIECES_SHARED);
 }
 
 void book_asked(struct book *l, enum broker_record type, bool own, const struct msgid *id,
@@ -257,12 +396,39 @@ void book_asked(struct book *l, enum broker_record type, bool own, const struct 
 	enter_report(l, id, &e, body);
 }
 
+const char *book_teller(const struct mail *m, uint32_t index)
+{
+	if (!m->is_report)
+		return book_return_path(m, index);
+	return strcmp(m->rcpt[index].addr, ADMIN) == 0 ? "" : ADMIN;
+}
+
 /* RFC 3461 section 4.1 */
 static bool wants_report(const struct mail *m, uint32_t index)
 {
 	uint8_t notify = m->rcpt[index].notify;
 
-	return m->from[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
+	return book_teller(m, index)[0] != '\0' && (notify == 0 || (notify & NOTIFY_FAILURE));
+}
+
+/* Nobody else tells: it is delivered here. */
+static bool wants_success(const struct mail *m, uint32_t index)
+{
+	return m->from[0] != '\0' && (m->rcpt[index].notify & NOTIFY_SUCCESS);
+}
+
+static bool is_local(const struct mail *m, uint32_t index)
+{
+	const char *domain = strchr(m->rcpt[index].addr, '@') + 1;
+
+	return strcmp(domain, "box.test") == 0 || strcmp(domain, "lmtp.test") == 0;
+}
+
+bool book_summed(const struct book *l, const struct mail *m, uint32_t index)
+{
+	const struct mail_rcpt *r = &m->rcpt[index];
+
+	return r->untold && r->summary != NO_REPORT && l->mail[r->summary]->durable;
 }
 
 bool book_wants_report(const struct mail *m, uint32_t index, enum outcome o)
@@ -286,6 +452,20 @@ static bool same_end(
 	       (r->report == (report ? report->index : NO_REPORT) || (recovered && !report));
 }
 
+static void warned(const struct mail *m, struct mail_rcpt *r, const struct change_rcpt *c,
+    const struct mail *report)
+{
+	if (!c->warned)
+		sim_fail("report %d: a warning that is not noted", report->index);
+	if (r->warning != NO_REPORT && r->warning != report->index)
+		sim_fail("mail %d recipient %u: warned twice", m->index, c->index);
+	if (m->priority == PRIORITY_BULK || (r->notify != 0 && !(r->notify & NOTIFY_DELAY)))
+		sim_fail("mail %d recipient %u: warned unasked", m->index, c->index);
+	if (r->warning == NO_REPORT)
+		fault_count(FAULT_WARNED);
+	r->warning = report->index;
+}
+
 static void ended(struct book *l, const struct mail *report, const struct change *c, bool recovered)
 {
 	struct mail *m = book_find(l, &c->id);
@@ -301,6 +481,13 @@ static void ended(struct book *l, const struct mail *report, const struct change
 			r->number = s->number;
 			r->attempts = s->attempts;
 		}
+		if (s->outcome == OUTCOME_UNTOLD) {
+			if (!r->untold)
+				fault_count(FAULT_UNTOLD);
+			r->untold = true;
+		}
+		if (report != NULL && s->outcome == OUTCOME_DEFERRED)
+			warned(m, r, s, report);
 		if (!outcome_final(s->outcome))
 			continue;
 		if (r->final != OUTCOME_NONE) {
@@ -309,11 +496,24 @@ static void ended(struct book *l, const struct mail *report, const struct change
 			sim_fail("mail %d recipient %u ends twice: %d and %d", m->index, s->index,
 			    r->final, s->outcome);
 		}
-		if (!report && book_wants_report(m, s->index, s->outcome))
+		if (!report && book_wants_report(m, s->index, s->outcome) &&
+		    !book_summed(l, m, s->index))
 			sim_fail(
 			    "mail %d recipient %u failed and nobody is told", m->index, s->index);
 		r->final = s->outcome;
 		r->report = report ? report->index : NO_REPORT;
+	}
+}
+
+static bool says(const char *action, enum outcome o)
+{
+	switch (o) {
+	case OUTCOME_FAILED:
+	case OUTCOME_EXPIRED: return strcmp(action, "failed") == 0;
+	case OUTCOME_DEFERRED: return strcmp(action, "delayed") == 0;
+	case OUTCOME_DELIVERED:
+		return strcmp(action, "delivered") == 0 || strcmp(action, "relayed") == 0;
+	default: return false;
 	}
 }
 
@@ -324,6 +524,9 @@ static void check_report(struct book *l, const struct mail *report, const struct
 	for (size_t i = 0; i < c->n_rcpt; i++) {
 		if (c->rcpt[i].index != report->ended[i])
 			sim_fail("report %d: its record ends others than it names", report->index);
+		if (!says(report->action[i], c->rcpt[i].outcome))
+			sim_fail("report %d: says %s of what became %d", report->index,
+			    report->action[i], c->rcpt[i].outcome);
 	}
 }
 
@@ -393,7 +596,7 @@ static void durable_message(
 		ended(l, NULL, &c, recovered);
 	if (e.held.n > 0 && !recovered)
 		fault_count(FAULT_HELD);
-	if (!m->is_report)
+	if (!m->is_report || m->about == NO_REPORT)
 		return;
 	if (e.ends.n == 0 || change_decode(&c, e.ends, &l->scratch) != 0)
 		sim_fail("report %d: its record cannot be read", m->index);
@@ -418,114 +621,16 @@ void book_durable(struct book *l, enum broker_record type, const struct msgid *i
 
 	arena_reset(&l->scratch);
 	l->version++;
+	tally_durable(l, type, id, meta);
 	if (type == BROKER_MESSAGE) {
 		durable_message(l, id, meta, recovered);
-	} else if (type != BROKER_PART && type != BROKER_COUNTERS) {
+	} else if (type != BROKER_PART && type != BROKER_COUNTERS && type != BROKER_COUNTED) {
 		if (change_decode(&c, meta, &l->scratch) != 0)
 			sim_fail("a result that cannot be read");
 		if (type == BROKER_PAST_DOT)
 			noted(l, &c);
 		ended(l, NULL, &c, recovered);
 	}
-}
-
-/* ---- events ------------------------------------------------------------------------------- */
-
-void book_answered(struct book *l, struct mail *m, bool ok)
-{
-	l->version++;
-	if (!ok && m->handed)
-		sim_fail("mail %d is refused and was handed to a worker", m->index);
-	if (!ok && m->durable)
-		sim_fail("mail %d is refused and durable", m->index);
-	m->state = ok ? MAIL_OK : MAIL_REFUSED;
-}
-
-void book_handed(struct mail *m, uint32_t index, unsigned life)
-{
-	struct mail_rcpt *r = &m->rcpt[index];
-
-	if (m->state == MAIL_REFUSED)
-		sim_fail("mail %d was refused and is handed to a worker", m->index);
-	if (!m->durable)
-		sim_fail("mail %d is handed to a worker before it is durable", m->index);
-	if (r->final != OUTCOME_NONE)
-		sim_fail("mail %d recipient %u has ended (%d) and is handed out again", m->index,
-		    index, r->final);
-	if (r->held)
-		sim_fail("mail %d recipient %u is held and handed out", m->index, index);
-	if (r->life == life)
-		sim_fail("mail %d recipient %u is handed out by a queue that knows its end",
-		    m->index, index);
-	if (r->holders > 0)
-		sim_fail(
-		    "mail %d recipient %u is handed out while a worker has it", m->index, index);
-	m->handed = true;
-	r->noted = false;
-	r->holders++;
-}
-
-void book_result(struct mail *m, const struct change *c, unsigned life)
-{
-	for (size_t i = 0; i < c->n_rcpt; i++) {
-		if (outcome_final(c->rcpt[i].outcome))
-			m->rcpt[c->rcpt[i].index].life = life;
-	}
-}
-
-/* c.test is at-most-once by its shape; a Maildir needs nothing, it knows what it has. */
-bool book_at_most_once(const struct mail *m, uint32_t index)
-{
-	const char *domain = strchr(m->rcpt[index].addr, '@') + 1;
-
-	return strcmp(domain, "box.test") != 0 &&
-	       (m->at_most_once || strcmp(domain, "c.test") == 0);
-}
-
-void book_taken(struct mail *m, uint32_t index, bool said)
-{
-	struct mail_rcpt *r = &m->rcpt[index];
-
-	r->delivered++;
-	r->doubts += !said;
-	if (book_at_most_once(m, index) && r->delivered > 1)
-		sim_fail("mail %d recipient %u: at most once, and delivered %u times", m->index,
-		    index, r->delivered);
-}
-
-/* The result is lost if neither log nor queue nor another worker knows it. */
-void book_worker_lost(struct mail *m, uint32_t index, bool final, unsigned life)
-{
-	struct mail_rcpt *r = &m->rcpt[index];
-
-	r->holders--;
-	if (final && r->final == OUTCOME_NONE && r->life != life && r->holders == 0)
-		r->excuses++;
-}
-
-void book_queue_lost(struct book *l, unsigned life)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		struct mail *m = l->mail[i];
-
-		for (size_t k = 0; k < m->n_rcpt; k++) {
-			struct mail_rcpt *r = &m->rcpt[k];
-
-			if (r->final == OUTCOME_NONE && r->life == life && r->holders == 0)
-				r->excuses++;
-			r->life = 0;
-		}
-	}
-}
-
-bool book_ended(const struct mail *m, const struct change *c)
-{
-	for (size_t i = 0; i < c->n_rcpt; i++) {
-		if (outcome_final(c->rcpt[i].outcome) &&
-		    m->rcpt[c->rcpt[i].index].final == OUTCOME_NONE)
-			return false;
-	}
-	return true;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -571,8 +676,13 @@ static void check_rcpt(const struct book *l, const struct mail *m, uint32_t inde
 	if (r->final == OUTCOME_DELIVERED && r->delivered == 0)
 		sim_fail("mail %d recipient %u: said to be delivered and was not", m->index, index);
 	if ((r->final == OUTCOME_FAILED || r->final == OUTCOME_EXPIRED) &&
-	    wants_report(m, index) != (r->report != NO_REPORT))
+	    wants_report(m, index) != (r->report != NO_REPORT || book_summed(l, m, index)))
 		sim_fail("mail %d recipient %u: report %d", m->index, index, r->report);
+	if (r->final == OUTCOME_DELIVERED && r->report != NO_REPORT && !wants_success(m, index))
+		sim_fail("mail %d recipient %u: success is told unasked", m->index, index);
+	if (r->final == OUTCOME_DELIVERED && r->report == NO_REPORT && wants_success(m, index) &&
+	    is_local(m, index))
+		sim_fail("mail %d recipient %u: success is not told", m->index, index);
 	if (r->report != NO_REPORT && !l->mail[r->report]->durable)
 		sim_fail("mail %d recipient %u: its report is nowhere", m->index, index);
 }

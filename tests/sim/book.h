@@ -12,7 +12,9 @@
  *   - what is held from the start is not handed out before somebody releases it;
  *   - content is handed out octet for octet;
  *   - a failure is one record with the report of it, and the report names exactly
- *     the recipients it ends;
+ *     the recipients it ends; or it is durable that it is untold, and the recipient ends behind a
+ *     summary that names it or counts it;
+ *   - nobody is told of success who did not ask, nor warned twice, nor of what a next host tells;
  *   - in the end every acknowledged recipient has ended.
  */
 #ifndef GW_TESTS_SIM_BOOK_H
@@ -21,6 +23,8 @@
 #include "flow/broker.h"
 
 #include "base/map.h"
+
+#define ADMIN "root@b.test"
 
 enum { MAIL_RCPTS = 20, MAIL_BODY_MAX = 300 << 10, MAIL_SMALL_MAX = 3000, NO_REPORT = -1 };
 
@@ -34,10 +38,14 @@ enum mail_state {
 
 struct mail_rcpt {
 	char addr[64];
+	char from[64]; /* a return path of its own, or empty */
 	uint8_t notify;
 	enum outcome final;        /* durable */
 	uint32_t number, attempts; /* of the newest change that is durable */
 	int report;                /* the message that says so, or NO_REPORT */
+	int warning;               /* the message that says that it is late, or NO_REPORT */
+	bool untold;               /* durable: it failed, and a summary tells of it */
+	int summary;               /* the last that was made since then, or NO_REPORT */
 	unsigned delivered;        /* times the other side took it */
 	unsigned doubts;           /* times it took it and nobody was told */
 	bool held;                 /* from the start, and nobody released it yet */
@@ -60,10 +68,28 @@ struct mail {
 	size_t salt;
 	struct mail_rcpt rcpt[MAIL_RCPTS];
 	size_t n_rcpt;
-	/* A report: whose recipients it ends. */
+	enum dsn_ret ret;
+	enum priority priority;
+	int64_t hold_until; /* not before it, but for an operator's release; 0: at once */
+	bool released;      /* an operator said so */
+	int64_t by;    /* DELIVERBY: microseconds from its commit on, then it comes back; 0: not */
+	int64_t by_at; /* the moment that makes, since its last commit */
+	/* A report: whose recipients it is about (NO_REPORT: a summary, or a copy), and what it
+	   says of them. */
 	int about;
 	uint32_t ended[MAIL_RCPTS];
+	char action[MAIL_RCPTS][12];
 	size_t n_ended;
+	/* What limits have to do with it (tally.h). */
+	struct {
+		uint64_t place;     /* in the order of COMMITs */
+		int64_t judged;     /* when; 0: not, or its record was asked for since */
+		bool there;         /* durable */
+		bool waits, leaves; /* a limit holds it, durably; its release was asked for */
+		bool counts, sure;  /* as of `at`, the queue's stamp; durably */
+		bool forced;        /* by an operator: whatever the limit */
+		int64_t at;
+	} tally;
 };
 
 struct book {
@@ -71,6 +97,7 @@ struct book {
 	size_t n, cap;
 	struct map by_id;
 	bool small;       /* short contents, few recipients */
+	uint64_t places;  /* COMMITs */
 	uint64_t version; /* counts up with everything that is promised */
 	struct arena scratch;
 };
@@ -78,10 +105,18 @@ struct book {
 void book_init(struct book *l);
 void book_fini(struct book *l);
 
+/* May it be given out now? */
+void book_check_release(const struct mail *m, int64_t now);
 /* Has a recipient of it not ended yet, durably? */
 bool book_has_open(const struct mail *m) gw_checked;
+/* Where a report about this recipient goes; empty: nowhere. */
+const char *book_return_path(const struct mail *m, uint32_t index) gw_checked;
 /* Does this end of the recipient come with a report to the sender? */
 bool book_wants_report(const struct mail *m, uint32_t index, enum outcome o) gw_checked;
+/* Who is told that this recipient failed; "": nobody. */
+const char *book_teller(const struct mail *m, uint32_t index) gw_checked;
+/* May it end with no report of its own, because a summary told of it? */
+bool book_summed(const struct book *l, const struct mail *m, uint32_t index) gw_checked;
 /* Is its domain one that the queue delivers to, and does not refuse by itself? */
 bool book_has_host(const struct mail *m, uint32_t index) gw_checked;
 

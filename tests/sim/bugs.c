@@ -1,6 +1,8 @@
 #include "sim/bugs.h"
 
 #include "flow/broker-private.h"
+#include "flow/derive-private.h"
+#include "flow/limits-private.h"
 #include "mail/envelope.h"
 #include "spool/index.h"
 #include "spool/reader.h"
@@ -156,12 +158,118 @@ int __wrap_broker_recover(struct broker *b, enum broker_record type, struct span
 	return err;
 }
 
+void __real_storm_recovered(struct broker *b, const struct msgid *id, int64_t when);
+void __wrap_storm_recovered(struct broker *b, const struct msgid *id, int64_t when);
+
+void __wrap_storm_recovered(struct broker *b, const struct msgid *id, int64_t when)
+{
+	if (sim_bug != BUG_UNTOLD)
+		__real_storm_recovered(b, id, when);
+}
+
+int __real_derive_write(struct broker *b, struct append *a, const struct derived *d);
+int __wrap_derive_write(struct broker *b, struct append *a, const struct derived *d);
+
+int __wrap_derive_write(struct broker *b, struct append *a, const struct derived *d)
+{
+	if (sim_bug != BUG_SUMMARY || a->summed == NULL)
+		return __real_derive_write(b, a, d);
+	summary_told(b, a);
+	derive_cancel(b, &a);
+	return 0;
+}
+
+void __real_queued_landed(
+    struct broker *b, struct queued *m, const struct record_place *at, const struct part *body);
+void __wrap_queued_landed(
+    struct broker *b, struct queued *m, const struct record_place *at, const struct part *body);
+
+void __wrap_queued_landed(
+    struct broker *b, struct queued *m, const struct record_place *at, const struct part *body)
+{
+	__real_queued_landed(b, m, at, body);
+	if (sim_bug != BUG_PIECES || !m->is_report || m->first == at->segment)
+		return;
+	segment_release_message(b, m->first, at->segment, m->octets);
+	m->first = at->segment;
+	segment_hold_message(b, m->first, at->segment, m->octets);
+}
+
+void __real_parked_apply(
+    struct parked *p, const struct change_rcpt *c, const struct record_place *at);
+void __wrap_parked_apply(
+    struct parked *p, const struct change_rcpt *c, const struct record_place *at);
+
+void __wrap_parked_apply(
+    struct parked *p, const struct change_rcpt *c, const struct record_place *at)
+{
+	struct change_rcpt forgets = *c;
+
+	forgets.warned = c->warned && sim_bug != BUG_WARNED;
+	__real_parked_apply(p, &forgets, at);
+}
+
 bool __real_account_holds(struct broker *b, struct task *t, int64_t now);
+bool __real_limit_connection(struct group *g);
+bool __wrap_limit_connection(struct group *g);
+
+bool __wrap_limit_connection(struct group *g)
+{
+	return sim_bug == BUG_LIMIT || __real_limit_connection(g);
+}
+
 bool __wrap_account_holds(struct broker *b, struct task *t, int64_t now);
+
+void __real_deadline_of_commit(struct envelope *e, int64_t now);
+void __wrap_deadline_of_commit(struct envelope *e, int64_t now);
+
+void __wrap_deadline_of_commit(struct envelope *e, int64_t now)
+{
+	__real_deadline_of_commit(e, now);
+	if (sim_bug == BUG_DEADLINE)
+		e->handling.by_at += INT64_C(3600) * 1000000;
+}
 
 bool __wrap_account_holds(struct broker *b, struct task *t, int64_t now)
 {
 	return sim_bug != BUG_ACCOUNT && __real_account_holds(b, t, now);
+}
+
+void __real_limits_count(struct limits *l, const struct limit_ask *ask, int64_t when, int64_t now);
+void __wrap_limits_count(struct limits *l, const struct limit_ask *ask, int64_t when, int64_t now);
+
+void __wrap_limits_count(struct limits *l, const struct limit_ask *ask, int64_t when, int64_t now)
+{
+	if (sim_bug != BUG_COUNTED)
+		__real_limits_count(l, ask, when, now);
+}
+
+void __real_limits_recover_message(
+    struct broker *b, const struct envelope *e, uint64_t octets, bool held, uint64_t segment);
+void __wrap_limits_recover_message(
+    struct broker *b, const struct envelope *e, uint64_t octets, bool held, uint64_t segment);
+
+/* As if its stamp were not what makes it one. */
+void __wrap_limits_recover_message(
+    struct broker *b, const struct envelope *e, uint64_t octets, bool held, uint64_t segment)
+{
+	struct envelope copy = *e;
+
+	if (sim_bug == BUG_TWICE && e->state.n > 0 && copy.counted > 0)
+		copy.counted = b->limits->whole.upto > copy.counted ? b->limits->whole.upto + 1
+								    : copy.counted + 1;
+	__real_limits_recover_message(b, &copy, octets, held, segment);
+}
+
+struct line *__real_line_before(struct broker *b, const struct limit_ask *ask, int64_t before,
+    const struct line *but, const struct limit_rule **rule);
+struct line *__wrap_line_before(struct broker *b, const struct limit_ask *ask, int64_t before,
+    const struct line *but, const struct limit_rule **rule);
+
+struct line *__wrap_line_before(struct broker *b, const struct limit_ask *ask, int64_t before,
+    const struct line *but, const struct limit_rule **rule)
+{
+	return sim_bug == BUG_OVERTAKE ? NULL : __real_line_before(b, ask, before, but, rule);
 }
 
 /* ---- an index whose checksum is always right ---------------------------------------------------
@@ -239,4 +347,12 @@ int __wrap_index_reader_start(
 		d->ops->close(d, handle);
 	}
 	return __real_index_reader_start(r, &b.base, &head, nonces);
+}
+
+int64_t __real_release_of(const struct broker *b, const struct envelope *e);
+int64_t __wrap_release_of(const struct broker *b, const struct envelope *e);
+
+int64_t __wrap_release_of(const struct broker *b, const struct envelope *e)
+{
+	return sim_bug == BUG_SCHEDULED && b->recovering ? 0 : __real_release_of(b, e);
 }

@@ -10,7 +10,9 @@
 
 enum fault {
 #define FAULT(id, sentence) FAULT_##id,
+#define FAULT_OF_LONG FAULT
 #include "sim/faults.def"
+#undef FAULT_OF_LONG
 #undef FAULT
 	FAULTS,
 };
@@ -22,7 +24,8 @@ static inline void fault_count(enum fault f)
 	sim_faults[f]++;
 }
 
-/* Prints how often each happened; true if none is missing. */
-bool faults_print(const uint64_t n[FAULTS]);
+/* Prints how often each happened; true if none is missing of those that swept, or long, histories
+ * must have produced. */
+bool faults_print(const uint64_t n[FAULTS], bool swept);
 
 #endif

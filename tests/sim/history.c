@@ -5,6 +5,7 @@
 #include "sim/faults.h"
 #include "sim/peers.h"
 #include "sim/sweep.h"
+#include "sim/tally.h"
 #include "sim/trace.h"
 
 #include <stdio.h>
@@ -20,20 +21,49 @@ enum {
 };
 
 static struct world w;
-static const struct plan *plan;
+static struct config *reloaded; /* NULL: that of the start is in force */
+static const struct script *plan;
 static struct ending *ending;
 
 static const char domains[] = "hostname mx.test\n"
+			      "admin " ADMIN "\n"
+			      "dsn { warn 20s; per-sender 2/m; copy bad-mailbox }\n"
+			      /* Those that are built in take most of the time of a sweep. */
+			      "classify bad-mailbox \"^550 5.1.1\"\n"
+			      "classify other \"^\"\n"
 			      "listen mx 127.0.0.1:2525\n"
 			      "trust 127.0.0.1\n"
 			      "users file /users\n"
 			      "domain box.test { deliver maildir /var/mail/%u }\n"
-			      "domain lmtp.test { deliver lmtp unix:/run/lmtp }\n"
 			      "domain no.test { deliver reject \"550 5.1.1 nobody\" }\n"
 			      "domain later.test { deliver reject \"451 4.3.0 later\" }\n"
-			      "route to domain a.test via relay 127.0.0.1:2601\n"
-			      "route to domain b.test via relay 127.0.0.1:2602\n"
-			      "route to domain c.test via relay 127.0.0.1:2602\n";
+			      "route to domain a.test via mx\n";
+
+/* What a reload changes: the hosts of two domains, another way to the third, other shapes. */
+enum { VARIANTS = 3 };
+static const char *const variants[VARIANTS] = {
+    "domain lmtp.test { deliver lmtp unix:/run/lmtp }\n"
+    "route to domain b.test via relay 127.0.0.1:2602\n"
+    "route to domain c.test via relay 127.0.0.1:2602\n",
+    "domain lmtp.test { deliver lmtp unix:/run/other }\n"
+    "vmta second { helo second.test }\n"
+    "route to domain b.test via relay 127.0.0.1:2603\n"
+    "route to domain c.test via relay 127.0.0.1:2602 vmta second\n",
+    "vmta second { helo other.test }\n"
+    "domain lmtp.test { deliver lmtp unix:/run/lmtp }\n"
+    "route to any via relay 127.0.0.1:2602 vmta second\n",
+};
+
+/* A sweep asks for all jobs at once (see shapes_small). */
+static const struct {
+	const char *of_long, *of_small;
+} new_shapes[VARIANTS] = {
+    {"", ""},
+    {"shape new { domain b.test; connections 1; messages 5/10s; retry 2s; expire 5m }\n",
+	"shape new { domain b.test; connections 500; per-connection 2; retry 2s; expire 10m }\n"},
+    {"shape new { domain lmtp.test; connections 4 total 4; retry 1s; expire 5m }\n",
+	"shape new { domain lmtp.test; connections 400 total 400; retry 1s; expire 10m }\n"},
+};
 
 static const char shapes_long[] =
     "shape once { domain c.test; connections 2; at-most-once yes; retry 1s 5s; expire 5m }\n"
@@ -46,14 +76,18 @@ static const char shapes_small[] =
     "shape one { domain a.test; connections 500; per-connection 3; retry 1s 5s; expire 10m }\n"
     "shape * { connections 500; per-connection 5; retry 1s 5s 30s; expire 10m }\n";
 
-struct config *history_config(bool small)
+static struct config *variant(bool small, unsigned number)
 {
 	struct config_diags d;
 	struct config *c;
 	struct buf bundle;
 	char text[2000];
 
-	snprintf(text, sizeof(text), "%s%s", domains, small ? shapes_small : shapes_long);
+	snprintf(text, sizeof(text), "%s%s%s%s", domains, variants[number],
+	    small ? new_shapes[number].of_small : new_shapes[number].of_long,
+	    small ? shapes_small : shapes_long);
+	if (!small)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), TALLY_LIMITS);
 	buf_init(&bundle, CONFIG_BUNDLE_MAX);
 	config_diags_init(&d);
 	gw_assert(config_bundle_text("sim.conf", span_str(text), &bundle) == 0);
@@ -70,7 +104,12 @@ struct config *history_config(bool small)
 	return c;
 }
 
-void plan_init(struct plan *p, uint64_t seed, bool small, enum bug bug)
+struct config *history_config(bool small)
+{
+	return variant(small, 0);
+}
+
+void script_init(struct script *p, uint64_t seed, bool small, enum bug bug)
 {
 	memset(p, 0, sizeof(*p));
 	p->seed = seed;
@@ -176,6 +215,16 @@ static void let_time_pass(void)
 		w.now += (int64_t)sim_below(&w.rng, sim_once_in(&w.rng, 50) ? 400000 : 1500);
 }
 
+static void reload(void)
+{
+	struct config *old = reloaded;
+
+	reloaded = variant(plan->small, (unsigned)sim_below(&w.rng, VARIANTS));
+	reloaded->generation = 2;
+	world_reload(&w, reloaded);
+	config_free(&old);
+}
+
 static void step(bool new_mail)
 {
 	let_time_pass();
@@ -186,6 +235,8 @@ static void step(bool new_mail)
 		disk_sim_others(w.disk, sim_below(&w.rng, disk_sim_params(w.disk)->capacity));
 	if (world_alive(&w))
 		peers_step(&w, new_mail);
+	if (world_alive(&w) && sim_once_in(&w.rng, 60) && world_may(&w, MAY_RELOAD))
+		reload();
 }
 
 static void live(unsigned life)
@@ -237,6 +288,8 @@ static void last_life(void)
 	disk_sim_crash_after(w.disk, 0);
 	disk_sim_watch(w.disk, NULL, NULL);
 	no_faults();
+	/* Somebody makes room: a small disk that is full of tries has none for their end. */
+	disk_sim_params(w.disk)->capacity *= 2;
 	if (!world_start(&w))
 		sim_fail("the last start does not succeed");
 	peers_calm(&w, true);
@@ -259,7 +312,7 @@ static void last_life(void)
 }
 
 void history_run(
-    const struct plan *p, const struct config *c, struct sweep *sweep, struct ending *out)
+    const struct script *p, const struct config *c, struct sweep *sweep, struct ending *out)
 {
 	plan = p;
 	ending = out;
@@ -281,4 +334,5 @@ void history_run(
 		out->check = sim_check();
 	}
 	world_fini(&w);
+	config_free(&reloaded);
 }

@@ -16,7 +16,7 @@ enum { HISTORY_LIVES = 8, HISTORY_STEPS = 520, HISTORY_MAILS = 120 };
 
 struct sweep;
 
-struct plan {
+struct script {
 	uint64_t seed;
 	bool small;
 	enum bug bug;
@@ -35,10 +35,10 @@ struct ending {
 	uint64_t ends; /* of lives: crash points that were lived on after */
 };
 
-void plan_init(struct plan *p, uint64_t seed, bool small, enum bug bug);
+void script_init(struct script *p, uint64_t seed, bool small, enum bug bug);
 /* Lives it. sweep: NULL, or what looks at every operation of a small history. */
 void history_run(
-    const struct plan *p, const struct config *c, struct sweep *sweep, struct ending *out);
+    const struct script *p, const struct config *c, struct sweep *sweep, struct ending *out);
 /* The configuration of either kind. */
 struct config *history_config(bool small) gw_checked;
 

@@ -9,6 +9,7 @@
 
 enum { SCRATCH = 1 << 20, KEPT = 64 << 20, CHUNK = 64 << 10 };
 /* After so long everything that was deferred is due, and nothing has expired. */
+enum { TURNS = 8, TOLD_MOST = 64 };
 #define UNTIL_DUE INT64_C(100000000)
 
 /* What the records of this image say about one message, merged without the program's help. */
@@ -53,6 +54,16 @@ struct judge {
 	uint64_t job;
 	const struct mail *mail;
 	uint64_t sent;
+	/* Jobs that were handed out and are not over. */
+	struct judged_job {
+		uint64_t number;
+		unsigned worker;
+		struct msgid id;
+	} * jobs;
+	size_t n_jobs, cap_jobs;
+	char told[TOLD_MOST][64]; /* in summaries, or copies */
+	size_t n_told;
+	int64_t now;
 	int answer;
 };
 
@@ -86,6 +97,7 @@ void judge_free(struct judge **pj)
 	arena_reset(&j->kept);
 	map_fini(&j->known);
 	free(j->said);
+	free(j->jobs);
 	free(j->buffer);
 	buf_fini(&j->meta);
 	free(j);
@@ -96,6 +108,7 @@ void judge_begin(struct judge *j)
 {
 	j->broker = NULL;
 	j->store = NULL;
+	j->n_jobs = j->n_told = 0;
 	map_fini(&j->known);
 	arena_reset(&j->kept);
 }
@@ -184,7 +197,8 @@ static void take_change(struct judge *j, const struct known_change *c, bool with
 		uint32_t index = c->rcpt[i].index;
 
 		if (!with_report && m->rcpt[index].final == OUTCOME_NONE &&
-		    book_wants_report(m, index, c->rcpt[i].outcome))
+		    book_wants_report(m, index, c->rcpt[i].outcome) &&
+		    !book_summed(&j->w->book, m, index))
 			sim_fail("mail %d recipient %u: its failure survived without its report",
 			    m->index, index);
 		if (is_given(j, m))
@@ -217,7 +231,7 @@ static void take_record(struct judge *j, const struct store_record *r)
 
 	if (type == BROKER_PART)
 		return;
-	k = type == BROKER_COUNTERS ? &nothing : known_record(j, r);
+	k = type == BROKER_COUNTERS || type == BROKER_COUNTED ? &nothing : known_record(j, r);
 	if (type == BROKER_MESSAGE)
 		take_message(j, r);
 	for (size_t i = 0; i < k->n; i++)
@@ -287,11 +301,22 @@ static void end_of_job(struct judge *j)
 	j->mail = NULL;
 }
 
+static void note_job(struct judge *j, const struct broker_effect *e)
+{
+	if (j->n_jobs == j->cap_jobs) {
+		j->cap_jobs = j->cap_jobs ? 2 * j->cap_jobs : 64;
+		j->jobs = gw_realloc(j->jobs, j->cap_jobs * sizeof(*j->jobs));
+	}
+	j->jobs[j->n_jobs++] = (struct judged_job){e->number, e->peer, e->id};
+}
+
 static void take_job(struct judge *j, const struct broker_effect *e)
 {
 	struct mail *m = book_find(&j->w->book, &e->id);
 
 	end_of_job(j);
+	if (m != NULL)
+		book_check_release(m, j->now);
 	if (m == NULL || !is_given(j, m))
 		sim_fail("mail %d is handed out and did not survive", m ? m->index : -1);
 	for (size_t i = 0; i < e->n_rcpt; i++) {
@@ -307,6 +332,7 @@ static void take_job(struct judge *j, const struct broker_effect *e)
 			sim_fail("mail %d recipient %u: attempt %u was durable, %u is known",
 			    m->index, index, m->rcpt[index].attempts, e->rcpt[i].attempts);
 	}
+	note_job(j, e);
 	j->job = e->number;
 	j->mail = m;
 	j->sent = 0;
@@ -331,6 +357,35 @@ static void take_body(struct judge *j, const struct broker_effect *e)
 	j->sent += e->octets;
 }
 
+static void tell_hosts(struct judge *j, struct span domain)
+{
+	struct span host = SPAN("mx.a.test");
+	struct broker_mx mx = {.kind = MX_HOSTS, .host = &host, .n_host = 1, .ttl = 60};
+
+	broker_resolved(j->broker, domain, &mx, j->now);
+}
+
+/* Who is told in a summary; appends are never answered here. */
+static void take_append(struct judge *j, const struct broker_effect *e)
+{
+	struct envelope env;
+
+	arena_reset(&j->scratch);
+	if (e->record != BROKER_MESSAGE || envelope_decode(&env, e->meta, &j->scratch) != 0 ||
+	    env.ends.n > 0 || env.state.n > 0 || j->n_told == TOLD_MOST)
+		return;
+	span_to_cstr(env.rcpt[0].addr, j->told[j->n_told++], sizeof(j->told[0]));
+}
+
+static bool is_told(const struct judge *j, const char *whom)
+{
+	for (size_t i = 0; i < j->n_told; i++) {
+		if (strcmp(j->told[i], whom) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void carry_out(struct judge *j)
 {
 	struct broker_effect e;
@@ -342,25 +397,67 @@ static void carry_out(struct judge *j)
 		case EFFECT_HOLD: store_hold(j->store, e.segment); break;
 		case EFFECT_RELEASE: store_release(j->store, e.segment); break;
 		case EFFECT_COMMITTED: j->answer = e.status; break;
+		case EFFECT_RESOLVE: tell_hosts(j, e.data); break;
 		case EFFECT_READ_HEAD:
 			broker_head(j->broker, e.token, stored(j, &e), j->w->now);
 			break;
-		case EFFECT_APPEND:
+		case EFFECT_APPEND: take_append(j, &e); break;
 		case EFFECT_PART_CREDIT:
 		case EFFECT_INTAKE:
 		case EFFECT_CONFIRM:
 		case EFFECT_GO:
+		case EFFECT_CLOSE:
+		case EFFECT_LIMIT:
+		case EFFECT_INDEX:
 		case EFFECT_ANSWER: break;
 		}
 	}
 	end_of_job(j);
 }
 
+/* What operators paused in this history would stay where it is. */
+static void resume_all(struct judge *j, int64_t now)
+{
+	const struct broker_order all = {.group = SPAN("all"), .who = SPAN("judge")};
+	struct buf out;
+
+	buf_init(&out, 1024);
+	(void)!broker_resume(j->broker, &all, &out, now);
+	buf_fini(&out);
+}
+
+/* Where something waits for its turn with the loop, it comes at once. */
+static void turn(struct judge *j)
+{
+	for (int i = 0; i == 0 || (i < TURNS && broker_deadline(j->broker) <= j->now); i++) {
+		broker_tick(j->broker, j->now);
+		carry_out(j);
+	}
+}
+
+/* Groups begin with few connections: what is under way gives way to the rest, until all was. The
+ * time for a second try does not come. */
+static void hand_out_the_rest(struct judge *j)
+{
+	while (j->n_jobs > 0) {
+		struct judged_job done = j->jobs[--j->n_jobs];
+		struct change nothing_said = {.id = done.id, .when = j->now};
+
+		if (broker_result(
+			j->broker, done.worker, done.number, false, &nothing_said, j->now))
+			sim_fail("a result is refused");
+		carry_out(j);
+		turn(j);
+	}
+}
+
 static void hand_out(struct judge *j)
 {
-	int64_t now = j->w->now;
+	int64_t now = j->now = j->w->now;
 
 	broker_recovered(j->broker, now);
+	carry_out(j);
+	resume_all(j, now);
 	carry_out(j);
 	broker_accounts(j->broker, j->accounts, now);
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -368,8 +465,9 @@ static void hand_out(struct judge *j)
 	for (unsigned i = 0; i < WORKERS; i++)
 		broker_holding_done(j->broker, i, now);
 	carry_out(j);
-	broker_tick(j->broker, now + UNTIL_DUE);
-	carry_out(j);
+	j->now += UNTIL_DUE;
+	turn(j);
+	hand_out_the_rest(j);
 }
 
 /* ---- the book ---------------------------------------------------------------------------------
@@ -402,11 +500,16 @@ static void check_rcpt(struct judge *j, const struct mail *m, uint32_t index)
 	if (never_again(r, m, index) && r->handed > 0)
 		sim_fail("mail %d recipient %u: its dot may have been sent, and it is handed out",
 		    m->index, index);
+	if (r->outcome == OUTCOME_UNTOLD && r->handed > 0)
+		sim_fail("mail %d recipient %u failed, and is handed out", m->index, index);
+	if (r->outcome == OUTCOME_UNTOLD && !is_told(j, book_teller(m, index)))
+		sim_fail("mail %d recipient %u failed, and nobody is told", m->index, index);
 	if (r->outcome == OUTCOME_HELD && r->handed > 0)
 		sim_fail(
 		    "mail %d recipient %u is held in the image, and handed out", m->index, index);
-	if (!ended && r->outcome != OUTCOME_HELD && r->handed == 0 && book_has_host(m, index) &&
-	    !never_again(r, m, index))
+	if (!ended && r->outcome != OUTCOME_HELD && r->outcome != OUTCOME_UNTOLD &&
+	    r->handed == 0 && book_has_host(m, index) && !never_again(r, m, index) &&
+	    (m->by == 0 || j->now < m->by_at)) /* else it has come back meanwhile */
 		sim_fail("mail %d recipient %u is open and not handed out", m->index, index);
 }
 
@@ -450,6 +553,7 @@ void judge_image(struct judge *j, struct world *w, struct disk *image, bool kill
 {
 	j->w = w;
 	j->image++;
+	j->n_told = 0;
 	j->mail = NULL;
 	make_room(j);
 	recover(j, image);

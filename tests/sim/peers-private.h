@@ -55,11 +55,11 @@ struct held {
 	size_t n_said;
 };
 
-enum worker_frame_kind { FRAME_JOB, FRAME_BODY, FRAME_GO, FRAME_CONFIRM };
+enum worker_frame_kind { FRAME_JOB, FRAME_BODY, FRAME_GO, FRAME_CONFIRM, FRAME_CLOSE };
 
 struct worker_frame {
 	enum worker_frame_kind kind;
-	uint64_t job;
+	uint64_t job; /* CLOSE: the connection */
 	uint32_t octets;
 	bool last, broken, go;
 };
@@ -67,6 +67,7 @@ struct worker_frame {
 struct line { /* a connection to a host */
 	uint64_t number;
 	uint32_t messages;
+	bool limited; /* it goes to a.test */
 };
 
 struct sim_worker {

@@ -122,6 +122,41 @@ static void release(struct world *w, struct mail *m, struct buf *out)
 		sim_fail("release says %d", status);
 }
 
+/* Orders over groups: what is paused or slowed goes when the world is calm, at the latest. */
+enum { ORDER_PAUSE, ORDER_SLOW, ORDER_RESUME, ORDER_KINDS };
+
+static void order(struct world *w, unsigned kind, const char *group, struct buf *out)
+{
+	struct broker_order o = {.slow = kind == ORDER_SLOW,
+	    .group = span_str(group),
+	    .rate = {1 + (uint32_t)sim_below(&w->rng, 5), 1 + (uint32_t)sim_below(&w->rng, 60)},
+	    .time = sim_once_in(&w->rng, 2) ? 0 : (int64_t)sim_below(&w->rng, 3600) * 1000000,
+	    .who = SPAN("uid=0"),
+	    .asker = 99,
+	    .request = 2};
+	int status = kind == ORDER_RESUME ? broker_resume(w->broker, &o, out, w->now)
+					  : broker_order(w->broker, &o, out, w->now);
+
+	if (status != 0 && status != 200)
+		sim_fail("an order over groups says %d", status);
+}
+
+/* Only counted: nothing of it may show anywhere. */
+static void dry(struct world *w, struct buf *out)
+{
+	static const char *const filters[] = {
+	    "", "class:high", "account:ben", "from:src state:deferred", "to:a", "class:bulk to:x"};
+	struct broker_command c = {.verb = (enum broker_verb)sim_below(&w->rng, BROKER_HOLD + 1),
+	    .dry = true,
+	    .filter = span_str(filters[sim_below(&w->rng, GW_ARRAY_LEN(filters))]),
+	    .asker = 99,
+	    .request = 3};
+	int status = broker_act(w->broker, &c, out, w->now);
+
+	if (status != 0 && status != 200 && status != 409 && status != 503)
+		sim_fail("a dry run says %d", status);
+}
+
 /* What rules hold would stay for ever. */
 static void release_all(struct world *w)
 {
@@ -129,6 +164,8 @@ static void release_all(struct world *w)
 
 	buf_init(&out, JSON);
 	release(w, NULL, &out);
+	buf_clear(&out);
+	order(w, ORDER_RESUME, "all", &out);
 	buf_fini(&out);
 	world_run(w);
 }
@@ -140,7 +177,7 @@ static void operate(struct world *w)
 	struct buf out;
 
 	buf_init(&out, JSON);
-	switch (sim_below(&w->rng, 9)) {
+	switch (sim_below(&w->rng, 12)) {
 	case 0:
 		sim_note("an operator drops mail %d", m->index);
 		drop(w, &m->id, &out);
@@ -161,6 +198,12 @@ static void operate(struct world *w)
 		sim_note("an operator releases mail %d", m->index);
 		release(w, m, &out);
 		break;
+	case 6:
+		sim_note("an operator orders over all groups");
+		order(w, (unsigned)sim_below(&w->rng, ORDER_KINDS),
+		    sim_once_in(&w->rng, 2) ? "all" : "*", &out);
+		break;
+	case 7: dry(w, &out); break;
 	default: (void)!broker_retry(w->broker, &m->id, &out, w->now); break;
 	}
 	if (buf_failed(&out))

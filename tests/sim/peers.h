@@ -41,6 +41,7 @@ void peers_job(struct world *w, const struct broker_effect *e);
 /* data: what is sent, empty and broken if it could not be read. */
 void peers_body(struct world *w, const struct broker_effect *e, struct span data, bool broken);
 void peers_confirm(struct world *w, const struct broker_effect *e);
+void peers_close(struct world *w, const struct broker_effect *e);
 void peers_go(struct world *w, const struct broker_effect *e);
 /* Sabotage: the client is told before the record is durable. */
 void peers_early(struct world *w, const struct msgid *id);

@@ -36,7 +36,7 @@ static bool take_option(struct options *o, const char *word)
 	struct run *r = &o->run;
 
 	if (strcmp(word, "--sweep") == 0)
-		plan_init(&r->plan, 1, true, r->plan.bug);
+		script_init(&r->plan, 1, true, r->plan.bug);
 	else if (strcmp(word, "--bugs") == 0)
 		o->bugs = true;
 	else if (strcmp(word, "--trace") == 0)
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 	struct config *c;
 	int status, i = 1;
 
-	plan_init(&o.run.plan, 1, false, BUG_NONE);
+	script_init(&o.run.plan, 1, false, BUG_NONE);
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		if (!take_option(&o, argv[i]))
 			return usage();

@@ -3,6 +3,7 @@
 
 #include "sim/faults.h"
 #include "sim/people.h"
+#include "sim/tally.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
@@ -64,7 +65,12 @@ static struct receiver *by_number(struct world *w, unsigned number)
 void peers_committed(struct world *w, const struct broker_effect *e)
 {
 	struct receiver *r = by_number(w, e->peer);
+	struct txn *t = r != NULL ? txn_find(r, e->number) : NULL;
 
+	if (e->status == 3 && t != NULL)
+		tally_refused(w, t->mail);
+	if (e->status != 0 && t != NULL)
+		tally_failed(t->mail);
 	if (r != NULL)
 		push(r, (struct receiver_frame){.txn = e->number, .status = e->status});
 }
@@ -191,11 +197,19 @@ static void encode(const struct world *w, const struct mail *m, uint64_t dice, s
 	    .n_rcpt = m->n_rcpt,
 	    .at_most_once = m->at_most_once,
 	    .account = span_str(people_account(m)),
+	    .priority = (uint8_t)m->priority,
+	    .ret = m->ret,
+	    .handling = {.hold_until = m->hold_until},
 	    .head_length = (uint32_t)m->head_n};
 
+	if (m->by > 0) {
+		e.handling.by = BY_RETURN;
+		e.handling.by_at = e.accepted + m->by;
+	}
 	for (size_t i = 0; i < m->n_rcpt; i++)
-		rcpt[i] =
-		    (struct rcpt){.addr = span_str(m->rcpt[i].addr), .notify = m->rcpt[i].notify};
+		rcpt[i] = (struct rcpt){.addr = span_str(m->rcpt[i].addr),
+		    .notify = m->rcpt[i].notify,
+		    .from = span_str(m->rcpt[i].from)};
 	buf_init(&held, STORED_MAX);
 	if (book_held(m, &held))
 		e.held = buf_view(&held);
@@ -214,7 +228,9 @@ static void commit(struct world *w, struct receiver *r, struct txn *t)
 	t->committed = true;
 	t->committed_at = w->now;
 	t->mail->state = MAIL_SENT;
+	t->mail->by_at = w->now + m->by;
 	sim_note("receiver %u: commit of mail %d", r->number, m->index);
+	tally_commit(w, t->mail);
 	err = broker_commit(w->broker, r->number, t->number, buf_view(&envelope),
 	    mail_content(m, 0, m->head_n), mail_content(m, m->head_n + t->parts, m->size), w->now);
 	buf_fini(&envelope);

@@ -55,7 +55,7 @@ static void live_histories(
 {
 	struct lane *lane = &sh->lane[number];
 	struct sweep *sweep = r->plan.small ? sweep_new() : NULL;
-	struct plan p = r->plan;
+	struct script p = r->plan;
 	double begin = seconds();
 
 	keep_memory();
@@ -140,7 +140,7 @@ static struct lane total(const struct shared *sh, unsigned jobs)
 }
 
 /* In a process of its own: it may end in an abort. */
-static void print_trace(const struct plan *p, const struct config *c)
+static void print_trace(const struct script *p, const struct config *c)
 {
 	pid_t pid;
 
@@ -156,7 +156,7 @@ static void print_trace(const struct plan *p, const struct config *c)
 static void explain(
     const struct run *r, const struct config *c, const char *program, const struct lane *failed)
 {
-	struct plan p = r->plan;
+	struct script p = r->plan;
 	struct ending e;
 	unsigned tries;
 
@@ -208,7 +208,7 @@ static int judge(
 	}
 	if (!r->whole)
 		return 0;
-	if (faults_print(sum->faults))
+	if (faults_print(sum->faults, r->plan.small))
 		return 0;
 	printf("a kind of fault never happened\n");
 	return 1;

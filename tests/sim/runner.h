@@ -8,7 +8,7 @@
 #include "sim/history.h"
 
 struct run {
-	struct plan plan; /* of the first history; the others have the next seeds */
+	struct script plan; /* of the first history; the others have the next seeds */
 	uint64_t histories;
 	unsigned jobs;
 	double seconds_max; /* no new history after that; 0: no limit */

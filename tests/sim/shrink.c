@@ -20,7 +20,7 @@ static const char hangs[] = "hangs";
 /* ---- one try ----------------------------------------------------------------------------------
  */
 
-_Noreturn static void child(const struct plan *p, const struct config *c, struct ending *out)
+_Noreturn static void child(const struct script *p, const struct config *c, struct ending *out)
 {
 	struct sweep *sweep = p->small ? sweep_new() : NULL;
 	int nowhere = open("/dev/null", O_WRONLY);
@@ -32,7 +32,7 @@ _Noreturn static void child(const struct plan *p, const struct config *c, struct
 	_exit(0);
 }
 
-void shrink_try(const struct plan *p, const struct config *c, struct ending *out)
+void shrink_try(const struct script *p, const struct config *c, struct ending *out)
 {
 	struct ending *shared =
 	    mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -62,7 +62,7 @@ static void print_and_abort(int sig)
 	raise(sig);
 }
 
-int plan_trace(const struct plan *p, const struct config *c)
+int plan_trace(const struct script *p, const struct config *c)
 {
 	struct sweep *sweep = p->small ? sweep_new() : NULL;
 	struct ending e;
@@ -81,7 +81,7 @@ int plan_trace(const struct plan *p, const struct config *c)
  */
 
 struct shrink {
-	struct plan best;
+	struct script best;
 	const struct config *config;
 	struct ending failed;
 	unsigned tries;
@@ -93,7 +93,7 @@ static bool in_time(const struct shrink *s)
 	return time(NULL) < s->until;
 }
 
-static bool fails_too(struct shrink *s, const struct plan *p)
+static bool fails_too(struct shrink *s, const struct script *p)
 {
 	struct ending e;
 
@@ -109,7 +109,7 @@ static bool fails_too(struct shrink *s, const struct plan *p)
 static void fewer_lives(struct shrink *s)
 {
 	for (unsigned i = 0; i < HISTORY_LIVES && in_time(s); i++) {
-		struct plan p = s->best;
+		struct script p = s->best;
 
 		if (!(p.lives >> i & 1))
 			continue;
@@ -121,7 +121,7 @@ static void fewer_lives(struct shrink *s)
 static void fewer_faults(struct shrink *s)
 {
 	for (unsigned i = 0; i < MAYS && in_time(s); i++) {
-		struct plan p = s->best;
+		struct script p = s->best;
 
 		if (p.without >> i & 1)
 			continue;
@@ -135,7 +135,7 @@ static void fewer_mails(struct shrink *s)
 	unsigned n = 1;
 
 	while (n < s->best.mails && in_time(s)) {
-		struct plan p = s->best;
+		struct script p = s->best;
 
 		p.mails = n;
 		if (fails_too(s, &p))
@@ -145,7 +145,7 @@ static void fewer_mails(struct shrink *s)
 }
 
 /* Leaves out n steps that are still there, beginning at *at, which goes on behind them. */
-static bool leave_out(struct plan *p, unsigned life, unsigned *at, unsigned n)
+static bool leave_out(struct script *p, unsigned life, unsigned *at, unsigned n)
 {
 	bool any = false;
 
@@ -163,7 +163,7 @@ static void fewer_steps(struct shrink *s, unsigned life)
 {
 	for (unsigned n = HISTORY_STEPS / 2; n > 0; n /= 2) {
 		for (unsigned at = 0; at < HISTORY_STEPS && in_time(s);) {
-			struct plan p = s->best;
+			struct script p = s->best;
 
 			if (leave_out(&p, life, &at, n))
 				(void)fails_too(s, &p);
@@ -171,7 +171,7 @@ static void fewer_steps(struct shrink *s, unsigned life)
 	}
 }
 
-static unsigned steps_left(const struct plan *p)
+static unsigned steps_left(const struct script *p)
 {
 	unsigned n = 0;
 
@@ -182,7 +182,7 @@ static unsigned steps_left(const struct plan *p)
 	return n;
 }
 
-unsigned shrink(struct plan *p, const struct config *c, struct ending *failed)
+unsigned shrink(struct script *p, const struct config *c, struct ending *failed)
 {
 	struct shrink s = {.best = *p, .config = c, .failed = *failed};
 	unsigned before;
@@ -208,7 +208,7 @@ unsigned shrink(struct plan *p, const struct config *c, struct ending *failed)
 /* ---- as words ---------------------------------------------------------------------------------
  */
 
-static void print_skips(const struct plan *p)
+static void print_skips(const struct script *p)
 {
 	const char *before = " --skip=";
 
@@ -226,7 +226,7 @@ static void print_skips(const struct plan *p)
 	}
 }
 
-static void print_without(const struct plan *p)
+static void print_without(const struct script *p)
 {
 	const char *before = " --without=";
 
@@ -238,7 +238,7 @@ static void print_without(const struct plan *p)
 	}
 }
 
-void plan_print(const struct plan *p)
+void plan_print(const struct script *p)
 {
 	if (p->small)
 		printf(" --sweep");
@@ -250,7 +250,7 @@ void plan_print(const struct plan *p)
 	printf(" 1 %llu\n", (unsigned long long)p->seed);
 }
 
-static bool take_skips(struct plan *p, const char *s)
+static bool take_skips(struct script *p, const char *s)
 {
 	unsigned life, from, to;
 	int used;
@@ -261,7 +261,7 @@ static bool take_skips(struct plan *p, const char *s)
 	return *s == '\0';
 }
 
-static bool take_without(struct plan *p, const char *s)
+static bool take_without(struct script *p, const char *s)
 {
 	while (*s != '\0') {
 		size_t n = strcspn(s, ",");
@@ -277,7 +277,7 @@ static bool take_without(struct plan *p, const char *s)
 	return true;
 }
 
-bool plan_take(struct plan *p, const char *word)
+bool plan_take(struct script *p, const char *word)
 {
 	if (strncmp(word, "--lives=", 8) == 0)
 		p->lives = (uint32_t)strtoul(word + 8, NULL, 0);

@@ -9,15 +9,15 @@
 #include "sim/history.h"
 
 /* Lives a history in a process of its own. check: "aborted" or "hangs" if it did not say why. */
-void shrink_try(const struct plan *p, const struct config *c, struct ending *out);
+void shrink_try(const struct script *p, const struct config *c, struct ending *out);
 /* *p fails as *failed says. It is made shorter; the time that takes is bounded. Returns tries. */
-unsigned shrink(struct plan *p, const struct config *c, struct ending *failed);
+unsigned shrink(struct script *p, const struct config *c, struct ending *failed);
 /* Lives it in this process, for a debugger; prints the tail of its events if it fails. 1: it does.
  */
-int plan_trace(const struct plan *p, const struct config *c);
+int plan_trace(const struct script *p, const struct config *c);
 /* The words that make this plan: --sweep, --lives= and so on, then the seed. */
-void plan_print(const struct plan *p);
+void plan_print(const struct script *p);
 /* Takes one such word; false: it is none of them. */
-bool plan_take(struct plan *p, const char *word) gw_checked;
+bool plan_take(struct script *p, const char *word) gw_checked;
 
 #endif

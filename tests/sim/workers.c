@@ -122,6 +122,7 @@ static void check_target(const struct broker_effect *e, const char *addr)
 	const char *domain = strchr(addr, '@') + 1;
 	enum target_kind want = strcmp(domain, "box.test") == 0    ? TARGET_MAILDIR
 				: strcmp(domain, "lmtp.test") == 0 ? TARGET_LMTP
+				: strcmp(domain, "a.test") == 0    ? TARGET_MX
 								   : TARGET_RELAY;
 
 	if (e->target->kind != want || (want == TARGET_MAILDIR) != (e->peer == MDA))
@@ -182,11 +183,18 @@ void peers_job(struct world *w, const struct broker_effect *e)
 	if (h->mail == NULL)
 		sim_fail("a job for a message that was never made");
 	people_check(w, h->mail);
+	book_check_release(h->mail, w->now);
+	if (h->mail->by > 0 && w->now >= h->mail->by_at)
+		sim_fail("mail %d is tried after its deadline", h->mail->index);
 	held_add(s, h);
 	h->once = e->at_most_once;
-	if (e->size != h->mail->size || !span_eq(e->from, span_str(h->mail->from)))
-		sim_fail("mail %d: size or sender is wrong in a job", h->mail->index);
+	if (e->size != h->mail->size)
+		sim_fail("mail %d: the size is wrong in a job", h->mail->index);
 	take_rcpts(w, h, e);
+	for (size_t i = 0; i < h->n; i++) {
+		if (!span_eq(e->from, span_str(book_return_path(h->mail, h->index[i]))))
+			sim_fail("mail %d: the sender is wrong in a job", h->mail->index);
+	}
 	sim_note("worker %u: job %llu on %llu: mail %d, %zu recipients from %u", e->peer,
 	    (unsigned long long)(h->job & 0xffffff), (unsigned long long)(h->conn & 0xffffff),
 	    h->mail->index, h->n, h->index[0]);
@@ -230,6 +238,15 @@ void peers_confirm(struct world *w, const struct broker_effect *e)
 	if (!book_ended(h->mail, &c))
 		sim_fail("mail %d: its result is confirmed and not durable", h->mail->index);
 	push(w, e->peer, (struct worker_frame){.kind = FRAME_CONFIRM, .job = h->job});
+}
+
+void peers_close(struct world *w, const struct broker_effect *e)
+{
+	struct sim_worker *s = &w->peers->worker[e->peer < WORKERS ? e->peer : 0];
+
+	if (e->peer >= WORKERS || !s->connected || line_busy(s, e->number))
+		sim_fail("a connection at work is to be closed");
+	push(w, e->peer, (struct worker_frame){.kind = FRAME_CLOSE, .job = e->number});
 }
 
 /* ---- at most once ------------------------------------------------------------------------- */
@@ -284,6 +301,8 @@ static void send_result(struct world *w, unsigned number, struct held *h)
 	if (!s->connected || !s->named)
 		return;
 	book_result(h->mail, &c, w->life);
+	if (h->job % 2 == 0)
+		broker_dsn_passed_on(w->broker, number, h->job);
 	if (broker_result(w->broker, number, h->job, h->site, &c, w->now) < 0)
 		sim_fail("the result of job %llu is not allowed", (unsigned long long)h->job);
 	if (w->bug == BUG_CONFIRM)
@@ -387,18 +406,43 @@ static void finish(struct world *w, unsigned number, struct held *h)
 
 /* ---- a turn of a worker ------------------------------------------------------------------- */
 
+static bool is_limited(const struct held *h)
+{
+	const char *at = strchr(h->mail->rcpt[h->index[0]].addr, '@');
+
+	return at != NULL && strcmp(at, "@a.test") == 0;
+}
+
+/* Never more connections than the shape allows, whoever holds them and whichever queue asked. */
+static void check_limit(const struct world *w)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < WORKERS; i++) {
+		const struct sim_worker *s = &w->peers->worker[i];
+
+		for (size_t k = 0; k < s->n_line; k++)
+			n += s->line[k].limited;
+	}
+	if (n > LIMIT_OF_ONE && !w->book.small)
+		sim_fail("%zu connections to a.test", n);
+}
+
 static void take_frame(struct world *w, unsigned number, const struct worker_frame *f)
 {
 	struct sim_worker *s = &w->peers->worker[number];
 	struct held *h = held_find(s, f->job);
 
 	s->octets -= f->octets;
-	if (h == NULL)
+	if (f->kind == FRAME_CLOSE && line_find(s, f->job) != NULL && !line_busy(s, f->job))
+		line_close(w, number, line_find(s, f->job));
+	if (h == NULL || f->kind == FRAME_CLOSE)
 		return;
 	if (f->kind == FRAME_JOB) {
 		h->state = HELD_RUNNING;
 		if (line_find(s, h->conn) == NULL)
-			(void)!line_open(s, h->conn);
+			line_open(s, h->conn)->limited = is_limited(h);
+		check_limit(w);
 	} else if (f->kind == FRAME_BODY && h->state == HELD_RUNNING) {
 		h->got += f->octets;
 		h->used += f->octets;

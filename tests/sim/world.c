@@ -2,6 +2,7 @@
 
 #include "sim/faults.h"
 #include "sim/peers.h"
+#include "sim/tally.h"
 #include "sim/trace.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ enum {
 #define QUESTIONS_END INT64_C(60000000)
 
 const char *const may_names[MAYS] = {"errors", "nospace", "full", "crash", "start-crash", "kill",
-    "cut", "die", "operate", "prepare", "unreadable", "suspend"};
+    "cut", "die", "operate", "prepare", "unreadable", "suspend", "reload"};
 
 static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_MESSAGE,
     [BROKER_PART] = REC_PART,
@@ -34,7 +35,8 @@ static const enum record_type types[BROKER_RECORDS] = {[BROKER_MESSAGE] = REC_ME
     [BROKER_PAST_DOT] = REC_PAST_DOT,
     [BROKER_HELD] = REC_HELD,
     [BROKER_RELEASED] = REC_RELEASED,
-    [BROKER_COUNTERS] = REC_LIMIT};
+    [BROKER_COUNTERS] = REC_LIMIT,
+    [BROKER_COUNTED] = REC_COUNTED};
 
 static uint64_t keys;
 
@@ -81,12 +83,14 @@ void world_bury(struct world *w)
 	sim_note("the queue of life %u ends", w->life);
 	if (w->broker != NULL)
 		book_queue_lost(&w->book, w->life);
+	tally_lost(&w->book);
 	broker_free(&w->broker);
 	accounts_free(&w->accounts);
 	store_close(&w->store);
 	batch_fini(&w->filling);
 	batch_fini(&w->at_disk);
 	w->busy = w->undecided = false;
+	w->n_asked = 0;
 }
 
 void world_fini(struct world *w)
@@ -201,6 +205,7 @@ static void take_append(struct world *w, const struct broker_effect *e)
 	struct broker_effect copy = *e;
 
 	book_asked(&w->book, e->record, e->own, &e->id, e->meta, e->body);
+	tally_asked(w, e);
 	if (w->bug == BUG_FORGET && e->record == BROKER_RESULT) {
 		book_durable(&w->book, e->record, &e->id, e->meta, false);
 		broker_appended(w->broker, e->token, 0, &no_place, &nowhere, w->now);
@@ -276,6 +281,45 @@ static void give_head(struct world *w, const struct broker_effect *e)
 	    w->broker, e->token, got > 0 ? span_of(w->buffer, (size_t)got) : SPAN_NONE, w->now);
 }
 
+static void take_question(struct world *w, const struct broker_effect *e)
+{
+	struct world_question *q = &w->asked[w->n_asked++];
+
+	if (w->n_asked > WORLD_QUESTIONS)
+		sim_fail("more questions are under way than there are domains");
+	span_to_cstr(e->data, q->domain, sizeof(q->domain));
+	q->at = w->now + (int64_t)sim_below(&w->rng, 2000000);
+}
+
+void world_answer(struct world *w, struct span domain, bool calm)
+{
+	static const struct span hosts[2][2] = {
+	    {SPAN("mx1.a.test"), SPAN("mx2.a.test")}, {SPAN("mx.other.test"), SPAN("mx1.a.test")}};
+	struct broker_mx mx = {.kind = MX_HOSTS, .n_host = 2, .ttl = 60};
+
+	if (!calm && sim_once_in(&w->rng, 6)) {
+		fault_count(FAULT_NAMES_TROUBLE);
+		mx = (struct broker_mx){.kind = MX_TROUBLE, .why = SPAN("nobody answers")};
+	}
+	mx.host = hosts[!calm && sim_once_in(&w->rng, 3)];
+	broker_resolved(w->broker, domain, &mx, w->now);
+}
+
+static void answer_questions(struct world *w)
+{
+	for (size_t i = 0; i < w->n_asked;) {
+		struct world_question q = w->asked[i];
+
+		if (q.at > w->now) {
+			i++;
+			continue;
+		}
+		w->asked[i] = w->asked[--w->n_asked];
+		world_answer(w, span_str(q.domain), false);
+		world_run(w);
+	}
+}
+
 static void carry_out(struct world *w, const struct broker_effect *e)
 {
 	switch (e->type) {
@@ -286,6 +330,8 @@ static void carry_out(struct world *w, const struct broker_effect *e)
 	case EFFECT_JOB: peers_job(w, e); break;
 	case EFFECT_BODY: send_body(w, e); break;
 	case EFFECT_GO: peers_go(w, e); break;
+	case EFFECT_CLOSE: peers_close(w, e); break;
+	case EFFECT_RESOLVE: take_question(w, e); break;
 	case EFFECT_CONFIRM: peers_confirm(w, e); break;
 	case EFFECT_HOLD:
 		if (w->bug != BUG_HOLD)
@@ -296,6 +342,8 @@ static void carry_out(struct world *w, const struct broker_effect *e)
 			store_release(w->store, e->segment);
 		break;
 	case EFFECT_READ_HEAD: give_head(w, e); break;
+	case EFFECT_LIMIT: break;
+	case EFFECT_INDEX: store_index_below(w->store, e->segment); break;
 	case EFFECT_ANSWER: sim_note("%u recipients were dropped", e->octets); break;
 	}
 }
@@ -466,6 +514,8 @@ void world_turn(struct world *w)
 	if (world_alive(w) && broker_deadline(w->broker) <= w->now)
 		broker_tick(w->broker, w->now);
 	world_run(w);
+	if (world_alive(w))
+		answer_questions(w);
 	if (world_alive(w) && w->now >= w->house_at)
 		house(w);
 }
@@ -479,6 +529,8 @@ int64_t world_deadline(const struct world *w)
 {
 	int64_t at = least(broker_deadline(w->broker), w->house_at);
 
+	for (size_t i = 0; i < w->n_asked; i++)
+		at = least(at, w->asked[i].at);
 	if (w->undecided)
 		at = least(at, w->heal_at);
 	else if (w->busy)
@@ -504,7 +556,8 @@ struct given {
 	struct given *next;
 };
 
-static void keep_given(struct given **list, enum broker_record type, const struct store_record *r)
+/* In the order of the log. */
+static void keep_given(struct given ***end, enum broker_record type, const struct store_record *r)
 {
 	struct given *g = gw_calloc(1, sizeof(*g));
 
@@ -512,8 +565,8 @@ static void keep_given(struct given **list, enum broker_record type, const struc
 	g->id = r->id;
 	buf_init(&g->meta, SIZE_MAX / 2);
 	buf_add_span(&g->meta, r->meta);
-	g->next = *list;
-	*list = g;
+	**end = g;
+	*end = &g->next;
 }
 
 static void free_given(struct given *g)
@@ -527,7 +580,7 @@ static void free_given(struct given *g)
 	}
 }
 
-static void give_record(struct world *w, const struct store_record *r, struct given **list)
+static void give_record(struct world *w, const struct store_record *r, struct given ***end)
 {
 	struct part at = {r->body_at.segment, r->body_at.offset, r->body_at.length, r->body_at.sum};
 	struct record_place place = {r->meta_at.segment, r->meta_at.offset};
@@ -537,21 +590,21 @@ static void give_record(struct world *w, const struct store_record *r, struct gi
 		return;
 	if (broker_recover(w->broker, type, r->meta, &place, &at) < 0)
 		sim_fail("a record of the log makes no sense to the broker");
-	keep_given(list, type, r);
+	keep_given(end, type, r);
 }
 
 /* 0, or the disk died or cannot be read. */
 static int recover(struct world *w)
 {
 	struct store_damage damage = {0};
-	struct given *list = NULL;
+	struct given *list = NULL, **end = &list;
 	struct store_record r;
 	int more;
 
 	if (w->bug == BUG_REWRITE)
 		disk_sim_params(w->disk)->mutant = MUTANT_DEAF;
 	while ((more = store_recover(w->store, &r, &damage)) == 1)
-		give_record(w, &r, &list);
+		give_record(w, &r, &end);
 	disk_sim_params(w->disk)->mutant = bug_rows[w->bug].lie;
 	for (struct given *g = list; more == 0 && g != NULL; g = g->next)
 		book_durable(&w->book, g->type, &g->id, buf_view(&g->meta), true);
@@ -616,6 +669,19 @@ static void new_broker(struct world *w)
 	    .log = {.record = log_record, .content = log_content, .arg = w}};
 
 	w->broker = broker_new(&p);
+}
+
+void world_reload(struct world *w, const struct config *c)
+{
+	struct broker_counts n;
+
+	broker_counts(w->broker, &n);
+	if (n.messages > 0)
+		fault_count(FAULT_RELOADED);
+	sim_note("reload with %zu messages", n.messages);
+	w->config = c;
+	broker_reconfigure(w->broker, c, w->now);
+	world_run(w);
 }
 
 bool world_start(struct world *w)

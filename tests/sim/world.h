@@ -29,6 +29,7 @@ enum may {
 	MAY_PREPARE,     /* the index thread runs */
 	MAY_UNREADABLE,  /* stored content cannot be read once */
 	MAY_SUSPEND,     /* accounts are suspended and active again */
+	MAY_RELOAD,      /* other configurations come in force */
 	MAYS,
 };
 extern const char *const may_names[MAYS];
@@ -41,6 +42,13 @@ struct world_batch {
 };
 
 struct peers;
+
+/* A question for the hosts of a domain, and when it is answered. */
+struct world_question {
+	char domain[32];
+	int64_t at;
+};
+enum { WORLD_QUESTIONS = 8, LIMIT_OF_ONE = 2 /* connections of the shape of a.test */ };
 
 struct world {
 	uint64_t rng;
@@ -64,6 +72,8 @@ struct world {
 	bool busy, undecided;
 	int64_t done_at, heal_at, house_at, retire_from;
 	uint64_t failed_segment;
+	struct world_question asked[WORLD_QUESTIONS];
+	size_t n_asked;
 	uint8_t *buffer;
 	struct buf meta; /* of the record that was read back last */
 };
@@ -87,8 +97,13 @@ void world_bury(struct world *w);
 void world_run(struct world *w);
 /* What is due now: flushes, answers, healing, the clock of the broker, housekeeping. */
 void world_turn(struct world *w);
+/* This configuration is in force from now on; the one before is free again. */
+void world_reload(struct world *w, const struct config *c);
 /* The index thread. */
 void world_prepare(struct world *w);
+/* What the resolver says, in time: the hosts of the domain, now and then others, or that it cannot
+ * say (but for a calm world). */
+void world_answer(struct world *w, struct span domain, bool calm);
 /* When something is due at the latest. */
 int64_t world_deadline(const struct world *w) gw_checked;
 /* Nothing is on its way to the disk. */
