@@ -55,6 +55,18 @@ def cpu_seconds(root):
     return total
 
 
+def settle(root, quiet=0.5, most=20):
+    """Until a server that was started does nothing: what it prepares (Godwit writes segments in
+    advance) is no cost of the messages that come then."""
+    end = time.monotonic() + most
+    used = cpu_seconds(root)
+    while time.monotonic() < end:
+        time.sleep(quiet)
+        before, used = used, cpu_seconds(root)
+        if used - before <= 1 / TICKS:
+            return
+
+
 def memory_bytes(root):
     """Proportional set size of the whole tree: shared pages count once."""
     total = 0

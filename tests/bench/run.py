@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import load  # noqa: E402
 import measure  # noqa: E402
 from peers import ports  # noqa: E402
-from servers import SERVERS, available  # noqa: E402
+from servers import SERVERS, WithoutHistory, available  # noqa: E402
 
 MIB = 1 << 20
 SESSIONS = 50
@@ -44,7 +44,7 @@ class Bench:
         self.serial = 0
 
     def messages(self, row, server):
-        return max(10, row.messages * self.options.scale // SHARE[server] // 100)
+        return max(10, row.messages * self.options.scale // SHARE.get(server, 1) // 100)
 
     def folder(self, name):
         self.serial += 1
@@ -64,9 +64,11 @@ class Bench:
 # ---- one measurement --------------------------------------------------------------------------
 
 def started(bench, name, next_hop, sessions=SESSIONS):
-    server = SERVERS[name](bench.folder(name), next_hop, sessions)
+    make = WithoutHistory if name == "nohistory" else SERVERS[name]
+    server = make(bench.folder(name), next_hop, sessions)
     server.start()
     bench.aside_more.append(server.folder)
+    measure.settle(server.pid)
     return server
 
 
@@ -130,6 +132,19 @@ def measure_relay(bench, row, name):
         sink.close()
         if server:
             server.stop()
+
+
+def measure_history(bench, row, name):
+    """What the history costs: the same load with it and without it, in turn, twice."""
+    if name != "godwit":
+        return {}  # it has none
+    runs = {"godwit": [], "nohistory": []}
+    for which in ("godwit", "nohistory", "nohistory", "godwit"):
+        runs[which].append(measure_relay(bench, row, which))
+    rate, cpu = ({s: statistics.mean(r[f] for r in runs[s]) for s in runs} for f in ("rate", "cpu"))
+    return {"flushes_of": "", "rate": rate["godwit"], "rate_off": rate["nohistory"],
+            "kept": rate["godwit"] / rate["nohistory"], "cpu": cpu["godwit"],
+            "cpu_off": cpu["nohistory"]}
 
 
 def relay_once(server, sink, n, row, ledgers):
@@ -203,6 +218,8 @@ ROWS = [
         figures=("rate", *COST)),
     Row("lone", "RELAY, a lone client, one after another", 2000, measure_relay, ["--lone"],
         figures=("p50", "p99", "rate", "cpu", "flushes")),
+    Row("history", "RELAY, with the history and without it", 20000, measure_history,
+        figures=("rate", "rate_off", "kept", "cpu", "cpu_off"), ceiling=False),
     Row("large", "RELAY, 10 MiB messages", 160, measure_relay, ["--sessions", 8], size=10 * MIB,
         figures=("mib", "cpu", "flushes")),
     Row("idle", "idle sessions", 10000, measure_idle, figures=("bytes", "held"), ceiling=False),
@@ -215,6 +232,9 @@ NAMES = {
     "flushes": ("flushes per message", "{:.3f}", None),
     "p50": ("final reply p50 ms", "{:.3f}", "postfix/godwit"),
     "p99": ("final reply p99 ms", "{:.3f}", "postfix/godwit"),
+    "rate_off": ("msg/s without the history", "{:,.0f}", None),
+    "kept": ("with it / without it", "{:.3f}", None),
+    "cpu_off": ("CPU without the history", "{:.3f}", None),
     "bytes": ("memory per session, bytes", "{:,.0f}", "postfix/godwit"),
     "held": ("sessions held", "{:,.0f}", None),
 }

@@ -65,6 +65,7 @@ class PostfixServer:
 class GodwitServer:
     name = "godwit"
     most_sessions = 10000
+    extra = ""
 
     def __init__(self, folder, next_hop, sessions):
         """next_hop None: one that refuses connections, so mail is only taken."""
@@ -74,7 +75,7 @@ class GodwitServer:
             relay=next_hop, domains=(), retry="5m 15m 1h 4h", expire="4d",
             limits=f"limits {{ message-size 64M; connections {limit} per-ip {limit}; "
                    f"transactions 1000000 }}",
-            store="store { segment 64M; reserve 64M; spares 2 }")
+            store="store { segment 64M; reserve 64M; spares 2 }", extra=self.extra)
         self.folder = self.server.folder
 
     def start(self):
@@ -99,6 +100,11 @@ class GodwitServer:
 
     def trouble(self):
         return self.server.output()
+
+
+class WithoutHistory(GodwitServer):
+    """Not a server of its own: the row "history" compares with it."""
+    extra = "history off"
 
 
 def _find_number(status, names):

@@ -21,6 +21,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import instructions  # noqa: E402
 import load  # noqa: E402
 from peers import ports  # noqa: E402
 
@@ -448,3 +449,39 @@ def test_check_sees_what_is_missing(tmp_path):
     assert not verdict["good"] and verdict["lost"] == 1 and verdict["lost_first"] == [42]
     done = subprocess.run([load.TOOL, "bench", "check", tmp_path / "source.ledger", ledger])
     assert done.returncode == 1
+
+
+# ---- instructions ----------------------------------------------------------------------------
+
+BEFORE = """events: Ir
+fl=(1) a.c
+fn=(1) main
++1 10
+cfn=(2) work
+calls=1 5
+* 90
+fn=(2)
+1 90
+"""
+AFTER = """fn=(1)
+1 4
+cfn=(2)
+calls=3 5
++2 60
+cfi=(3) b.c
+cfn=(3) deep
+calls=1 +7
+* 6
+fn=(2)
+5 40
+-1 20
+"""
+
+
+def test_a_profile_is_what_came_between_two_dumps(tmp_path):
+    (tmp_path / "1").write_text(BEFORE)
+    (tmp_path / "2").write_text(AFTER)
+    profile = instructions.Profile(tmp_path / "1", tmp_path / "2")
+    assert profile.own == {"main": 4, "work": 60}
+    assert profile.inclusive() == {"main": 70, "work": 60}
+    assert profile.calls == {("main", "work"): 3, ("main", "deep"): 1}

@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from peers import godwit as godwit_peer  # noqa: E402
 from peers import certs, ports, postfix  # noqa: E402
+from peers.client import Client, simple_message  # noqa: E402
 from peers.sink import Sink  # noqa: E402
 
 LONG = os.environ.get("GODWIT_LONG") == "1"
@@ -74,6 +75,8 @@ def end_of_godwit(g):
     for alarm in ALARMS:
         if alarm not in g.expected_alarms:
             problems += [str(line) for line in g.log_lines(alarm) if not cut_off(line, stopped_at)]
+    if problems:
+        problems.append(g.output()[-3000:])
     return problems
 
 
@@ -146,13 +149,16 @@ Endpoint = namedtuple("Endpoint", "host port")
 WIRE_CONFIG = """\
 hostname  mx.test
 listen    mx 127.0.0.1:@PORT@
+listen    lmtp 127.0.0.1:{lmtp}
+listen    mx 127.0.0.1:{xclient} {{ name proxied; xclient 127.0.0.1; from 192.0.2.0/26 2001:db8::/32 }}
 spool     @DIR@/spool
 control   @DIR@/control.sock
 log       file @DIR@/godwit.log
 {run_as}
 domain    example.net {{ deliver maildir @MAIL@/%u }}
 domain    refused.example {{ deliver reject "550 5.1.1 no such user" }}
-limits    {{ message-size 1M; recipients 100; transactions 20; bad-commands 10
+etrn      waiting.example from 127.0.0.0/8
+limits    {{ message-size 1M; recipients 100; transactions 20; bad-commands 10; deliver-by 30s
             connections 1000 per-ip 500 }}
 store     {{ segment 8M; reserve 16M; spares 1 }}
 """
@@ -173,8 +179,10 @@ def wire_submission(program):
         trust="", listeners={"submission": "submission {tls require}"}, tls=[pair],
         users={"alice@example.net": "wire secret"}, domains=("example.net", "elsewhere.example"),
         limits="limits { message-size 1M; recipients 100; transactions 20; bad-commands 10\n"
+               "deliver-by 30s\n"
                "connections 1000 per-ip 500 }",
-        extra='domain refused.example { deliver reject "550 5.1.1 no such user" }')
+        extra='domain refused.example { deliver reject "550 5.1.1 no such user" }\n'
+              'etrn waiting.example from 127.0.0.0/8')
     g.expected_alarms = set()
     problems = []
     try:
@@ -188,15 +196,53 @@ def wire_submission(program):
 
 
 @pytest.fixture(scope="module")
-def wire_daemon(program):
-    """(host, port) of a server for the transcripts: example.net is its own, nobody is trusted."""
-    g = godwit_peer.Godwit(WIRE_CONFIG.format(run_as=run_as()))
+def wire_odmr(program):
+    """(host, port) of a server that gives mail out: a.example of alice has some, b.example none."""
+    folder = ports.scratch()
+    pair = certs.Authority(folder).issue("mx.test", "127.0.0.1")
+    g = godwit_peer.Godwit(
+        listeners={"odmr": "odmr {tls require}"}, tls=[pair],
+        users={"alice@example.net": "wire secret"},
+        limits="limits { bad-commands 10\nconnections 1000 per-ip 500 }",
+        extra="".join(f"domain {name}.example {{ deliver odmr account {who}@example.net }}\n"
+                      for name, who in (("a", "alice"), ("b", "alice"), ("c", "carol"))))
     g.expected_alarms = set()
     problems = []
     try:
         g.start()
-        yield Endpoint("127.0.0.1", g.port)
+        with Client(g.port) as client:
+            client.hello()
+            for name in "ac":
+                assert client.message("x@far.test", [f"box@{name}.example"],
+                                      simple_message())[0] == 250
+        yield Endpoint("127.0.0.1", g.ports["odmr"])
+        problems = end_of_godwit(g)
+    finally:
+        g.close()
+        ports.discard(folder)
+    assert not problems, problems
+
+
+@pytest.fixture(scope="module")
+def wire_daemon(program):
+    """{listener: (host, port)} of a server for the transcripts: example.net is its own, nobody is
+    trusted."""
+    own = {name: ports.free_port() for name in ("lmtp", "xclient")}
+    g = godwit_peer.Godwit(WIRE_CONFIG.format(run_as=run_as(), **own))
+    g.expected_alarms = set()
+    problems = []
+    try:
+        g.start()
+        yield {name: Endpoint("127.0.0.1", port) for name, port in dict(own, mx=g.port).items()}
         problems = end_of_godwit(g)
     finally:
         g.close()
     assert not problems, problems
+
+
+@pytest.fixture(scope="module")
+def ca():
+    """An authority of the module's own; one that needs more of it has a fixture of this name."""
+    folder = ports.scratch("ca-")
+    yield certs.Authority(folder)
+    ports.discard(folder)

@@ -5,10 +5,12 @@ import base64
 import itertools
 import json
 import os
+import pathlib
 import pty
 import random
 import re
 import signal
+import ssl
 import statistics
 import subprocess
 import time
@@ -399,25 +401,42 @@ def test_guessing_locks_out_nobody_else(server):
         assert plain(client, BOB, PENCIL)[0] == 235
 
 
-TRIES, RATIO = 15, 1.5
+TRIES, TRIES_MOST, RATIO = 15, 60, 1.3
 
 
-def test_time_tells_nothing(make_godwit):
-    """The medians of an unknown name and of a wrong password are within a factor of 1.5, for each
-    mechanism; a name that was found would cost a hash (20 ms) and one that was not nothing."""
-    g = make_godwit(trust="", listeners=CLEAR, users={f"user{n}@example.net": SECRET for n in range(3)})
-    for number, mechanism in enumerate(("PLAIN", "LOGIN", "SCRAM-SHA-256")):
-        times = {"user": [], "nobody": []}
-        for i in range(TRIES):
-            for who in times:
-                name = f"user{number}@example.net" if who == "user" else f"nobody{number}{i}@example.net"
-                source = f"127.0.{number + 1}.{1 + i * 2 + (who == 'user')}"
-                with session(g, source=source) as client:
-                    begin = time.perf_counter()
-                    assert MECHANISMS[mechanism](client, name, f"wrong{i}")[0] == 535
-                    times[who].append(time.perf_counter() - begin)
-        one, two = (statistics.median(t) for t in times.values())
-        assert max(one, two) / min(one, two) < RATIO, (mechanism, one, two)
+def work(g):
+    """Seconds of a processor that the receivers and the vault have had, as the kernel accounts for
+    them (proc(5), schedstat)."""
+    pids = [pid for role in ("smtpd", "vault") for pid in g.roles()[role]]
+    return sum(int(path.read_text().split()[0]) for pid in pids
+               for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def work_of_a_wrong_one(g, mechanism, name, source):
+    with session(g, source=source) as client:
+        before = work(g)
+        assert MECHANISMS[mechanism](client, name, f"wrong {source}")[0] == 535
+        return work(g) - before
+
+
+@needs_processes
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_time_tells_nothing(make_godwit, mechanism):
+    """The medians of an unknown name and of a wrong password, tried by turns, are within a factor of
+    1.3; a name that was found would cost a hash (20 ms) and one that was not nothing. What is
+    measured is the work, which is all that makes the time differ: time itself is also that of
+    whatever else the machine does. Where they are not near enough, more are measured: chance is
+    gone then, and a real difference stays."""
+    g = make_godwit(trust="", listeners=CLEAR, users={"user@example.net": SECRET})
+    spent = {"user": [], "nobody": []}
+    for i in range(TRIES_MOST):
+        for n, who in enumerate(spent):
+            name = "user@example.net" if who == "user" else f"nobody{i}@example.net"
+            spent[who].append(work_of_a_wrong_one(g, mechanism, name, f"127.0.{n + 1}.{i + 1}"))
+        one, two = (statistics.median(t) for t in spent.values())
+        if i >= TRIES - 1 and max(one, two) < RATIO * min(one, two):
+            return
+    pytest.fail(f"{mechanism}: {one * 1000:.1f} ms for a user, {two * 1000:.1f} ms for nobody")
 
 
 @needs_processes
@@ -556,3 +575,21 @@ def test_suspended_until_its_time_is_over(make_godwit):
     report = g.wait_mail(timeout=20)[0].read_text()
     assert "Account suspended" in report and "x@y.test" in report
     g.wait_idle()
+
+
+def test_a_login_before_starttls_leaves_nothing(make_godwit):
+    """RFC 3207 section 4.2. The message behind it has no account, nor the proof of that login."""
+    g = make_godwit(users={ALICE: SECRET}, lmtp=("127.0.0.1", ports.free_port()), trust="",
+                    listeners={"both": "mx {auth plaintext}"})
+    with Client(g.ports["both"]) as client:
+        client.hello()
+        assert plain(client, ALICE, SECRET)[0] == 235
+        assert client.cmd("STARTTLS")[0] == 220
+        client.sock = ssl._create_unverified_context().wrap_socket(client.sock)
+        client.hello()
+        assert client.message("a@sender.test", ["bob@example.net"], letter("a@sender.test"))[0] == 250
+    g.stop()
+    folder = g.folder / "export"
+    g.cli("spool", "export", str(folder))
+    envelope = json.loads(next(folder.rglob("*.json")).read_text())
+    assert (envelope["account"], envelope["ticket"]) == ("", "")

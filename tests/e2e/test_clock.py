@@ -136,6 +136,7 @@ def test_dates_after_a_jump(make_godwit, sink, jump):
     with Machine() as machine:
         g = make_godwit(relay=("127.0.0.1", sink.port), env=machine.env)
         sink.reply_to("nobody@refused.example", "550 5.1.1 no such user")
+        g.wait_log("config.loaded")  # all are up: a jump in the midst of a start is another matter
         machine.jump(jump)
         g.wait_log("clock.jumped")
         with Client(g.port) as client:

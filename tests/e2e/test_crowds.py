@@ -2,6 +2,7 @@
 ceiling, and everybody else is served."""
 
 import contextlib
+import re
 import socket
 import time
 
@@ -107,8 +108,8 @@ def test_two_thousand_connections(make_godwit):
 
 
 def drip(sockets, octets, seconds, pause=0.1):
-    """An octet now and then from each; those that were closed meanwhile."""
-    closed, end, at = set(), time.monotonic() + seconds, 0
+    """An octet now and then from each; {socket: when it was found closed}."""
+    closed, end, at = {}, time.monotonic() + seconds, 0
     while time.monotonic() < end and len(closed) < len(sockets):
         for sock in sockets:
             if sock in closed:
@@ -116,11 +117,11 @@ def drip(sockets, octets, seconds, pause=0.1):
             try:
                 sock.send(octets[at % len(octets):][:1])
                 if not sock.recv(4096):
-                    closed.add(sock)
+                    closed[sock] = time.monotonic()
             except BlockingIOError:
                 continue
             except OSError:
-                closed.add(sock)
+                closed[sock] = time.monotonic()
         at += 1
         time.sleep(pause)
     return closed
@@ -131,22 +132,71 @@ def test_slowloris(make_godwit, place):
     """An octet now and then keeps nobody's place for ever."""
     with Sink() as sink, contextlib.ExitStack() as stack:
         g = make_godwit(relay=("127.0.0.1", sink.port),
-                        limits="limits { connections 1000 per-ip 500; command-timeout 1s; "
-                               "data-timeout 1s }")
-        sockets = []
+                        limits="limits { connections 1000 per-ip 500; command-timeout 2s; "
+                               "data-timeout 2s }")
+        sockets = {}
         for _ in range(200):
+            begin = time.monotonic()
             client = stack.enter_context(Client(g.port, source="127.0.0.2"))
             if place == "data":
                 client.hello()
                 client.begin("a@sender.test", ["b@example.org"])
                 assert client.cmd("DATA")[0] == 354
             client.sock.setblocking(False)
-            sockets.append(client.sock)
-        begin = time.monotonic()
-        assert not drip(sockets, b"NOOP x", 0.5)
+            sockets[client.sock] = begin
+        closed = drip(sockets, b"NOOP x", 0.5)
         is_served(g.port, "127.0.0.3")
-        closed = drip(sockets, b"x" * 60 + b"\r\n", 8)
+        closed |= drip(sockets.keys() - closed, b"x" * 60 + b"\r\n", 30)
         assert len(closed) == len(sockets), f"{len(closed)} closed"
-        assert time.monotonic() - begin < 8
+        assert all(closed[sock] - begin >= 2 for sock, begin in sockets.items()), "too early"
         assert [m for m in sink.wait() if m.mail_from == "a@sender.test"]
         assert len(sink.messages) == 1, "half a message was delivered"
+
+
+def open_now(g):
+    return int(re.search(r"^godwit_connections (\d+)", g.api("/metrics")[1], re.M)[1])
+
+
+def unread(g, source):
+    """A client that pipelines for as long as it is heard, and reads nothing of the replies."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    s.bind((source, 0))
+    s.connect(("127.0.0.1", g.port))
+    s.settimeout(0.5)
+    group = b"MAIL FROM:<x@y.test>\r\n" + b"RCPT TO:<a@foreign.test>\r\n" * 700 + b"RSET\r\n"
+    time.sleep(0.2)  # it does not speak before the greeting
+    with contextlib.suppress(OSError):
+        s.sendall(b"EHLO x\r\n")
+        while True:
+            s.sendall(group)
+    return s
+
+
+def greeted(g, source):
+    """A connection that was greeted; None: it was turned away."""
+    client = socket.create_connection(("127.0.0.1", g.port), 5, (source, 0))
+    if client.recv(3) == b"220":
+        return client
+    client.close()
+    return None
+
+
+def test_who_reads_nothing_keeps_no_place(make_godwit):
+    """Its session ends, and its place is free although it still does not read."""
+    g = make_godwit(trust="", limits="limits { command-timeout 1s; connections 100 per-ip 50; transactions 10000 }")
+    with contextlib.closing(unread(g, "127.0.0.5")):
+        assert open_now(g) == 1
+        ports.wait_for(lambda: open_now(g) == 0, 20, what="its place")
+
+
+def test_who_reads_nothing_goes_for_others(make_godwit):
+    """It cannot be told so, and goes all the same; there are never more than there are places."""
+    g = make_godwit(trust="", limits="limits { connections 2 per-ip 2; transactions 10000 }")
+    with contextlib.ExitStack() as stack:
+        for n in range(2):
+            stack.enter_context(contextlib.closing(unread(g, f"127.0.1.{n}")))
+        for n in range(2):  # as soon as each of them has done nothing for two seconds
+            client = ports.wait_for(lambda n=n: greeted(g, f"127.0.2.{n}"), 15, what="a place")
+            stack.enter_context(contextlib.closing(client))
+            assert open_now(g) <= 2

@@ -139,11 +139,12 @@ def test_slow_fault_address(make_dev):
         begin = time.monotonic()
         reply = client.message("a@example.com", ["slow@any.test"], simple_message())
         assert reply[0] == 250
-        assert time.monotonic() - begin > 1
+        slow = time.monotonic() - begin
+        assert slow > 1
         # nobody else waits for it
         begin = time.monotonic()
         client.message("a@example.com", ["bob@any.test"], simple_message())
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < slow / 2
 
 
 def test_bounce_fault_address(make_dev):

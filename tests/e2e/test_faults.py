@@ -1,6 +1,7 @@
 """Wrong configurations, wrong SMTP, a full disk, a disk that cannot flush: a clear answer, no
 crash, nothing lost, and back to work without help."""
 
+import contextlib
 import errno
 import os
 import re
@@ -256,9 +257,15 @@ def free_space(path):
 
 
 def fill(path, leave):
-    """Takes all but `leave` octets of a file system."""
+    """Takes all but `leave` octets of a file system, while others write there."""
     with open(path, "wb") as out:
-        os.posix_fallocate(out.fileno(), 0, max(1, free_space(os.path.dirname(path)) - leave))
+        for _ in range(100):
+            more = free_space(os.path.dirname(path)) - leave
+            if more <= 0:
+                return
+            with contextlib.suppress(OSError):  # less is left by now
+                os.posix_fallocate(out.fileno(), os.fstat(out.fileno()).st_size, more)
+    raise AssertionError("the file system does not fill")
 
 
 def try_send(port):
@@ -299,8 +306,8 @@ def test_full_disk(make_godwit):
         ports.wait_for(lambda: g.queued() < queued / 2, 10, what="results in the reserve")
         os.unlink(f"{inside}/filler")
         freed = time.monotonic()
-        ports.wait_for(lambda: try_send(g.port)[0] == 250, 6, what="250 after space was freed")
-        assert time.monotonic() - freed < 5
+        ports.wait_for(lambda: try_send(g.port)[0] == 250, 15, what="250 after space was freed")
+        assert time.monotonic() - freed < 10  # the queue looks once a second
         ports.wait_for(lambda: not book.missing(), 60, what="all that was taken")
         time.sleep(1)
         # try_send's own message is no number of the ledger

@@ -40,13 +40,14 @@ def test_each_call_fails(program):
 
 
 # What was wrong once: master that ended, roles that went on in a jail without their trees, a filter
-# made without memory, a message without its sender, channels that went deaf.
+# made without memory, a message without its sender, channels that went deaf, a control socket too.
 CASES = [
     ("master", "socketpair", "EMFILE", 2, "smtpd"),
     ("master", "pidfd_open", "ENOMEM", 1, "sender"),
     ("master", "epoll_ctl", "ENOMEM", 3, "queue"),
     ("queue", "openat", "EMFILE", 4, "queue"),
     ("mda", "openat", "ENOMEM", 2, "mda"),
+    ("control", "epoll_ctl", "EIO", 4, "control"),
     ("delivery", "fsync", "EINTR", 3, inject.DELIVERY),
     *(("smtpd", "malloc", "ENOMEM", n, inject.DELIVERY) for n in (9, 14, 19, 24)),
     *(("queue", "malloc", "ENOMEM", n, inject.DELIVERY) for n in (5, 25, 45)),

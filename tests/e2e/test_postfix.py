@@ -1,5 +1,7 @@
 """Debian's Postfix on either side of Godwit."""
 
+import re
+import subprocess
 from collections import Counter
 
 from conftest import assert_same_content, needs_root, split_trace, swaks
@@ -84,3 +86,19 @@ def test_bounce_reaches_postfix_mailbox(make_godwit, peers):
         text = path.read_text()
         assert text.startswith("Return-Path: <>") and "multipart/report" in text
         assert "gone@example.org" in text
+
+
+def test_the_table_from_postfix_names_what_there_is(program, peers):
+    """docs/from-postfix.md: its left side is known to postconf, its right side to godwit config explain."""
+    rows = re.findall(r"^\| (.*?) \| (.*) \|$", (ports.REPO / "docs/from-postfix.md").read_text(), re.M)
+    left = {word for row in rows for word in re.findall(r"`([a-z]\w*_\w+|myhostname|my\w+)`", row[0])}
+    known = subprocess.run([postfix.tool("postconf"), "-d"], env=postfix.environment(), check=True,
+                           capture_output=True, text=True).stdout
+    restrictions = {w for w in left if re.match(r"permit_|reject_|check_", w)}
+    assert len(left) > 90
+    assert not {w for w in left - restrictions if not re.search(rf"^{w} = ?", known, re.M)}
+    right = {word for row in rows for word in re.findall(r"`([a-z.-]+)`", row[1])}
+    assert len(right) > 40
+    for word in right - {"hold", "release"}:  # of godwit queue
+        done = subprocess.run([program, "config", "explain", word], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, word

@@ -280,23 +280,44 @@ def test_no_bounce_for_a_bounce(relay, sink):
     assert send(relay, ["gone@example.org"], sender="")[0] == 250
     relay.wait_log("bounced")
     relay.wait_idle()
-    # and a bounce that bounces ends there too
+    # a report that fails goes to the administrator, and if that fails, nowhere
     sink.reply_to("forged@example.com", "550 5.1.1 no such user")
     assert send(relay, ["gone@example.org"], sender="forged@example.com")[0] == 250
     relay.wait_log("bounced", count=3)
     relay.wait_idle()
-    assert not sink.accepted() and not relay.mail()
+    (message,) = sink.accepted()
+    assert (message.mail_from, message.rcpts) == ("", ["postmaster@mx.test"])
+    sink.reply_to("postmaster@mx.test", "550 5.1.1 no such user")
+    assert send(relay, ["gone@example.org"], sender="forged@example.com")[0] == 250
+    relay.wait_log("bounced", count=6)
+    relay.wait_idle()
+    assert len(sink.accepted()) == 1 and not relay.mail()
+    assert [e["action"] for e in relay.log_lines("report")] == ["failed", "double-bounce"] * 2
 
 
-def test_8bit_to_7bit_peer_bounces(make_godwit):
+def test_storm_ends_in_a_summary(make_godwit, sink):
+    """Two reports to one sender in four seconds; what fails beyond is told in one."""
+    g = make_godwit(relay=("127.0.0.1", sink.port), extra="dsn { per-sender 2/4s }\n")
+    sink.reply_at("rcpt", "550 5.1.1 no such user")
+    for i in range(6):
+        assert send(g, [f"gone{i}@example.org"])[0] == 250
+    told = [e["report"] for e in g.wait_log("bounced", count=6)]
+    assert sorted(told) == ["summary"] * 4 + ["yes"] * 2
+    assert "4 recipients failed" in g.cli("queue")
+    ports.wait_for(lambda: len(bounces(g)) == 3, 15, what="the summary")
+    g.wait_idle()
+    named = sorted(len(delivery_fields(report)[1]) for report in bounces(g))
+    assert named == [1, 1, 4]
+    assert [e["recipients"] for e in g.log_lines("report", action="summary")] == ["4"]
+
+
+def test_8bit_to_7bit_peer(make_godwit):
+    """More of it is in test_8bit.py."""
     with Sink(extensions=("PIPELINING", "ENHANCEDSTATUSCODES")) as sink:
         g = make_godwit(relay=("127.0.0.1", sink.port))
         sent = simple_message().encode() + "gr\u00fc\u00df\r\n".encode()
         assert send(g, ["bob@example.org"], sent, params=" BODY=8BITMIME")[0] == 250
-        _, (recipient,) = delivery_fields(wait_bounce(g))
-        assert recipient["Status"] == "5.6.3"
-        assert send(g, ["bob@example.org"], simple_message())[0] == 250
-        assert len(sink.wait()) == 1
+        assert b"gr=C3=BC=C3=9F\r\n" in sink.wait()[0].data
         assert not sink.violations
 
 

@@ -58,18 +58,26 @@ def test_receiver_without_descriptors(make_godwit):
 @needs_root
 @needs_processes
 def test_workers_without_descriptors(make_godwit):
-    """A connection, or a child, that cannot be made defers and never bounces."""
+    """A connection that cannot be made waits until it can, a child that cannot be made defers;
+    nobody bounces, no host is blamed, nobody spins."""
     with Sink() as sink:
         g = make_godwit(relay=("127.0.0.1", sink.port), expire="10m")
+        g.expected_alarms |= {"error"}
         book = ledger.Ledger()
         sink.on_message = book.arrived
         workers = lasting(g)["sender"] + lasting(g)["mda"]
+        time.sleep(1)  # what master hands them at the start is closed by then
         with squeezed(workers, "nofile", few_files(0)):
             ledger.Load(book, g.port, sessions=4, most=100, recipients=both).start().join()
             replies = [line["reply"] for line in g.wait_log("deferred", count=5)]
-            assert all("Too many open files" in r or "No pipe" in r for r in replies), replies
+            assert all("No pipe" in r for r in replies), replies
             assert not g.mail() and not sink.messages
             assert book.states()["acked"] == 100
+            does_not_spin(lasting(g)["sender"], 2)
+            errors = [e for e in g.log_lines("error") if "no socket" in e["text"]]
+            assert 0 < len(errors) <= len(lasting(g)["sender"]), errors
+            healed = time.time()
+        ports.wait_for(lambda: arrived_between(book, healed, time.time()), 2, what="a delivery")
         settle(g, book, duplicates=False)
         assert sink.messages and g.mail() and not g.log_lines("bounced")
 
@@ -106,6 +114,7 @@ def test_master_without_descriptors(make_godwit):
         g.expected_alarms |= {"error", "role.died"}
         book = ledger.Ledger()
         sink.on_message = book.arrived
+        g.wait_log("config.loaded")  # until then it would rather end than wait
         before = lasting(g)
         with squeezed([g.pid], "nofile", few_files(0)):
             victim = before["sender"][0]
@@ -181,10 +190,12 @@ def test_connection_without_memory(make_godwit):
     with Sink() as sink, contextlib.ExitStack() as stack:
         g = make_godwit(relay=("127.0.0.1", sink.port))
         pids = g.roles()["smtpd"]
-        olds = [stack.enter_context(Client(g.port)) for _ in range(12)]
+        olds = [stack.enter_context(Client(g.port)) for _ in range(48)]
         under_way = []
         with squeezed(pids, "as", lambda pid: virtual(pid)):
-            for client in olds:  # unfinished messages, until the reserve is touched
+            for client in olds:  # unfinished messages, until the reserve of each is touched
+                if len(g.log_lines("memory.low", role="smtpd")) >= len(pids):
+                    break
                 client.hello()
                 mail, _ = client.begin("a@sender.test", ["b@example.org"])
                 if mail[0] == 250 and client.cmd("DATA")[0] == 354:
@@ -285,7 +296,9 @@ def test_read_only_at_start(make_godwit):
     """The queue is killed, and finds its file system remounted: nothing is accepted until it is
     writable again, and then by itself."""
     with Sink() as sink:
-        g = make_godwit(start=False, relay=("127.0.0.1", sink.port), expire="10m", store=SMALL)
+        # What has a file open for writing there keeps it from being remounted.
+        g = make_godwit(start=False, relay=("127.0.0.1", sink.port), expire="10m", store=SMALL,
+                        extra="history off\n")
         g.expected_alarms |= {"error", "role.died", "role.crashed", "peer.ended", "spool.failed"}
         spool = g.folder / "spool"
         spool.mkdir()

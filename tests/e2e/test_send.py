@@ -157,6 +157,8 @@ def test_scram_server_that_knows_no_password():
     (["--auth", ""], "1 to 255 octets"),
     (["--tls", "off", "--tls-verify"], "without TLS"),
     (["--tls-verify", "--tls-insecure"], "exclude each other"),
+    (["--require-tls", "--tls-insecure"], "--require-tls wants a server with a good certificate"),
+    (["--require-tls", "--tls", "off"], "not with --tls off"),
     (["--password-file", "x"], "needs --auth"),
 ])
 def test_wrong_flags(words, said):

@@ -371,7 +371,7 @@ def test_largest_header_that_can_be_set(make_kinds):
     sent = ("a:\r\n" * 262000 + "\r\nbody\r\n").encode()
     begun = time.monotonic()
     assert kinds.send("mx", sent)[0] == 250
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # a square of the lines would be minutes
     assert_same_content(kinds.sink.wait(timeout=30)[0].data, sent)
 
 
@@ -416,7 +416,7 @@ def test_nesting_without_end_costs_nothing(kinds):
         code, _ = kinds.send("mx", content)
         assert code == (554 if content.startswith("Content-Type: multipart") and
                         len(content) < 5000000 or "rfc822" in content else 250)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
     assert peak_memory(pid) - before < 8 * 1024
 
 

@@ -4,6 +4,7 @@ has to count what went wrong, tools/deps must not bring a mail server.
     /usr/bin/python3 -m pytest tests/house
 """
 
+import argparse
 import importlib.machinery
 import importlib.util
 import os
@@ -53,6 +54,7 @@ BREACHES = [
     ("headers", "src/base/a.h", "#ifndef GW_BASE_A_H\n#define GW_BASE_A_H\n#endif\n", 1),
     ("headers", "src/base/a.h", HEADER + "#ifndef A_H\n#define A_H\n#endif\n", 4),
     ("headers", "src/base/a.h", HEADER + "int x;\n", 1),
+    ("headers", "src/base/a.c", "int x;\n", 1),
 ]
 
 GOOD = {
@@ -98,6 +100,47 @@ def test_a_breach_is_found(tree, capsys, rule, name, text, line):
                                   "ascii_only", "unfinished"])
 def test_good_files_pass(tree, capsys, rule):
     assert tree(rule, dict(GOOD), capsys) == []
+
+
+# ---- documents --------------------------------------------------------------------------------
+
+STUB = """#!/bin/sh
+if grep -q wrong "$3"; then echo "x:1:1: error: no [E0140]" >&2; exit 1; fi
+if ! grep -q "^hostname" "$3"; then echo "x: error: no name [E0146]" >&2; exit 1; fi
+grep -q left-out "$3" && echo "x:1:1: warning: no route [W0303]" >&2
+exit 0
+"""
+
+
+def test_every_configuration_in_a_text_is_tried(tree, tmp_path, capsys):
+    """Parts get what they lack; a warning that speaks of that is none of theirs; a whole one may have none."""
+    program = tmp_path / "build/godwit"
+    program.parent.mkdir()
+    program.write_text(STUB)
+    program.chmod(0o755)
+    said = tree("examples", {
+        "docs/a.md": "# A\n```conf\nleft-out\n```\n```\nwrong, and not ours\n```\n\n```conf\nwrong\n```\n",
+        "docs/b.md": "```conf\nhostname a\nlisten b\nusers c\nleft-out\n```\n",
+        "man/c.5": '.\\" conf\n.Bd -literal\nwro\\&ng\n.Ed\n.Bd -literal\nwrong\n.Ed\n'}, capsys)
+    assert [s.split(" ")[0] for s in said if s.startswith(("docs/", "man/"))] \
+        == ["docs/a.md:10:", "docs/b.md:2:", "man/c.5:3:"]
+
+
+@pytest.mark.parametrize("path, old, new, says", [
+    ("man/godwit.8", ".It vault\n", "", "the process vault is not told of"),
+    ("man/godwit.8", ".It vault\n", ".It vault\n.It oracle\n", "there is no process oracle"),
+    ("man/godwit.8", ".It Pa /var/spool/godwit\n", "", "the file /var/spool/godwit is not told of"),
+    ("man/godwit.1", ".It 77\n", ".It 78\n", "the exit code 77 is not told of"),
+    ("man/godwit.1", "Ev GODWIT_CONTROL", "Ev GODWIT_CENTRAL", "there is no variable GODWIT_CENTRAL"),
+    ("src/cmd/commands.def", "--follow ", "--fellow ", "there is no option --fellow"),
+    ("src/cmd/trace.c", '{"--follow", ', '{"--fellow", ', "the option --fellow is not told of"),
+])
+def test_manual_pages_name_what_there_is(capsys, path, old, new, says):
+    own = lint.Lint("build", False)
+    own.texts[path] = own.text(path).replace(old, new)
+    assert own.texts[path] != (ROOT / path).read_text()
+    lint.manuals(own)
+    assert says in capsys.readouterr().out
 
 
 # ---- counting ---------------------------------------------------------------------------------
@@ -147,6 +190,54 @@ def test_pytest_reports_are_counted(tmp_path, cases, status, want):
 def test_a_missing_report_is_a_failure(tmp_path):
     layer = check.Layer("e2e")
     check.count_junit(layer, tmp_path / "none.xml", 0)
+    assert layer.failed == 1
+
+
+class AskedAgain(check.Check):
+    """A run with those failures; who is asked again passes if its name says so."""
+
+    def __init__(self, folder, failed):
+        super().__init__(argparse.Namespace(sanitized=None, stale=False))
+        self.build, self.asked, self.layer = folder, [], check.Layer("e2e")
+        text = "".join(f"<testcase classname='tests.e2e.{where}' name='{name}'><failure/></testcase>"
+                       for where, name in failed)
+        self.report(self.layer).write_text(f"<testsuites>{text}</testsuites>")
+        self.layer.failed = len(failed)
+        self.alone(self.layer)
+
+    def pytest(self, layer, words):
+        self.asked = words
+        layer.passed = sum("late" in word for word in words)
+        layer.failed = sum("wrong" in word for word in words)
+
+
+@pytest.mark.parametrize("failed, asked, want", [
+    ([("test_tls", "late[a.b]"), ("test_mx.TestRoutes", "wrong")],
+     ["tests/e2e/test_tls.py::late[a.b]", "tests/e2e/test_mx.py::TestRoutes::wrong"], (1, 1)),
+    ([("test_tls", "late")], ["tests/e2e/test_tls.py::late"], (1, 0)),
+    ([("test_tls", "forgotten")], ["tests/e2e/test_tls.py::forgotten"], (0, 1)),
+    ([("test_tls", f"late{i}") for i in range(4)], [], (0, 4)),
+    ([("test_tls", "late"), ("test_prove", "late")], [], (0, 2)),
+    ([("", "tests.e2e.test_unreadable")], [], (0, 1)),
+    ([], [], (0, 0)),
+])
+def test_a_few_are_asked_again(tmp_path, failed, asked, want):
+    run = AskedAgain(tmp_path, failed)
+    assert run.asked == asked and (run.layer.passed, run.layer.failed) == want
+
+
+def test_what_is_asked_once_is_there():
+    assert all((ROOT / name).is_file() for name in check.ASKED_ONCE)
+
+
+def test_a_layer_beside_the_others_is_counted(tmp_path, monkeypatch, capsys):
+    """What fails there, or ends without a word, is a failure of the whole."""
+    monkeypatch.setenv("BUILD", str(tmp_path))
+    layer = check.Layer("sim")
+    check.Beside(layer, []).wait()
+    assert (layer.passed, layer.failed) == (0, 1) and "was not built" in capsys.readouterr().out
+    layer = check.Layer("sim")
+    check.Beside(layer, ["--no-such-word"]).wait()
     assert layer.failed == 1
 
 

@@ -10,7 +10,7 @@ class Closed(Exception):
 class Client:
     """with Client(port) as c: c.hello(); c.cmd("NOOP"); c.send(b"..."); c.reply()"""
 
-    def __init__(self, port, host="127.0.0.1", source=None, timeout=10, greet=True):
+    def __init__(self, port, host="127.0.0.1", source=None, timeout=30, greet=True):
         bind = (source, 0) if source else None
         self.sock = socket.create_connection((host, port), timeout=timeout, source_address=bind)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,7 +74,7 @@ class Client:
             return rcpts[0]
         return self.data(content)
 
-    def at_end(self, timeout=5):
+    def at_end(self, timeout=15):
         """Does the server close (after whatever it still says)?"""
         self.sock.settimeout(timeout)
         try:

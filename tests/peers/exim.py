@@ -94,6 +94,8 @@ class Exim:
             lines.append("protocol = smtps")
         if s.user:
             lines.append("hosts_require_auth = *")
+        if getattr(s, "lmtp", False):
+            lines.append("protocol = lmtp")
         if s.source:
             lines.append(f"interface = {s.source}")
         return "\n".join("  " + line for line in lines)

@@ -49,9 +49,23 @@ LIMITS = "limits { connections 1000 per-ip 500 }"
 STORE = "store { segment 8M; reserve 16M; spares 1 }"
 
 
+# The authorities of a Debian are a hundred and forty: a sender that speaks TLS reads them, for longer than
+# all else at its start takes. Tests that trust nobody in particular name one of them.
+BUNDLE = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
+END = "-----END CERTIFICATE-----\n"
+
+
+def one_authority(folder):
+    path = pathlib.Path(folder) / "authority.pem"
+    if not path.exists():
+        path.write_text(BUNDLE.read_text().partition(END)[0] + END)
+        path.chmod(0o644)
+    return path
+
+
 def make_config(port, folder, relay=None, lmtp=None, domains=("example.net",), trust="127.0.0.0/8",
-                retry="1s", expire="2m", connections=20, per_connection=100, limits=LIMITS,
-                store=STORE, extra="", hostname="mx.test", address="127.0.0.1", listeners=(),
+                retry="1s", expire="2m", connections=20, per_connection=100, host_rest="1m",
+                limits=LIMITS, store=STORE, extra="", hostname="mx.test", address="127.0.0.1", listeners=(),
                 tls=(), users=False):
     """The text of a configuration: domains go to Maildirs (or lmtp), the rest to relay.
     listeners: lines "KIND ADDRESS:PORT {...}" besides the mx at port; tls: pairs of files."""
@@ -77,7 +91,11 @@ def make_config(port, folder, relay=None, lmtp=None, domains=("example.net",), t
     if relay:
         lines.append(f"route to any via relay {relay[0]}:{relay[1]}")
     lines.append(f"shape * {{ connections {connections}; per-connection {per_connection}; "
-                 f"retry {retry}; expire {expire} }}")
+                 f"retry {retry}; expire {expire}; host-rest {host_rest} }}")
+    if "authorities " not in extra:
+        lines.append(f"authorities {one_authority(folder)}")
+    if "dsn {" not in extra:  # each failure is told at once: few senders have many
+        lines.append("dsn { per-sender 100000/s }")
     return "\n".join(lines) + "\n" + extra + "\n"
 
 
@@ -175,14 +193,14 @@ class Godwit:
             raise RuntimeError("godwit did not greet:\n" + text) from None
 
     def stop(self):
-        """SIGTERM; SIGKILL after 10 s. The exit status, or None when it was not running."""
+        """SIGTERM; SIGKILL after 30 s. The exit status, or None when it was not running."""
         if not self.process:
             return None
         process, self.process = self.process, None
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(10)
+            return process.wait(30)
         except subprocess.TimeoutExpired:
             self._kill_session(process.pid)
             return process.wait(5)
@@ -247,13 +265,13 @@ class Godwit:
 
     @staticmethod
     def _kill_session(sid):
-        for pid in session_pids(sid):
+        for pid in sorted(session_pids(sid), key=lambda pid: pid != sid):  # master sees none die
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     # ---- asking -------------------------------------------------------------------------
 
-    def cli(self, *words, json_output=False, check=True, timeout=15, input=None):
+    def cli(self, *words, json_output=False, check=True, timeout=45, input=None):
         """Runs a command of the program against this instance; its standard output."""
         done = self.run(*words, json_output=json_output, timeout=timeout, input=input)
         if check and done.returncode != 0:
@@ -263,16 +281,16 @@ class Godwit:
             return done.stdout
         return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
 
-    def run(self, *words, json_output=False, timeout=15, input=None):
+    def run(self, *words, json_output=False, timeout=45, input=None):
         flags = ["--json"] if json_output else []
         return subprocess.run([PROGRAM, "--config", str(self.config_path), *flags, *words],
                               capture_output=True, text=True, timeout=timeout, input=input)
 
     def api(self, path, method="GET", body=None):
         """(status, decoded JSON or text) of a request to the control socket."""
-        connection = http.client.HTTPConnection("localhost", timeout=10)
+        connection = http.client.HTTPConnection("localhost", timeout=30)
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(10)
+        connection.sock.settimeout(30)
         with contextlib.closing(connection):
             connection.sock.connect(str(self.control))
             text, headers = None, {}
@@ -295,8 +313,20 @@ class Godwit:
         """How many recipients are queued."""
         return self.api("/v1/queue")[1]["recipients"]
 
+    def is_idle(self):
+        """Nothing is queued; no when the queue, or who answers for it, is away just now."""
+        try:
+            status, answer = self.api("/v1/queue")
+        except OSError:
+            return False
+        return status == 200 and answer["recipients"] == 0
+
     def wait_idle(self, timeout=20):
-        ports.wait_for(lambda: self.queued() == 0, timeout, 0.2, what="an empty queue")
+        """Until nothing is queued; else it says what is."""
+        try:
+            ports.wait_for(self.is_idle, timeout, 0.2, what="an empty queue")
+        except TimeoutError as e:
+            raise TimeoutError(f"{e}: {self.api('/v1/queue')[1]} {self.queue()[:3]}") from e
 
     # ---- what it did --------------------------------------------------------------------
 

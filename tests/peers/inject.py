@@ -196,7 +196,14 @@ class Cell:
         allowed = CLEAN_DEATHS | (KILLED if r.fault == "KILL" or r.scene != DELIVERY else set())
         lines = self.g.log_lines("role.died")
         for line in lines:
-            if "signal" in line and line["signal"] not in allowed:
+            # libunbound 1.17.1 does not look at every allocation. With the first question:
+            # ub_resolve_event() > context_finalize() > rrset_cache_create(), which hands the NULL
+            # of slabhash_create() to slabhash_setmarkdel(); with each: iter_operate() >
+            # processQueryTargets(), which reads *nxns_dp that target_count_create() could not have.
+            # Of our own there is no such end. Master starts the resolver anew.
+            library = (line["role"] == "resolver" and r.fault == "ENOMEM"
+                       and line.get("signal") == "11")
+            if "signal" in line and line["signal"] not in allowed and not library:
                 r.wrong.append(f"{line['role']} died of signal {line['signal']}")
             when = datetime.fromisoformat(line["time"].replace("Z", "+00:00")).timestamp()
             self.book.kills.append((line["role"], when - 0.5, when))
@@ -276,15 +283,21 @@ class Cell:
         if self.book.missing():
             self.run_.wrong.append(f"queue empty, missing {self.book.missing()}")
         # results are flushed up to 20 ms later; those that could not be, a second later once more
-        before = self.ticks()
-        time.sleep(1.2 if self.g.log_lines("spool.failed") else 0.1)
-        if self.ticks() - before > SPIN:
+        if self.g.log_lines("spool.failed"):
+            time.sleep(1.2)
+        if all(self.busy() for _ in range(3)):
             self.run_.wrong.append("it spins")
         self.g.kill9_all()
         self.g.start()
         self.g.wait_idle(10)
         self.read_maildir()
         self.judge()
+
+    def busy(self):
+        """For a tenth of a second; so is a role that starts, once."""
+        before = self.ticks()
+        time.sleep(0.1)
+        return self.ticks() - before > SPIN
 
     def ticks(self):
         """Processor time of all processes, in 1/100 s."""

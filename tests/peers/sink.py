@@ -5,6 +5,8 @@
         ...
         sink.messages[0].rcpts, .data, .sha256, .time
 
+With CHUNKING among its extensions it takes BDAT, with BINARYMIME content that is no lines.
+
 It runs on an asyncio loop in a thread. A rule is used up `times` times (None: always). What a peer
 must not do (bare CR or LF, 8-bit it was not offered, pipelining it was not offered) is in
 message.violations and sink.violations.
@@ -33,6 +35,7 @@ class Message:
     session: int
     replies: list  # final replies: one, or one per recipient (LMTP)
     violations: list = field(default_factory=list)
+    rcpt_params: dict = field(default_factory=dict)  # of each recipient
 
     @property
     def accepted(self):
@@ -73,6 +76,9 @@ class Sink:
         self.rcpt_attempts = []  # (time, address, reply)
         self.dots = []  # (time, recipients) of each content that came whole, answered or not
         self.sessions = self.open_sessions = self.most_sessions = 0
+        self.peers = []  # the address that each session came from
+        self.room = None  # connections at one time; one more is greeted with 421
+        self.refused = 0  # so many were
         self.pipelined = 0  # commands that came before the reply to the one before
         self.lock = threading.Lock()
         self._thread = self._loop = self._server = None
@@ -175,9 +181,10 @@ class _Session(asyncio.Protocol):
         self.sink = sink
         self.buffer = bytearray()
         self.body = None  # bytearray while data is read
+        self.chunk = None  # octets of a chunk that are still to come
         self.closed = self.paused = False
         self.mail = None
-        self.rcpts, self.params, self.problems = [], [], []
+        self.rcpts, self.params, self.problems, self.rcpt_params = [], [], [], {}
 
     def connection_made(self, transport):
         self.transport = transport
@@ -186,10 +193,14 @@ class _Session(asyncio.Protocol):
         sink = self.sink
         sink._transports.add(transport)
         sink.sessions += 1
+        sink.peers.append(transport.get_extra_info("peername")[0])
         self.number = sink.sessions
         sink.open_sessions += 1
         sink.most_sessions = max(sink.most_sessions, sink.open_sessions)
         reply = sink.rule("greeting") or "220 sink.test ready"
+        if sink.room is not None and sink.open_sessions > sink.room:
+            sink.refused += 1
+            reply = "421 4.7.0 Too many connections"
         self.say(reply)
 
     def connection_lost(self, exc):
@@ -231,6 +242,10 @@ class _Session(asyncio.Protocol):
 
     def work(self):
         while not self.closed and not self.paused:
+            if self.chunk is not None:
+                if not self.read_chunk():
+                    return
+                continue
             if self.body is not None:
                 if not self.read_body():
                     return
@@ -284,7 +299,11 @@ class _Session(asyncio.Protocol):
 
     def reset(self):
         self.mail = None
-        self.rcpts, self.params, self.problems = [], [], []
+        self.rcpts, self.params, self.problems, self.rcpt_params = [], [], [], {}
+        self.chunks = b""
+
+    def offers(self, name):
+        return any(e.split()[0] == name for e in self.sink.extensions)
 
     def do_mail(self, rest):
         address, params = _path(rest)
@@ -296,19 +315,29 @@ class _Session(asyncio.Protocol):
             self.mail, self.params = address, params
         for param in params:
             name = param.partition("=")[0].upper()
-            offered = {"SIZE": "SIZE", "BODY": "8BITMIME", "SMTPUTF8": "SMTPUTF8"}.get(name, name)
-            if not any(e.split()[0] == offered for e in self.sink.extensions):
+            offered = {"BODY": "8BITMIME", "RET": "DSN", "ENVID": "DSN"}.get(name, name)
+            offered = "BINARYMIME" if param.upper() == "BODY=BINARYMIME" else offered
+            if not self.offers(offered):
                 self.sink.violations.append(f"parameter not offered: {param}")
         self.say(reply)
 
+    def check_offered(self, name, param):
+        offered = {"BODY": "8BITMIME", "RET": "DSN", "ENVID": "DSN", "NOTIFY": "DSN",
+                   "ORCPT": "DSN"}.get(name, name)
+        if not any(e.split()[0] == offered for e in self.sink.extensions):
+            self.sink.violations.append(f"parameter not offered: {param}")
+
     def do_rcpt(self, rest):
-        address, _ = _path(rest)
+        address, params = _path(rest)
+        if params and not self.offers("DSN"):
+            self.sink.violations.append(f"parameters not offered: {params}")
         reply = "503 5.5.1 need MAIL"
         if self.mail is not None:
             reply = self.sink.rule("rcpt", address) or "250 2.1.5 Ok"
         self.sink.rcpt_attempts.append((time.time(), address, reply))
         if reply.startswith("2"):
             self.rcpts.append(address)
+            self.rcpt_params[address] = params
         self.say(reply)
 
     def do_data(self, rest):
@@ -320,6 +349,29 @@ class _Session(asyncio.Protocol):
         if reply.startswith("354"):
             self.body = bytearray(b"\r\n")
             self.scanned = 0
+
+    def do_bdat(self, rest):
+        if not self.offers("CHUNKING"):
+            self.say("500 5.5.2 what?")
+            return
+        words = rest.split()
+        self.chunk, self.last_chunk = int(words[0]), len(words) > 1
+
+    def read_chunk(self):
+        taken = bytes(self.buffer[:self.chunk])
+        del self.buffer[:len(taken)]
+        self.chunks += taken
+        self.chunk -= len(taken)
+        if self.chunk > 0:
+            return False
+        self.chunk = None
+        if not self.rcpts:
+            self.say("503 5.5.1 no valid recipients")
+        elif self.last_chunk:
+            self.message(self.chunks)
+        else:
+            self.say("250 2.0.0 chunk")
+        return True
 
     def do_rset(self, rest):
         self.reset()
@@ -350,7 +402,8 @@ class _Session(asyncio.Protocol):
     def message(self, data):
         problems = list(self.problems)
         rest = data.replace(b"\r\n", b"")
-        if b"\r" in rest or b"\n" in rest:
+        binary = "BODY=BINARYMIME" in self.params
+        if not binary and (b"\r" in rest or b"\n" in rest):
             problems.append("bare CR or LF")
         if "8BITMIME" not in self.sink.extensions and not data.isascii():
             problems.append("8-bit content not offered")
@@ -361,7 +414,8 @@ class _Session(asyncio.Protocol):
         else:
             replies = [self.sink.rule("dot") or "250 2.0.0 Ok taken"]
         message = Message(self.mail, self.params, list(self.rcpts), data if self.sink.keep else b"",
-                          hashlib.sha256(data).hexdigest(), 0, self.number, replies, problems)
+                          hashlib.sha256(data).hexdigest(), 0, self.number, replies, problems,
+                          self.rcpt_params)
         self.reset()
         if self.sink.dot_delay:
             self.paused = True
