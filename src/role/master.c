@@ -96,6 +96,8 @@ void master_log_config(const struct master *m, int64_t took)
 		log_str(&l, "file", m->options.config_path);
 	if (took > 0)
 		log_seconds(&l, "took", took);
+	if (m->reload.back)
+		log_str(&l, "reason", "the one before was not confirmed");
 	log_end(&l);
 	metric_set(METRIC_CONFIG_LAST_RELOAD, 1);
 }

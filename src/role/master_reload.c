@@ -41,10 +41,7 @@ static void finish(struct master *m, enum reload_status status)
 	if (asked)
 		reload_tell_operator(m, r->request, status, buf_view(&r->said));
 	buf_fini(&r->said);
-	if (r->once_more) {
-		r->once_more = false;
-		reload_hangup(m);
-	}
+	reload_next(m);
 }
 
 /* Nobody has switched, and nobody will: what is in force stays. */

@@ -52,6 +52,7 @@ struct reloading {
 	struct bundle_file kept;
 	struct timer unconfirmed;
 	int64_t goes_back; /* loop_now(); 0: it does not */
+	bool back_waits;   /* it is time, and another one is under way */
 };
 
 /* ---- what master calls: master_reload.c, master_reload_operator.c ---- */
@@ -100,5 +101,7 @@ void reload_log_refused(const struct master *m, struct span why);
 void reload_note_confirm(struct master *m);
 /* A timer: nobody confirmed it. */
 void reload_go_back(void *master);
+/* One is over: what waited for that. */
+void reload_next(struct master *m);
 
 #endif

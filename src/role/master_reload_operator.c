@@ -91,6 +91,7 @@ static void forget_kept(struct master *m)
 {
 	master_unseal(&m->reload.kept);
 	m->reload.goes_back = 0;
+	m->reload.back_waits = false;
 	timer_set(&m->reload.unconfirmed, INT64_MAX);
 }
 
@@ -108,6 +109,7 @@ void reload_note_confirm(struct master *m)
 			r->bundle = (struct bundle_file){.fd = -1};
 		}
 		r->goes_back = reload_now(m) + r->confirm;
+		r->back_waits = false;
 		timer_set(&r->unconfirmed, r->goes_back);
 	}
 	master_unseal(&r->bundle);
@@ -174,10 +176,22 @@ void reload_go_back(void *arg)
 	timer_set(&r->unconfirmed, INT64_MAX);
 	if (m->phase != STOP_NOT || r->goes_back == 0)
 		return;
-	if (r->phase != RELOAD_IDLE) {
-		timer_set(&r->unconfirmed, reload_now(m) + USEC_PER_SEC / 10);
+	r->back_waits = r->phase != RELOAD_IDLE;
+	if (r->back_waits)
 		return;
-	}
 	r->back = true;
 	reload_begin(m);
+}
+
+/* The way back is first: signals that never end would hold it up for ever. */
+void reload_next(struct master *m)
+{
+	struct reloading *r = &m->reload;
+
+	if (r->back_waits)
+		reload_go_back(m);
+	if (r->phase == RELOAD_IDLE && r->once_more) {
+		r->once_more = false;
+		reload_hangup(m);
+	}
 }

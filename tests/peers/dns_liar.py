@@ -138,16 +138,18 @@ class DnsLiar:
             return
         if reply is None:
             return
-        with socket.socket(self.family, socket.SOCK_DGRAM) as other:
-            other.bind((self.host, 0))
-            wrong = b"\x0cwrongaddress" in packet
-            if len(reply) > 1232:
-                number, name, kind = dnswire.parse_question(packet)
-                reply = dnswire.answer(number, name, kind, flags=dnswire.AA | dnswire.TC)
-            try:
-                (other if wrong else self._udp).sendto(reply, peer)
-            except OSError:
-                pass
+        if len(reply) > 1232:
+            number, name, kind = dnswire.parse_question(packet)
+            reply = dnswire.answer(number, name, kind, flags=dnswire.AA | dnswire.TC)
+        try:
+            if b"\x0cwrongaddress" in packet:
+                with socket.socket(self.family, socket.SOCK_DGRAM) as other:
+                    other.bind((self.host, 0))
+                    other.sendto(reply, peer)
+            else:
+                self._udp.sendto(reply, peer)
+        except OSError:
+            pass
 
     def _serve_udp(self):
         while not self._closing:
@@ -155,7 +157,10 @@ class DnsLiar:
                 packet, peer = self._udp.recvfrom(65535)
             except OSError:
                 return
-            threading.Thread(target=self._answer_udp, args=(packet, peer), daemon=True).start()
+            if b"slow" in packet:
+                threading.Thread(target=self._answer_udp, args=(packet, peer), daemon=True).start()
+            else:  # a thread for each loses datagrams on a busy machine
+                self._answer_udp(packet, peer)
 
     def _answer_tcp(self, conn):
         with conn:
