@@ -120,7 +120,7 @@ class Dovecot:
         self.imap_port, self.lmtp_port = ports.free_port(), ports.free_port()
         self.lmtp_path = self.folder / "lmtp"
         self.auth_path, self.userdb_path = self.folder / "auth-client", self.folder / "auth-userdb"
-        libs = [tree() / "usr/lib/dovecot", postfix.PEERS / "lib"]
+        libs = [tree() / "usr/lib/dovecot", tree() / "usr/lib/dovecot/modules/old-stats", postfix.PEERS / "lib"]
         self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(str(p) for p in libs))
         internal, group = ("dovecot", "dovecot") if postfix._has_user("dovecot") else ("mail", "mail")
         (self.folder / "dovecot.conf").write_text(CONFIG.format(
