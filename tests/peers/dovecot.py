@@ -5,8 +5,9 @@
         d.imap("alice@example.net").select()
         d.lmtp_port, d.lmtp_path
 
-Its folders, ports and log are in a scratch folder; nothing is installed. It is started as root; mail
-belongs to the uid and gid given.
+Its folders, ports and log are in a scratch folder; nothing is installed. Paths of its programs and
+modules are built in, so it sees its packages as if they were, in a mount namespace of its own. It is
+started as root; mail belongs to the uid and gid given.
 """
 
 import contextlib
@@ -24,8 +25,6 @@ base_dir = {folder}/run
 state_dir = {folder}/state
 instance_name = {name}
 log_path = {folder}/dovecot.log
-libexec_dir = {tree}/usr/lib/dovecot
-mail_plugin_dir = {tree}/usr/lib/dovecot/modules
 import_environment = LD_LIBRARY_PATH={libs}
 protocols = imap lmtp
 listen = 127.0.0.1
@@ -93,6 +92,8 @@ service lmtp {{
 {more}
 """
 
+AS_INSTALLED = 'mount -t overlay overlay -o "lowerdir=$1:/usr" /usr && shift && exec "$@"'
+
 
 def tree():
     return postfix.fetched("dovecot/usr/sbin/dovecot", "dovecot/usr/lib/dovecot/imap",
@@ -120,11 +121,10 @@ class Dovecot:
         self.imap_port, self.lmtp_port = ports.free_port(), ports.free_port()
         self.lmtp_path = self.folder / "lmtp"
         self.auth_path, self.userdb_path = self.folder / "auth-client", self.folder / "auth-userdb"
-        libs = [tree() / "usr/lib/dovecot", tree() / "usr/lib/dovecot/modules/old-stats", postfix.PEERS / "lib"]
-        self.env = dict(os.environ, LD_LIBRARY_PATH=":".join(str(p) for p in libs))
+        self.env = dict(os.environ, LD_LIBRARY_PATH=str(postfix.PEERS / "lib"))
         internal, group = ("dovecot", "dovecot") if postfix._has_user("dovecot") else ("mail", "mail")
         (self.folder / "dovecot.conf").write_text(CONFIG.format(
-            folder=self.folder, name=self.folder.name, tree=tree(), libs=self.env["LD_LIBRARY_PATH"],
+            folder=self.folder, name=self.folder.name, libs=self.env["LD_LIBRARY_PATH"],
             imap_port=self.imap_port, lmtp_port=self.lmtp_port, quota_rule=quota_rule, more=more,
             internal=internal, internal_group=group))
         self.users, self.uid, self.gid, self.passwords, self.extra = users, uid, gid, {}, {}
@@ -149,7 +149,8 @@ class Dovecot:
         return path.read_text() if path.exists() else ""
 
     def start(self):
-        command = [str(tree() / "usr/sbin/dovecot"), "-F", "-c", str(self.folder / "dovecot.conf")]
+        command = ["unshare", "--mount", "sh", "-c", AS_INSTALLED, "sh", str(tree() / "usr"),
+                   "/usr/sbin/dovecot", "-F", "-c", str(self.folder / "dovecot.conf")]
         self.process = subprocess.Popen(command, env=self.env, cwd=self.folder,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True,
