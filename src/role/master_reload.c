@@ -22,6 +22,8 @@ enum { STEPS = 3 };
  * operator waits for his answer. */
 #define PATIENCE_OCTET 4
 #define PATIENCE_MORE (4 * USEC_PER_SEC)
+/* For an answer that is still owed: who was slow to read the one before is there in a moment. */
+#define OWED_PATIENCE (2 * USEC_PER_SEC)
 /* Going back did not work: tried again. */
 #define BACK_AGAIN (10 * USEC_PER_SEC)
 
@@ -203,7 +205,7 @@ static void proceed(struct master *m)
 	}
 }
 
-/* One that still owes the answer to the question before would be asked in vain. */
+/* One that still owes the answer to the question before: it would be asked in vain. */
 static const struct slot *debtor(const struct master *m)
 {
 	for (size_t i = 0; i < m->n_slot; i++) {
@@ -221,18 +223,10 @@ static int64_t patience_with(size_t octets)
 	return PATIENCE + (more < PATIENCE_MORE ? more : PATIENCE_MORE);
 }
 
-void reload_begin(struct master *m)
+static void read_and_ask(struct master *m)
 {
 	struct reloading *r = &m->reload;
-	const struct slot *s = debtor(m);
 
-	r->since = reload_now(m);
-	buf_init_soft(&r->said, RELOAD_SAID_MAX);
-	file_watch_rest(&m->files, true);
-	if (s != NULL) {
-		refuse_for(m, s, "the last configuration is not answered yet");
-		return;
-	}
 	if (!reload_read(m)) {
 		refuse(m);
 		return;
@@ -242,6 +236,31 @@ void reload_begin(struct master *m)
 	timer_set(&r->patience, reload_now(m) + r->waits);
 	for (size_t i = 0; i < m->n_slot; i++)
 		reload_ask(&m->slot[i]);
+}
+
+void reload_begin(struct master *m)
+{
+	struct reloading *r = &m->reload;
+
+	r->since = reload_now(m);
+	buf_init_soft(&r->said, RELOAD_SAID_MAX);
+	file_watch_rest(&m->files, true);
+	if (debtor(m) == NULL) {
+		read_and_ask(m);
+		return;
+	}
+	r->phase = RELOAD_OWED;
+	timer_set(&r->patience, reload_now(m) + OWED_PATIENCE);
+}
+
+/* It has no question before it any more: answered, or with another process. */
+static void stands_apart(struct slot *s)
+{
+	struct master *m = s->master;
+
+	s->reload = SLOT_APART;
+	if (m->reload.phase == RELOAD_OWED && m->phase == STOP_NOT && debtor(m) == NULL)
+		read_and_ask(m);
 }
 
 /* ---- what may happen ----------------------------------------------------------------------- */
@@ -254,6 +273,10 @@ static void out_of_patience(void *arg)
 	timer_set(&m->reload.patience, INT64_MAX);
 	if (m->reload.phase == RELOAD_SETTLING) {
 		settled(m);
+		return;
+	}
+	if (m->reload.phase == RELOAD_OWED) {
+		refuse_for(m, debtor(m), "the last configuration is not answered yet");
 		return;
 	}
 	for (size_t i = 0; i < m->n_slot; i++) {
@@ -296,9 +319,12 @@ void reload_died(struct slot *s)
 			proceed(m);
 		return;
 	}
-	s->reload = SLOT_APART;
-	if (m->reload.phase == RELOAD_ASKING && was != SLOT_APART && m->phase == STOP_NOT)
+	if (m->reload.phase == RELOAD_ASKING && was != SLOT_APART && m->phase == STOP_NOT) {
+		s->reload = SLOT_APART;
 		refuse_for(m, s, "it ended meanwhile");
+	} else {
+		stands_apart(s);
+	}
 }
 
 static void agreed(struct slot *s, uint64_t generation)
@@ -308,7 +334,7 @@ static void agreed(struct slot *s, uint64_t generation)
 	if (s->reload != SLOT_ASKED)
 		return;
 	if (m->reload.phase != RELOAD_ASKING || generation != m->reload.config->generation) {
-		s->reload = SLOT_APART;
+		stands_apart(s);
 		return;
 	}
 	s->reload = SLOT_AGREED;
@@ -322,9 +348,12 @@ static void refused(struct slot *s, const struct proto_refused *f)
 
 	if (s->reload != SLOT_ASKED)
 		return;
-	s->reload = SLOT_APART;
-	if (m->reload.phase == RELOAD_ASKING && f->generation == m->reload.config->generation)
+	if (m->reload.phase == RELOAD_ASKING && f->generation == m->reload.config->generation) {
+		s->reload = SLOT_APART;
 		refuse_for(m, s, span_to_cstr(f->why, why, sizeof(why)));
+	} else {
+		stands_apart(s);
+	}
 }
 
 static void has_switched(struct slot *s, uint64_t generation)

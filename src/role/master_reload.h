@@ -26,6 +26,7 @@ enum { RELOAD_SAID_MAX = 48 << 10 };
 
 enum reload_phase {
 	RELOAD_IDLE,
+	RELOAD_OWED,      /* somebody has not answered the one before yet */
 	RELOAD_ASKING,    /* all are asked whether they can */
 	RELOAD_SWITCHING, /* in steps: those mail goes to before those it comes from */
 	RELOAD_SETTLING   /* in force; some are being started again with it */

@@ -256,8 +256,8 @@ def test_octet_by_octet(server):
 
 
 def test_handshakes_that_go_nowhere(server, ca):
-    """Nine octets that announce a message of 130 kB cost us 40 kB. There is a ceiling; who takes
-    longest goes, and a good client still comes through."""
+    """Nine octets that announce a message of 130 kB cost us up to 175 kB (OpenSSL 3.0.19). There is a
+    ceiling of 128 for each receiver; who takes longest goes, and a good client still comes through."""
     begin = b"\x16\x03\x01\x00\x04" + b"\x01\x02\x00\x00"
     before, ctx = private_bytes(server.roles()["smtpd"]), tls.context(ca)
     with contextlib.ExitStack() as held:
@@ -270,7 +270,7 @@ def test_handshakes_that_go_nowhere(server, ca):
         took = time.monotonic() - began
         grown = private_bytes(server.roles()["smtpd"]) - before
     print(f"\n{grown / 1e6:.0f} MB for 1200 handshakes that go nowhere; a good one took {took:.2f} s")
-    assert grown < 40e6
+    assert grown < 128 * 175e3 * len(server.roles()["smtpd"])
     reasons = {line["reason"] for line in server.log_lines("tls.failed")}
     assert "too_many_handshakes" in reasons or "timeout" in reasons
 
