@@ -12,7 +12,8 @@ enum {
 	/* Seconds in which the first certificate is waited for where TLS is only offered. */
 	FIRST_WAIT = 3,
 	/* Handshakes of one process at one time: each takes 40 kB, up to 175 kB where the first
-	 * message says that it is 130 kB long. And the seconds a client may take when others wait. */
+	 * message says that it is 130 kB long. And the seconds a client may take when others wait.
+	 */
 	SHAKES_MAX = 128,
 	PATIENCE = 1,
 };
