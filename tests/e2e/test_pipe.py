@@ -313,7 +313,10 @@ def test_both_come_back(world):
     for role in ("programs", "mda"):
         old = world.g.role_pid(role)
         os.kill(old, signal.SIGKILL)
-        ports.wait_for(lambda: world.g.roles().get("programs") and old not in
-                       world.g.roles()["programs"] + world.g.roles().get("mda", []), 10,
-                       what="another launcher")
+
+        def another(old=old):
+            roles = world.g.roles()
+            return "programs" in roles and old not in roles["programs"] + roles.get("mda", [])
+
+        ports.wait_for(another, 10, what="another launcher")
         assert world.deliver(f"after-{role}@keep.test")["ev"] == "delivered"
