@@ -465,6 +465,8 @@ static void hand_out(struct judge *j)
 	for (unsigned i = 0; i < WORKERS; i++)
 		broker_holding_done(j->broker, i, now);
 	carry_out(j);
+	/* Who is to be told of what failed before is known at once: not behind what fails later. */
+	turn(j);
 	j->now += UNTIL_DUE;
 	turn(j);
 	hand_out_the_rest(j);
