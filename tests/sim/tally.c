@@ -237,6 +237,14 @@ void tally_failed(struct mail *m)
 	m->tally.counts = m->tally.counts && m->tally.sure;
 }
 
+void tally_unwritten(struct book *l, const struct msgid *id)
+{
+	struct mail *m = book_find(l, id);
+
+	if (m != NULL)
+		tally_failed(m);
+}
+
 void tally_lost(struct book *l)
 {
 	for (size_t i = 0; i < l->n; i++) {

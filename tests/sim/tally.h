@@ -18,11 +18,13 @@
 /* The queue judges this COMMIT now; and refuses it for a limit. */
 void tally_commit(struct world *w, struct mail *m);
 void tally_refused(struct world *w, const struct mail *m);
-/* A record is asked for; is durable; a mail was refused; all that was under way is lost. */
+/* A record is asked for; is durable; a mail was refused; its record could not be written, and
+ * whoever waits for that may be dead; all that was under way is lost. */
 void tally_asked(struct world *w, const struct broker_effect *e);
 void tally_durable(
     struct book *l, enum broker_record type, const struct msgid *id, struct span meta);
 void tally_failed(struct mail *m);
+void tally_unwritten(struct book *l, const struct msgid *id);
 void tally_lost(struct book *l);
 
 #endif

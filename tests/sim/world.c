@@ -389,6 +389,8 @@ static void tell_done(struct world *w)
 
 		struct record_place place = {r->meta_at.segment, r->meta_at.offset};
 
+		if (r->status != 0 && world_record(r->type) == BROKER_MESSAGE)
+			tally_unwritten(&w->book, &r->id);
 		broker_appended(w->broker, r->owner, r->status, &place, &at, w->now);
 		world_run(w);
 		if (r->status == 0 && world_alive(w))
