@@ -271,6 +271,8 @@ static void out_of_patience(void *arg)
 	char why[64];
 
 	timer_set(&m->reload.patience, INT64_MAX);
+	if (m->phase != STOP_NOT) /* it ends with all the rest */
+		return;
 	if (m->reload.phase == RELOAD_SETTLING) {
 		settled(m);
 		return;

@@ -371,6 +371,23 @@ def test_no_answer(g, role):
 
 
 @needs_processes
+def test_end_while_an_answer_is_owed(g):
+    """Master waits for who owes an answer; then it is told to end, and the debtor ends first."""
+    g.expected_alarms |= {"role.died"}
+    debtor, slow, process = g.role_pid("mda"), g.role_pid("sender"), g.process
+    os.kill(debtor, signal.SIGSTOP)
+    assert "no answer within 5 seconds" in g.run("reload", timeout=60).stderr
+    os.kill(slow, signal.SIGSTOP)
+    os.kill(g.pid, signal.SIGHUP)
+    os.kill(g.pid, signal.SIGTERM)
+    ports.wait_for(lambda: not g.roles().get("smtpd"), what="the end of those who take mail in")
+    os.kill(debtor, signal.SIGKILL)
+    # The one that stands still is killed when its time is over, long after the answer's.
+    assert process.wait(30) == 0
+    assert len(g.log_lines("config.loaded")) == 1
+
+
+@needs_processes
 @pytest.mark.parametrize("role", ["smtpd", "queue", "mda", "control"])
 def test_death_in_the_middle(g, role):
     g.expected_alarms |= {"role.died"}
