@@ -86,7 +86,9 @@ _Noreturn static void defer(const struct mda_work *w, const char *what)
 	mda_report_send(w->report, &r, NULL);
 }
 
-/* The owner of the place, but never root: that is somebody's only because nobody else owns it. */
+/* The owner of the place, but never root: that is somebody's only because nobody else owns it. His
+ * files go by the effective uid, his signals by the other two: he must not stop us, who would keep
+ * our place and what time we have for ever. */
 static void become_owner(const struct mda_work *w, const struct maildir_place *p)
 {
 	unsigned uid = p->uid != 0 ? p->uid : w->owner_uid;
@@ -94,11 +96,12 @@ static void become_owner(const struct mda_work *w, const struct maildir_place *p
 
 	if (!w->is_root)
 		return;
-	if (uid == 0 || gid == 0) {
+	if (uid == 0 || gid == 0 || w->owner_uid == 0) {
 		errno = EPERM;
 		defer(w, "The mailbox would belong to root");
 	}
-	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(w->owner_uid, uid, w->owner_uid) < 0)
 		defer(w, "Cannot become the owner of the mailbox");
 	/* The kernel forgot it with the uid. */
 	child_die_with_parent();
@@ -179,6 +182,9 @@ void mda_child(const struct mda_work *w)
 
 	child_keep_fds(keep, GW_ARRAY_LEN(keep));
 	umask(077);
+	/* What the mailbox lies on may hang on the way to it, too. */
+	if (w->jail)
+		alarm(SECONDS_MAX);
 	arena_init(&mem, MDA_REPORT_MAX);
 	message.detail = find_detail(w);
 	box = enter_mailbox(w);

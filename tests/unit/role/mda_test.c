@@ -13,6 +13,7 @@
 #include "role/proto.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -582,6 +583,72 @@ static void root_owns_no_mail(void **state)
 	kill_mda();
 }
 
+/* The delivery under way: the child of the mda; 0: none yet, or it is still root. */
+static pid_t child_of_mda(unsigned uid)
+{
+	char path[64], text[256] = "";
+	unsigned effective = 0;
+	pid_t pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)side.pid, (int)side.pid);
+	f = fopen(path, "r");
+	if (f != NULL && fgets(text, sizeof(text), f) != NULL)
+		pid = (pid_t)strtol(text, NULL, 10);
+	if (f != NULL)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = pid > 0 ? fopen(path, "r") : NULL;
+	while (f != NULL && fgets(text, sizeof(text), f) != NULL) {
+		if (sscanf(text, "Uid: %*u %u", &effective) == 1)
+			break;
+	}
+	if (f != NULL)
+		fclose(f);
+	return effective == uid ? pid : 0;
+}
+
+static bool works_as_owner(void)
+{
+	return child_of_mda(1234) > 0;
+}
+
+static int signal_as(unsigned uid, pid_t victim, int sig)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(setresuid(uid, uid, uid) < 0 ? 255 : kill(victim, sig) < 0 ? errno : 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* The owner of a mailbox must not stop the deliveries to it: they would have their places for
+ * ever, and nobody else got mail. */
+static void its_owner_cannot_signal_a_delivery(void **state)
+{
+	char path[PATH_LENGTH * 2];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	start();
+	snprintf(path, sizeof(path), "%s/mail/eve", top);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chown(path, 1234, 5678), 0);
+	send_job_to(1, 1, "eve@example.org", template);
+	send_body(1, SPAN("Subject: x\r\n"), 0);
+	assert_true(until(works_as_owner));
+	assert_int_equal(signal_as(1234, child_of_mda(1234), SIGSTOP), EPERM);
+	assert_int_equal(signal_as(1234, child_of_mda(1234), SIGKILL), EPERM);
+	send_body(1, SPAN("\r\nx\r\n"), BODY_LAST);
+	assert_true(until(has_result));
+	assert_int_equal(side.result[0].outcome, OUTCOME_DELIVERED);
+	kill_mda();
+}
+
 /* ---- set-up
  * ------------------------------------------------------------------------------------------ */
 
@@ -632,6 +699,7 @@ int main(void)
 	    IN_WORLD(a_killed_mda_repeats_nothing),
 	    IN_WORLD(it_stops_when_it_has_finished),
 	    IN_WORLD(root_owns_no_mail),
+	    IN_WORLD(its_owner_cannot_signal_a_delivery),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
