@@ -50,6 +50,7 @@ struct starter {
 	const struct launcher *known;
 	struct pipe_user user[LAUNCHER_PIPES_MAX]; /* name NULL: nobody that it may run as */
 	bool is_root;
+	unsigned uid;
 };
 
 static void tell(const struct starter *s, uint64_t job, int status)
@@ -98,6 +99,7 @@ static void start_one(struct starter *s, const struct launch *x, size_t pipe)
 	    .letter = {.id = x->id, .from = x->from, .rcpt = x->rcpt, .subaddress = x->subaddress},
 	    .user = s->user[pipe],
 	    .is_root = s->is_root,
+	    .uid = s->uid,
 	    .size = x->size,
 	    .binary = x->binary,
 	    .content = x->content,
@@ -210,8 +212,8 @@ _Noreturn static void be_launcher(
 	_exit(loop_run(s->loop));
 }
 
-static pid_t fork_launcher(
-    const struct launcher *l, int fd, bool jail, const struct sandbox_filters *filters)
+static pid_t fork_launcher(const struct launcher *l, int fd, bool jail, unsigned uid,
+    const struct sandbox_filters *filters)
 {
 	struct starter *s = gw_calloc(1, sizeof(*s));
 	pid_t pid;
@@ -219,6 +221,7 @@ static pid_t fork_launcher(
 	s->known = l;
 	s->fd = fd;
 	s->is_root = geteuid() == 0;
+	s->uid = uid;
 	for (size_t i = 0; i < l->n_pipe; i++)
 		find_user(s, i);
 	/* What the log still holds is not the child's to write. */
@@ -264,7 +267,7 @@ static void told(void *arg, bool readable, bool writable)
 }
 
 void launcher_start(struct launcher *l, struct loop *loop, const struct config *c, bool jail,
-    const struct sandbox_filters *filters)
+    unsigned uid, const struct sandbox_filters *filters)
 {
 	int fd[2];
 
@@ -274,7 +277,7 @@ void launcher_start(struct launcher *l, struct loop *loop, const struct config *
 		return;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
 		die("mda: no socket for the launcher");
-	if (fork_launcher(l, fd[1], jail, filters) < 0)
+	if (fork_launcher(l, fd[1], jail, uid, filters) < 0)
 		die("mda: no process for the launcher");
 	close(fd[1]);
 	l->fd = fd[0];

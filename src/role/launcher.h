@@ -31,9 +31,9 @@ struct launcher {
 };
 
 /* Before the jail. Forks if there is something to start; ended and arg are set. The configuration
- * is borrowed for good. */
+ * is borrowed for good. uid: as in pipe_run.h. */
 void launcher_start(struct launcher *l, struct loop *loop, const struct config *c, bool jail,
-    const struct sandbox_filters *filters);
+    unsigned uid, const struct sandbox_filters *filters);
 
 struct launch {
 	uint64_t job, size;

@@ -61,9 +61,12 @@ _Noreturn static void end_failed(struct run *x, const char *what, const char *na
 
 /* ---- whose uid --------------------------------------------------------------------------- */
 
+/* The program must not stop who watches over it, and so keep its place for ever: our real and saved
+ * uid, which say who may send signals, are another. */
 static void become_user(struct run *x)
 {
 	const struct pipe_user *u = &x->w->user;
+	unsigned uid = x->w->uid != 0 ? x->w->uid : u->uid;
 
 	if (u->name == NULL) {
 		maildir_say(&x->r, OUTCOME_DEFERRED, 451, (uint8_t[]){4, 3, 5},
@@ -74,7 +77,7 @@ static void become_user(struct run *x)
 		return;
 	errno = EPERM;
 	if (u->uid == 0 || u->gid == 0 || setgroups(0, NULL) < 0 ||
-	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
+	    setresgid(u->gid, u->gid, u->gid) < 0 || setresuid(uid, u->uid, uid) < 0)
 		end_failed(x, "become", u->name);
 	/* The kernel forgot it with the uid. */
 	child_die_with_parent();
@@ -200,6 +203,9 @@ _Noreturn static void be_program(
 	if (chdir(w->user.home) < 0 && chdir("/") < 0)
 		_exit(EX_OSERR);
 	set_descriptors(in, out, failure);
+	/* Before the limit on processes, which this would be judged by. */
+	if (w->is_root && setresuid(w->user.uid, w->user.uid, w->user.uid) < 0)
+		_exit(EX_OSERR);
 	set_limits(w);
 	execve(argv[0], argv, env);
 	err = errno;

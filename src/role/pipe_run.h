@@ -24,6 +24,7 @@ struct pipe_work {
 	struct pipe_letter letter;
 	struct pipe_user user;
 	bool is_root; /* its uid must be taken */
+	unsigned uid; /* who may signal us, which the program must not; 0: its user may */
 	uint64_t size;
 	bool binary;         /* as in maildir.h */
 	int content, report; /* as in mda_child.h */

@@ -34,6 +34,8 @@ PROGRAMS = {
                     "    while True:\n        os.write(1, b'x' * 65536)\nsys.exit(67)\n"),
     "hungry": "save(); x = bytearray(300 << 20); x[::4096] = b'x' * len(x[::4096])",
     "walls": "save(walls())",
+    "stopper": ("try:\n    os.kill(os.getppid(), signal.SIGSTOP)\n"
+                "except PermissionError:\n    sys.exit(0)\nsys.exit(77)\n"),
 }
 # The program's words in its domain; otherwise none.
 WORDS = {"keep": "%u %d -- %to %from %id", "dash": "%to", "operand": "-- %to", "sub": "%u"}
@@ -72,6 +74,7 @@ def save(more=None):
 """
 
 USER = "nobody" if os.geteuid() == 0 else None
+USERS = {"stopper": "daemon"}  # "nobody" may be the server's own
 
 
 class World:
@@ -88,7 +91,7 @@ class World:
             path = self.folder / name
             path.write_text(SCRIPT.format(python=sys.executable, out=self.out, code=code))
             path.chmod(0o755)
-            words = f"user {USER} " if USER else ""
+            words = f"user {USERS.get(name, USER)} " if USER else ""
             words += LIMITS.get(name, "") + f" {path} " + WORDS.get(name, "")
             extra.append(f"domain {name}.test {{ deliver pipe {words} }}")
         extra.append(f"domain missing.test {{ deliver pipe {'user ' + USER if USER else ''} "
@@ -278,6 +281,13 @@ def test_a_child_that_never_stops_talking(world):
     line = world.deliver("x@chatter.test")
     assert line["ev"] == "bounced" and "status 67" in line["reply"]
     assert time.monotonic() - started < 20
+
+
+@needs_root
+@needs_processes
+def test_it_cannot_stop_who_watches_over_it(world):
+    """Its place would be taken for ever, and there are 16 for all programs."""
+    assert world.deliver("x@stopper.test")["ev"] == "delivered"
 
 
 @needs_processes
