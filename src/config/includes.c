@@ -126,11 +126,24 @@ static int open_with(const char *path, uint64_t resolve)
 	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 }
 
+/* Is this file what the path leads to without links? Looked at by what is open: who may write to a
+ * directory on the way swaps names as he likes. */
+static bool is_named(const char *path, const struct stat *st)
+{
+	int fd = open_with(path, RESOLVE_NO_SYMLINKS);
+	struct stat there;
+	bool same = fd >= 0 && fstat(fd, &there) == 0 && there.st_dev == st->st_dev &&
+		    there.st_ino == st->st_ino;
+
+	if (fd >= 0)
+		close(fd);
+	return same;
+}
+
 /* NULL: it may be read on behalf of whoever may write to the directories on the way to it. */
 static const char *judge(const char *path, int fd, bool direct)
 {
 	struct stat st;
-	int again;
 
 	if (fstat(fd, &st) < 0)
 		return strerror(errno);
@@ -142,10 +155,7 @@ static const char *judge(const char *path, int fd, bool direct)
 		return NULL;
 	if (!direct)
 		return "not everybody may read it: only the aliases file itself may include it";
-	again = open_with(path, RESOLVE_NO_SYMLINKS);
-	if (again >= 0)
-		close(again);
-	if (again < 0 || st.st_nlink > 1)
+	if (!is_named(path, &st) || st.st_nlink > 1)
 		return "not everybody may read it, and a link leads to it: name the file itself";
 	return NULL;
 }

@@ -4,10 +4,12 @@
 
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -221,6 +223,43 @@ static void test_rights(void **state)
 }
 
 /* Nonsense in place of a bundle is refused. */
+/* Whoever may write to the folder swaps the link and a file of his own, over and over. */
+static void swap_for_ever(const struct place_of_files *p)
+{
+	for (;;)
+		renameat2(AT_FDCWD, path_of(p, "one"), AT_FDCWD, path_of(p, "two"), RENAME_EXCHANGE);
+}
+
+static void test_swapped_link(void **state)
+{
+	enum { TRIES = 30000 };
+	const struct place_of_files *p = *state;
+	struct includes list;
+	char why[300];
+	struct buf all;
+	bool told = false;
+	pid_t pid;
+
+	put(p, "aliases", "list: :include:%/one\n", 0600);
+	put(p, "secret", "root:$6$hash\n", 0600);
+	put(p, "two", "bob@example.net\n", 0600);
+	assert_int_equal(symlink(path_of(p, "secret"), path_of(p, "one")), 0);
+	pid = fork();
+	if (pid == 0)
+		swap_for_ever(p);
+	for (int i = 0; i < TRIES && !told; i++) {
+		int err = gather(p, &list, &all, why);
+
+		told = err == 0 && memmem(all.mem, buf_len(&all), "$6$", 3) != NULL;
+		if (err == 0)
+			includes_free(&list);
+		buf_fini(&all);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_false(told);
+}
+
 static void test_broken_bundle(void **state)
 {
 	struct recipients_error e;
@@ -263,6 +302,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_state, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_bounds, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_rights, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_swapped_link, set_up, tear_down),
 	    cmocka_unit_test(test_broken_bundle),
 	};
 
