@@ -65,20 +65,28 @@ static bool lock(int fd)
 	return false;
 }
 
-/* Plain files with one name only: what else its previous owner put there is none of ours. */
+/* A plain file with one name only: what else its previous owner put there is none of ours. He can
+ * swap names meanwhile, and has nothing from that: what was looked at is what is given away. */
+static void hand_over_file(int dir, const char *name, unsigned from, unsigned uid, unsigned gid)
+{
+	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == from)
+		(void)!fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+	close(fd);
+}
+
 static void hand_over_files(int dir, unsigned from, unsigned uid, unsigned gid)
 {
 	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = copy < 0 ? NULL : fdopendir(copy);
 	struct dirent *e;
-	struct stat st;
 
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
-			continue;
-		if (st.st_nlink == 1 && st.st_uid == from)
-			(void)!fchownat(dir, e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW);
-	}
+	while (d != NULL && (e = readdir(d)) != NULL)
+		hand_over_file(dir, e->d_name, from, uid, gid);
 	if (d != NULL)
 		closedir(d);
 }
@@ -120,7 +128,6 @@ int master_spool(const char *path, const unsigned *uid, const unsigned *gid)
 static const char ticket_name[] = "ticket.key", ticket_new[] = "ticket.key.new";
 enum { TICKET_OCTETS = 32 };
 
-/* Whole or not at all: it is only renamed when it is on the disk. */
 int master_history(const char *path, const unsigned *uid, const unsigned *gid)
 {
 	struct dir_owner owner = {.set = uid != NULL};
@@ -142,6 +149,7 @@ int master_history(const char *path, const unsigned *uid, const unsigned *gid)
 	return err;
 }
 
+/* Whole or not at all: it is only renamed when it is on the disk. */
 static int make_ticket_key(int dir)
 {
 	uint8_t key[TICKET_OCTETS];

@@ -2,6 +2,7 @@
  * Master with small roles of the test's own: what it gives them, what it does when they die, in
  * which order it ends them, and what it does when it cannot have what it needs.
  */
+#include "role/master_files.h"
 #include "unit/role/master_world.h"
 
 static void every_role_gets_its_own(void **state)
@@ -434,6 +435,75 @@ static void the_spool_is_private(void **state)
 		assert_int_not_equal(st.st_uid, 0);
 }
 
+/* Whoever had the spool before swaps a file of his and one of somebody else, over and over. */
+static void swap_for_ever(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	for (;;)
+		renameat2(fd, "a", fd, "b", RENAME_EXCHANGE);
+}
+
+static void put_file(const char *dir, const char *name, unsigned owner)
+{
+	char path[PATH_LENGTH * 2];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fchown(fd, owner, owner), 0);
+	close(fd);
+}
+
+/* How often who was to have one has the file of root. */
+static unsigned hand_over_many(const char *dir, unsigned from, unsigned to)
+{
+	enum { TIMES = 100000 };
+	char path[PATH_LENGTH * 2];
+	unsigned wrong = 0;
+	struct stat st;
+
+	for (int i = 0; i < TIMES && wrong == 0; i++) {
+		unsigned uid = i % 2 == 0 ? to : from;
+		int fd = master_spool(dir, &uid, &uid);
+
+		assert_true(fd >= 0);
+		close(fd);
+		for (const char *name = "a"; name != NULL; name = *name == 'a' ? "b" : NULL) {
+			snprintf(path, sizeof(path), "%s/%s", dir, name);
+			wrong += stat(path, &st) == 0 && st.st_size == 1 && st.st_uid != 0;
+		}
+	}
+	return wrong;
+}
+
+static void another_owner_gets_the_files_of_the_last_one(void **state)
+{
+	enum { FROM = 1234, TO = 5678 };
+	char dir[PATH_LENGTH + 16], path[PATH_LENGTH * 2];
+	unsigned wrong;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(dir, sizeof(dir), "%s/old", top);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	assert_int_equal(chown(dir, FROM, FROM), 0);
+	put_file(dir, "a", FROM);
+	put_file(dir, "b", 0);
+	snprintf(path, sizeof(path), "%s/b", dir);
+	assert_int_equal(truncate(path, 1), 0); /* the one of root */
+	pid = fork();
+	if (pid == 0)
+		swap_for_ever(dir);
+	wrong = hand_over_many(dir, FROM, TO);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(wrong, 0);
+}
+
 static void one_process_has_all_roles(void **state)
 {
 	int ready;
@@ -477,6 +547,7 @@ int main(void)
 	    IN_WORLD(a_role_that_cannot_start_ends_it),
 	    IN_WORLD(the_control_socket),
 	    IN_WORLD(the_spool_is_private),
+	    IN_WORLD(another_owner_gets_the_files_of_the_last_one),
 	    IN_WORLD(one_process_has_all_roles),
 	};
 
