@@ -440,8 +440,7 @@ int role_mda(struct loop *l, struct boot *b)
 	find_owner(m, b);
 	m->first = config_ref(m->config);
 	m->place.launcher = (struct launcher){.ended = program_ended, .arg = m};
-	launcher_start(&m->place.launcher, l, m->config, m->place.jail, m->place.uid,
-	    b->filters);
+	launcher_start(&m->place.launcher, l, m->config, m->place.jail, m->place.uid, b->filters);
 	boot_sandbox(b, m->config, &s);
 	make_trees(m, &s);
 	sandbox_confine(&s);

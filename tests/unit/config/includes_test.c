@@ -227,7 +227,8 @@ static void test_rights(void **state)
 static void swap_for_ever(const struct place_of_files *p)
 {
 	for (;;)
-		renameat2(AT_FDCWD, path_of(p, "one"), AT_FDCWD, path_of(p, "two"), RENAME_EXCHANGE);
+		renameat2(
+		    AT_FDCWD, path_of(p, "one"), AT_FDCWD, path_of(p, "two"), RENAME_EXCHANGE);
 }
 
 static void test_swapped_link(void **state)
