@@ -105,7 +105,8 @@ static bool is_folder(int dir)
 
 static bool mark(int dir)
 {
-	int fd = openat(dir, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	/* A pipe in its place must not hold us up. */
+	int fd = openat(dir, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 
 	if (fd >= 0)
 		close(fd);

@@ -3,6 +3,7 @@
  * off, killed or made at the same time: a message is in the mailbox once and whole, or not at all.
  */
 #include "role/maildir.h"
+#include "role/maildir_folder.h"
 
 #include "base/cursor.h"
 
@@ -615,6 +616,48 @@ static void the_owner_is_found(void **state)
 	assert_int_not_equal(access(in_top("home/eve"), F_OK), 0);
 }
 
+/* A pipe that comes and goes where the mark of a folder is to be. */
+static void make_pipes_for_ever(const char *path)
+{
+	for (;;) {
+		mkfifo(path, 0600);
+		unlink(path);
+	}
+}
+
+static void a_pipe_as_mark_holds_nobody_up(void **state)
+{
+	enum { TRIES = 20000, SECONDS = 20 };
+	int status = 0, box;
+	pid_t user, pid;
+
+	(void)state;
+	mkdir(in_top("box"), 0700);
+	mkdir(in_top("box/.lists"), 0700);
+	box = open(in_top("box"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(box >= 0);
+	user = fork();
+	if (user == 0)
+		make_pipes_for_ever(in_top("box/.lists/maildirfolder"));
+	pid = fork();
+	if (pid == 0) {
+		alarm(SECONDS);
+		for (int i = 0; i < TRIES; i++) {
+			int dir = folder_open(box, FOLDER_MAKE, SPAN("lists"));
+
+			if (dir >= 0)
+				close(dir);
+			unlink(in_top("box/.lists/maildirfolder"));
+		}
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	kill(user, SIGKILL);
+	waitpid(user, NULL, 0);
+	close(box);
+	assert_int_equal(status, 0);
+}
+
 static void a_full_disk_is_temporary(void **state)
 {
 	struct maildir_result r;
@@ -663,6 +706,7 @@ int main(void)
 	    IN_TOP(a_name_too_long_is_for_good),
 	    IN_TOP(a_missing_top_is_said),
 	    IN_TOP(the_owner_is_found),
+	    IN_TOP(a_pipe_as_mark_holds_nobody_up),
 	    IN_TOP(a_full_disk_is_temporary),
 	};
 
