@@ -80,26 +80,27 @@ bool control_ask_queue(
 	return true;
 }
 
-static struct request *find_waiting(const struct control *c, uint64_t number)
+/* Nobody answers in the place of another. */
+static struct request *find_waiting(const struct control *c, bool of_history, uint64_t number)
 {
 	struct request *r;
 
 	TAILQ_FOREACH(r, &c->waiting, link)
 	{
-		if (r->number == number && !r->of_master)
+		if (r->number == number && r->of_history == of_history && !r->of_master)
 			return r;
 	}
 	return NULL;
 }
 
-int control_take_answer(struct control *c, struct span in)
+int control_take_answer(struct control *c, bool of_history, struct span in)
 {
 	struct proto_answer a;
 	struct request *r;
 
 	if (proto_get_answer(in, &a) < 0 || a.status < 200 || a.status > 599)
 		return GW_EFORMAT;
-	r = find_waiting(c, a.request);
+	r = find_waiting(c, of_history, a.request);
 	if (r == NULL)
 		return 0; /* it came too late */
 	control_forget(r);
@@ -111,7 +112,7 @@ int control_take_answer(struct control *c, struct span in)
 
 static int from_queue(void *arg, const struct ipc_frame *f)
 {
-	return f->type == IPC_ANSWER ? control_take_answer(arg, f->payload) : 0;
+	return f->type == IPC_ANSWER ? control_take_answer(arg, false, f->payload) : 0;
 }
 
 static struct request *find_asker(const struct control *c, bool of_history)

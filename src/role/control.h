@@ -100,8 +100,8 @@ void control_wait(struct request *r, bool of_history, uint64_t number,
     void (*answered)(struct request *, int, struct span));
 /* Ends all that wait for the history, or for the queue. */
 void control_fail_waiting(struct control *c, bool of_history, void (*tell)(struct request *r));
-/* ANSWER, or TRACED: to the request that waits for it. */
-int control_take_answer(struct control *c, struct span in) gw_checked;
+/* ANSWER, or TRACED: to the request that waits for it, there. */
+int control_take_answer(struct control *c, bool of_history, struct span in) gw_checked;
 /* Asks the queue; r->answered() follows. False: it cannot be asked now. */
 bool control_ask_queue(struct request *r, enum query_op op,
     void (*answered)(struct request *, int, struct span)) gw_checked;

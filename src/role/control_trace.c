@@ -31,7 +31,7 @@ static void away(struct request *r)
 
 static void on_frame(void *arg, struct ipc *ipc, struct ipc_frame *f)
 {
-	if (f->type == IPC_TRACED && control_take_answer(arg, f->payload) < 0)
+	if (f->type == IPC_TRACED && control_take_answer(arg, true, f->payload) < 0)
 		ipc_end(ipc, "bad_payload");
 }
 

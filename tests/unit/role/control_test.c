@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "mail/reply_class.h"
+#include "role/control.h"
 #include "role/control_metrics.h"
 #include "role/control_route.h"
 
@@ -398,6 +399,48 @@ static void json_has_each_once(void **state)
 	buf_fini(&out);
 }
 
+static unsigned n_answered;
+
+static void count_answer(struct request *r, int status, struct span json)
+{
+	(void)r;
+	(void)json;
+	assert_int_equal(status, 200);
+	n_answered++;
+}
+
+static void take_answer(struct control *c, bool of_history, uint64_t number)
+{
+	struct proto_answer a = {.request = number, .status = 200, .json = SPAN("{}")};
+	struct buf b;
+
+	buf_init(&b, 256);
+	proto_put_answer(&b, &a);
+	assert_int_equal(control_take_answer(c, of_history, buf_view(&b)), 0);
+	buf_fini(&b);
+}
+
+/* A history that was taken over does not say what the queue did. */
+static void nobody_answers_for_another(void **state)
+{
+	struct control c = {.loop = loop_new()};
+	struct request r = {.control = &c};
+
+	(void)state;
+	TAILQ_INIT(&c.waiting);
+	for (int of_history = 0; of_history <= 1; of_history++) {
+		n_answered = 0;
+		control_wait(&r, of_history, 7, count_answer);
+		take_answer(&c, !of_history, 7);
+		take_answer(&c, of_history, 8);
+		assert_int_equal(n_answered, 0);
+		take_answer(&c, of_history, 7);
+		take_answer(&c, of_history, 7);
+		assert_int_equal(n_answered, 1);
+	}
+	loop_free(&c.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +459,7 @@ int main(void)
 	    cmocka_unit_test(pages_are_added_up),
 	    cmocka_unit_test(text_has_the_form),
 	    cmocka_unit_test(json_has_each_once),
+	    cmocka_unit_test(nobody_answers_for_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
