@@ -70,7 +70,7 @@ static void become_user(struct run *x)
 
 	if (u->name == NULL) {
 		maildir_say(&x->r, OUTCOME_DEFERRED, 451, (uint8_t[]){4, 3, 5},
-		    "The program has no user that it may run as");
+		    "The configuration does not say as whom the program runs");
 		end(x);
 	}
 	if (!x->w->is_root)

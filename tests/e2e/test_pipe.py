@@ -237,6 +237,7 @@ def test_at_most_once(world, name, event, text):
 def test_never_root(world, domain):
     line = world.deliver(f"x@{domain}")
     assert (line["ev"], line["esc"]) == ("deferred", "4.3.5")
+    assert line["class"] == "system", "the sender is not told to look for another mailbox"
     assert any("gets no mail: it would run as root" in str(e) for e in world.g.log_lines("error"))
 
 
