@@ -171,7 +171,7 @@ static void print_page(const struct trace_cmd *t, const json_t *data, bool first
 		if (t->g.json)
 			print_json(m);
 		else
-			trace_list_row(m, now, terminal_columns(), &out);
+			trace_list_row(m, now, span_str(t->to), &out);
 	}
 	terminal_print(&out);
 	buf_fini(&out);
@@ -217,6 +217,11 @@ static int dispatch(struct trace_cmd *t, int argc, char **argv)
 {
 	bool finds = t->to != NULL || t->from != NULL || t->since != NULL;
 
+	int64_t since;
+
+	if (t->since != NULL && flag_time(t->since, &since) < 0)
+		return flags_usage(
+		    "trace", "--since wants a time like 30s or 2h, not '%s'", t->since);
 	if (argc > 2 || (argc == 2) == finds)
 		return flags_usage(
 		    "trace", "one id, or --to ADDRESS, --from ADDRESS, --since TIME");

@@ -310,14 +310,26 @@ void trace_list_head(struct buf *out)
 	buf_addf(out, "%-26s  %6s  %-9s  %s\n", "id", "age", "state", "from -> to");
 }
 
-void trace_list_row(const json_t *m, int64_t now, size_t columns, struct buf *out)
+/* Whom the line is about: who was asked for, else the first who does not have it. */
+static const json_t *most_wanted(const json_t *list, struct span to)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *r = json_array_get(list, i);
+
+		if (to.n > 0 ? span_eq_case(answer_text(r, "to"), to)
+			     : !span_eq(answer_text(r, "state"), SPAN("delivered")))
+			return r;
+	}
+	return json_array_get(list, 0);
+}
+
+void trace_list_row(const json_t *m, int64_t now, struct span to, struct buf *out)
 {
 	const json_t *list = json_object_get(m, "recipients");
 	size_t n = json_array_size(list) + (size_t)answer_number(m, "recipients_omitted");
-	const json_t *first = json_array_get(list, 0);
+	const json_t *first = most_wanted(list, to);
 	char age[TERMINAL_SHORT];
 
-	(void)columns;
 	terminal_left(out, answer_text(m, "id"), MSGID_TEXT);
 	buf_addf(out, "  %6s  ", terminal_age(now - answer_time(m, "accepted"), age));
 	terminal_left(out, answer_text(first, "state"), 9);

@@ -11,9 +11,10 @@
 
 /* The story of one message. */
 void trace_message(const json_t *story, int64_t now, struct buf *out);
-/* One line of a list of messages, and the line above them. */
+/* One line of a list of messages, about the recipient who was asked for, if any; and the line above
+ * them. */
 void trace_list_head(struct buf *out);
-void trace_list_row(const json_t *message, int64_t now, size_t columns, struct buf *out);
+void trace_list_row(const json_t *message, int64_t now, struct span to, struct buf *out);
 
 /*
  * What came since the last call: a line for each event of a recipient. seen: how many of each were

@@ -105,12 +105,32 @@ static void any_answer(void **state)
 		buf_clear(&out);
 		trace_message(j, NOON, &out);
 		trace_news(j, &seen, &n, &out);
-		trace_list_row(j, NOON, 80, &out);
+		trace_list_row(j, NOON, SPAN_NONE, &out);
 		end();
 		json_decref(j);
 	}
 	assert_true(n <= 50000);
 	free(seen);
+}
+
+static const char *row_of(const char *to)
+{
+	json_t *j = parse(story);
+
+	buf_clear(&out);
+	trace_list_row(j, NOON, span_str(to), &out);
+	json_decref(j);
+	return end();
+}
+
+/* "delivered" for a message that one of its recipients does not have would be a lie. */
+static void about_whom(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(row_of("B@y.test"), "delivered  a@x.test -> b@y.test and 1 more"));
+	assert_non_null(strstr(row_of(""), "deferred   a@x.test -> "));
+	assert_non_null(
+	    strstr(row_of("other@y.test"), "delivered  a@x.test -> b@y.test and 1 more"));
 }
 
 static void outcome_of(const char *json, int want)
@@ -137,6 +157,7 @@ int main(void)
 	    cmocka_unit_test(by_recipient),
 	    cmocka_unit_test(only_what_is_new),
 	    cmocka_unit_test(any_answer),
+	    cmocka_unit_test(about_whom),
 	    cmocka_unit_test(outcomes),
 	};
 
