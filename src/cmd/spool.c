@@ -85,6 +85,10 @@ int spool_inspect(struct spool_tool *t)
 
 	if (inspect_open(&t->inspect, t->disk, t->live, why, sizeof(why)) != 0)
 		return spool_error(t, "%s: %s", t->path, why);
+	if (!t->makes && inspect_count(t->inspect) + inspect_spares(t->inspect) == 0) {
+		spool_error(t, "%s: there is no segment in it: is this the spool?", t->path);
+		return CMD_NOT_FOUND;
+	}
 	return 0;
 }
 
@@ -94,6 +98,7 @@ static int run(struct spool_tool *t, const struct tool *tool)
 
 	if (code != 0)
 		return code;
+	t->makes = tool->writes;
 	ledger_init(&t->ledger, (uint64_t)getpid());
 	t->ledger.keep_finished = t->all;
 	code = tool->run(t);

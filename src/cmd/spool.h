@@ -26,6 +26,7 @@ struct spool_tool {
 	const char *with; /* the directory of export and import */
 	bool read_only, all;
 	bool live;                      /* somebody else has the lock */
+	bool makes;                     /* a spool that is not there yet */
 	uint64_t segment_size, reserve; /* as configured; 0: not known */
 	int dir_fd;
 	struct disk *disk; /* owns dir_fd */
