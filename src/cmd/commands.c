@@ -70,7 +70,11 @@ static int unknown_verb(const char *verb)
 
 int cmd_help(const struct cmd_globals *g, int argc, char **argv)
 {
-	(void)g;
+	struct cmd_globals own = *g;
+	int code;
+
+	if (!flags_read(&(struct flags){.verb = "help", .globals = &own}, &argc, argv, &code))
+		return code;
 	if (argc < 2)
 		return command_help("");
 	if (command_find(argv[1]) == NULL)

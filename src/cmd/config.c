@@ -6,6 +6,7 @@
 #include "cmd/answer.h"
 #include "cmd/config_diff.h"
 #include "cmd/config_files.h"
+#include "cmd/flags.h"
 #include "cmd/http.h"
 
 #include "config/config.h"
@@ -16,19 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DONE = 0, FOUND_ERRORS = 1, USAGE = 64, NOT_FOUND = 66 };
+enum { DONE = 0, FOUND_ERRORS = 1, NOT_FOUND = 66 };
 
 static const char default_path[] = "/etc/godwit/godwit.conf";
-
-static int usage(void)
-{
-	fputs("usage: godwit config check [FILE]\n"
-	      "       godwit config show [--origin] [--json] [FILE]\n"
-	      "       godwit config diff [FILE]\n"
-	      "       godwit config explain [SETTING|CODE]\n",
-	    stderr);
-	return USAGE;
-}
 
 static int print(struct buf *b, FILE *to)
 {
@@ -135,23 +126,6 @@ static int show(const char *path, bool origin, bool json)
 	return rc;
 }
 
-static int show_arguments(const struct cmd_globals *g, const char *path, int argc, char **argv)
-{
-	bool origin = false, json = g->json;
-
-	for (int i = 0; i < argc; i++) {
-		if (strcmp(argv[i], "--origin") == 0)
-			origin = true;
-		else if (strcmp(argv[i], "--json") == 0)
-			json = true;
-		else if (argv[i][0] != '-' && i == argc - 1)
-			path = argv[i];
-		else
-			return usage();
-	}
-	return show(path, origin, json);
-}
-
 static int explain(const char *what)
 {
 	struct buf out;
@@ -252,20 +226,46 @@ static int docs(void)
 	return print(&out, stdout);
 }
 
+static int not_there(const char *verb)
+{
+	static const char *const verbs[] = {"check", "show", "diff", "explain"};
+	const char *near = nearest_word(span_str(verb), verbs, GW_ARRAY_LEN(verbs));
+
+	if (near != NULL)
+		return flags_usage("config", "there is no '%s': did you mean '%s'?", verb, near);
+	return flags_usage("config", "there is no '%s': check, show, diff or explain", verb);
+}
+
+static int run(const struct cmd_globals *g, const char *verb, const char *word, bool origin)
+{
+	const char *path = word != NULL ? word : g->config != NULL ? g->config : default_path;
+
+	if (strcmp(verb, "check") == 0)
+		return check(g, path);
+	if (strcmp(verb, "show") == 0)
+		return show(path, origin, g->json);
+	if (strcmp(verb, "diff") == 0)
+		return diff(g, path);
+	if (strcmp(verb, "explain") == 0)
+		return explain(word);
+	return strcmp(verb, "docs") == 0 && word == NULL ? docs() : not_there(verb);
+}
+
 int cmd_config(const struct cmd_globals *g, int argc, char **argv)
 {
-	const char *path = g->config ? g->config : default_path;
-	const char *verb = argc > 1 ? argv[1] : "";
+	struct cmd_globals own = *g;
+	bool origin = false;
+	const struct flag rows[] = {{"--origin", FLAG_ON, &origin}};
+	struct flags f = {"config", rows, GW_ARRAY_LEN(rows), &own, false};
+	int code;
 
-	if (strcmp(verb, "check") == 0 && argc <= 3 && (argc == 2 || argv[2][0] != '-'))
-		return check(g, argc == 3 ? argv[2] : path);
-	if (strcmp(verb, "show") == 0)
-		return show_arguments(g, path, argc - 2, argv + 2);
-	if (strcmp(verb, "diff") == 0 && argc <= 3 && (argc == 2 || argv[2][0] != '-'))
-		return diff(g, argc == 3 ? argv[2] : path);
-	if (strcmp(verb, "explain") == 0 && argc <= 3)
-		return explain(argc == 3 ? argv[2] : NULL);
-	if (strcmp(verb, "docs") == 0 && argc == 2)
-		return docs();
-	return usage();
+	if (!flags_read(&f, &argc, argv, &code))
+		return code;
+	if (argc < 2)
+		return flags_usage("config", "check, show, diff or explain?");
+	if (argc > 3)
+		return flags_usage("config", "'%s' is one word too many", argv[3]);
+	if (origin && strcmp(argv[1], "show") != 0)
+		return flags_usage("config", "--origin is for show");
+	return run(&own, argv[1], argc == 3 ? argv[2] : NULL, origin);
 }

@@ -1,5 +1,6 @@
 #include "cmd/http.h"
 
+#include "cmd/answer.h"
 #include "cmd/config_load.h"
 #include "cmd/terminal.h"
 #include "config/config.h"
@@ -200,6 +201,12 @@ static void put_field(struct buf *out, const json_t *from, const char *key, cons
 	terminal_text(out, span_of(json_string_value(v), json_string_length(v)), 400);
 }
 
+/* It explains JSON, which whoever typed a command did not write. */
+static bool is_of_body(const json_t *problem)
+{
+	return span_eq(answer_text(problem, "type"), SPAN("urn:godwit:problem:bad-body"));
+}
+
 /* RFC 9457: detail says what, hint what to do. */
 static int refused(const struct http *h, long status, const json_t *problem)
 {
@@ -210,7 +217,8 @@ static int refused(const struct http *h, long status, const json_t *problem)
 		put_field(&out, problem, "detail", ": ");
 	else
 		buf_addf(&out, ": the server says %ld", status);
-	put_field(&out, problem, "hint", "\n");
+	if (!is_of_body(problem))
+		put_field(&out, problem, "hint", "\n");
 	fprintf(stderr, "godwit %s%.*s\n", h->verb, SPAN_ARG(buf_view(&out)));
 	buf_fini(&out);
 	return exit_of(status);

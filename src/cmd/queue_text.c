@@ -179,7 +179,8 @@ static void put_rcpt(struct buf *out, const json_t *rcpt, int64_t now)
 	buf_add_str(out, "  ");
 	terminal_text(out, answer_text(rcpt, "state"), 0);
 	if (answer_number(rcpt, "attempts") > 0)
-		buf_addf(out, ", %d tries", (int)answer_number(rcpt, "attempts"));
+		buf_addf(out, ", %d %s", (int)answer_number(rcpt, "attempts"),
+		    answer_number(rcpt, "attempts") == 1 ? "try" : "tries");
 	if (due >= 0)
 		buf_addf(out, ", next in %s", terminal_age(due - now, text));
 	if (since >= 0)

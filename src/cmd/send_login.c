@@ -133,6 +133,17 @@ static int start_tls(
 	return CMD_AWAY;
 }
 
+/* A port that wants TLS first waits for us, as we for it. */
+static int not_greeted(const struct send_session *s, const char *host, uint16_t port)
+{
+	if (s->tls == NULL && !s->heard)
+		fprintf(stderr,
+		    "godwit send: %s port %u says nothing; --tls implicit is for ports that want "
+		    "TLS from the first octet\n",
+		    host, port);
+	return CMD_OK;
+}
+
 int send_login_greet(const struct send_login *l, struct send_session *s, const char *host,
     uint16_t port, int64_t timeout)
 {
@@ -147,7 +158,7 @@ int send_login_greet(const struct send_login *l, struct send_session *s, const c
 	if (implicit && !send_session_tls(s, &wish))
 		return tls_failed(s);
 	if (!send_session_greet(s))
-		return CMD_OK;
+		return not_greeted(s, host, port);
 	code = s->tls == NULL ? start_tls(l, s, &wish) : CMD_OK;
 	if (code != CMD_OK || l->user == NULL)
 		return code;

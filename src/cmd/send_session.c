@@ -259,6 +259,7 @@ static void read_some(struct send_session *s)
 		drain(s);
 		return;
 	}
+	s->heard = true;
 	show(s, THEIRS, span_of(in, (size_t)n));
 	feed(s, span_of(in, (size_t)n));
 }

@@ -34,6 +34,7 @@ struct send_session {
 	uint16_t answer_code;
 	struct buf answer; /* text of the answer to send_session_say */
 	bool ready, done, closed;
+	bool heard; /* the server has said something */
 	struct span body;
 	bool body_wanted;
 	struct send_verdict *verdict; /* of the message under way, one per recipient */

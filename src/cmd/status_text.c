@@ -26,12 +26,12 @@ static void put_head(const json_t *s, int64_t now, struct buf *out)
 	terminal_text(out, answer_text(s, "hostname"), 255);
 	if (answer_time(s, "started") >= 0)
 		buf_addf(out, "  up %s", terminal_age(now - answer_time(s, "started"), age));
-	buf_addf(out, "  generation %lld\n  listen    ", (long long)answer_number(s, "generation"));
+	buf_addf(out, "  generation %lld\n  listen   ", (long long)answer_number(s, "generation"));
 	for (size_t i = 0; i < json_array_size(listen); i++) {
 		const json_t *at = json_array_get(listen, i);
 
-		terminal_text(out, span_of(json_string_value(at), json_string_length(at)), 200);
 		buf_add_byte(out, ' ');
+		terminal_text(out, span_of(json_string_value(at), json_string_length(at)), 200);
 	}
 	buf_add_byte(out, '\n');
 }

@@ -192,5 +192,7 @@ int cmd_user(const struct cmd_globals *g, int argc, char **argv)
 	near = argc > 1 ? nearest_word(span_str(argv[1]), names, GW_ARRAY_LEN(subs)) : NULL;
 	if (near != NULL)
 		return flags_usage("user", "there is no '%s': did you mean '%s'?", argv[1], near);
+	if (argc > 1)
+		return flags_usage("user", "there is no '%s'", argv[1]);
 	return flags_usage("user", "what is to be done?");
 }

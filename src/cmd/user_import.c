@@ -61,7 +61,9 @@ static void take(struct import *im, struct span line)
 
 	while (locked && hash.n > 0 && hash.p[0] == '!')
 		hash = span_skip(hash, 1);
-	if (account_name_fault(name) != NULL)
+	if (span_find(line, ':') < 0)
+		complain(im, name, "this is not NAME:HASH");
+	else if (account_name_fault(name) != NULL)
 		complain(im, name, account_name_fault(name));
 	else if (hash.n == 0 || span_eq(hash, SPAN("*")) || span_eq(hash, SPAN("x")) ||
 		 span_eq(hash, SPAN("!")))

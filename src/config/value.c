@@ -5,6 +5,7 @@
 #include "mail/dsn_language.h"
 #include "mail/idna.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <sys/un.h>
 
@@ -33,6 +34,18 @@ static const struct unit *find_unit(const struct unit *u, size_t n, char letter)
 	return NULL;
 }
 
+/* "20k" has its unit in small letters, which are those of times: what was meant, or NULL. */
+static const char *meant_size(struct values *v, struct span s)
+{
+	char letter = s.n > 1 ? (char)toupper(s.p[s.n - 1]) : '\0';
+	uint64_t n;
+
+	if (find_unit(sizes, GW_ARRAY_LEN(sizes), letter) == NULL ||
+	    span_to_u64(span_first(s, s.n - 1), &n) < 0)
+		return NULL;
+	return textf(v->r, "write %.*s%c", SPAN_ARG(span_first(s, s.n - 1)), letter);
+}
+
 /* A number of digits only and the unit behind it. */
 static bool read_united(struct values *v, const struct option *row, enum option_type type,
     const struct word *w, uint64_t *out)
@@ -50,7 +63,8 @@ static bool read_united(struct values *v, const struct option *row, enum option_
 		u = size ? find_unit(sizes, GW_ARRAY_LEN(sizes), (char)s.p[s.n - 1])
 			 : find_unit(durations, GW_ARRAY_LEN(durations), (char)s.p[s.n - 1]);
 	if (u == NULL || span_to_u64(span_first(s, s.n - 1), out) < 0) {
-		report(v->r, size ? CE_SIZE : CE_DURATION, w, NULL, w->text);
+		report(
+		    v->r, size ? CE_SIZE : CE_DURATION, w, size ? meant_size(v, s) : NULL, w->text);
 		return false;
 	}
 	/* What does not fit is out of every range. */

@@ -84,9 +84,8 @@ static const char *take_word(struct filter *f, struct span word)
 	if (slot == &f->class && !is_class(value))
 		return "is no class: high, normal or bulk";
 	if (slot == &f->state && !is_state(value))
-		return "is no state: ready, active, deferred, scheduled, suspended, limited, held, "
-		       "maybe or "
-		       "untold";
+		return "is no state: ready, active, unpulled, deferred, scheduled, suspended, "
+		       "limited, held, maybe or untold";
 	return NULL;
 }
 
@@ -112,9 +111,8 @@ int filter_problem(struct span text, const struct filter_error *e, struct buf *o
 	    (size_t)(e->word.p - text.p) + 1, SPAN_ARG(span_first(e->word, 64)), e->why);
 	return query_problem(out, 400, "Bad query", detail,
 	    "words: to: from: domain: group: account: class:(high|normal|bulk) "
-	    "state:(ready|active|deferred|scheduled|suspended|limited|held|maybe|untold); \"...\" "
-	    "around "
-	    "blanks");
+	    "state:(ready|active|unpulled|deferred|scheduled|suspended|limited|held|maybe|untold); "
+	    "\"...\" around blanks");
 }
 
 bool filter_is_empty(const struct filter *f)

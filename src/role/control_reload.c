@@ -41,7 +41,7 @@ static void refuse(struct request *r, const struct proto_reloaded *a)
 		    "%s, and another one is being put in its place", text);
 	else
 		control_problem_set(&p, 409, "nothing-to-keep", "Nothing would go back", NULL,
-		    "%s, and stays", text);
+		    "nothing would go back: %s, and stays", text);
 	request_problem(r, &p);
 }
 

@@ -113,6 +113,7 @@ def session(g, kind="submission", source=None):
     (["close", "carol@example.net", "--reason", "two\nlines"], None, 64, "one line"),
     (["lisst"], None, 64, "did you mean 'list'"),
     ([], None, 64, "what is to be done"),
+    (["frob", "x@x.test"], None, 64, "there is no 'frob'"),
 ])
 def test_wrong_use(file, words, input, code, said):
     made(file, "carol@example.net")
@@ -273,11 +274,12 @@ locked:!{six}:19000::::::
 carol@x.test:{{PLAIN}}secret
 there:{six}
 wei rd:{six}
+nobody@x.test
 # a comment
 sha:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=
 """)
     assert done.returncode == 1
-    assert "3 accounts added, 1 there already, 1 without a password, 3 not usable" in done.stdout
+    assert "3 accounts added, 1 there already, 1 without a password, 4 not usable" in done.stdout
     assert "-:5: carol@x.test: no hash" in done.stderr and "-:7: " in done.stderr
     assert "secret" not in done.stderr
     assert file.read_text() == before + f"ann active {six}\nlocked suspended {six}\n{BOB} active {six}\n"

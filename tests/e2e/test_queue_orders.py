@@ -123,6 +123,7 @@ WRONG = [
 @pytest.mark.parametrize(("words", "code", "text"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
 def test_wrong_input(relay, words, code, text):
     done = relay.run("queue", *words)
+    assert '{"' not in done.stderr, "what the socket wants is no advice for the command line"
     assert done.returncode == code, done
     assert text in done.stderr
     assert relay.cli("queue", "rules") == "nothing is paused or slowed\n"

@@ -231,7 +231,7 @@ static void rows_of_a_message(void **state)
 	assert_string_equal(end(),
 	    "01M8033005H8F5ZB4Q2FCDCEW3  18 kB  accepted 1h00m ago  1 of 2 recipients open\n"
 	    "  from  <>  class bulk  account ann@x.example\n"
-	    "  to    a@x.example  delivered, 1 tries\n        said  250 Ok\n"
+	    "  to    a@x.example  delivered, 1 try\n        said  250 Ok\n"
 	    "  to    b\\x07@x.example  deferred, 2 tries, next in 5m00s, to relay h:25\n"
 	    "        said  451 later\\x0d\\x0aFake: line\n");
 	json_decref(j);
@@ -292,7 +292,7 @@ static void status_tells_what_is_down(void **state)
 	status_text(j, &out);
 	assert_string_equal(end(),
 	    "godwit 0.1.0  mx\\x1b.example  up 3d04h  generation 1\n"
-	    "  listen    127.0.0.1:25 \n"
+	    "  listen    127.0.0.1:25\n"
 	    "  in        1 connection, 12.3k messages accepted (0 B), 0 refusals\n"
 	    "  out       0 connections, 0 recipients delivered, 0 deferrals, 0 bounced\n"
 	    "  queue     does NOT answer: it is being restarted\n"
