@@ -16,7 +16,7 @@ enum { LOG_MODE = 0640 };
 
 /* ---- configuration and log -------------------------------------------------------------- */
 
-void boot_log(const struct config *c, const char *role)
+int boot_log(const struct config *c, const char *role)
 {
 	int fd = STDERR_FILENO;
 
@@ -24,9 +24,10 @@ void boot_log(const struct config *c, const char *role)
 		fd = open(
 		    c->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, LOG_MODE);
 		if (fd < 0)
-			die("log %s: %s", c->log_path, strerror(errno));
+			return GW_EIO;
 	}
 	log_setup(fd, c->log_json ? LOG_JSON : LOG_LOGFMT, role);
+	return 0;
 }
 
 struct config *boot_config(struct boot *b)
@@ -41,8 +42,8 @@ struct config *boot_config(struct boot *b)
 		die("%s: the configuration from master does not parse", role_names[b->role]);
 	if (b->running != NULL)
 		config_freeze(c, b->running, NULL);
-	if (!b->one_process)
-		boot_log(c, role_names[b->role]);
+	if (!b->one_process && boot_log(c, role_names[b->role]) < 0)
+		die("log %s: %s", c->log_path, strerror(errno));
 	for (size_t i = 0; i < b->n_listen; i++) {
 		gw_assert(b->listen[i].conf_index < c->n_listen);
 		b->listen[i].conf = &c->listen[b->listen[i].conf_index];

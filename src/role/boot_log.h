@@ -6,7 +6,7 @@
 
 #include "config/config.h"
 
-/* Opens the log file, or takes standard error. Dies when it cannot be opened. */
-void boot_log(const struct config *c, const char *role);
+/* Opens the log file, or takes standard error. 0, or GW_EIO with errno. */
+int boot_log(const struct config *c, const char *role) gw_checked;
 
 #endif

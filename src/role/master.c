@@ -420,9 +420,17 @@ static void watch_signals(struct master *m)
 	signal_start(&m->sighup, m->loop, SIGHUP, on_signal, m);
 }
 
+static bool open_log(struct master *m)
+{
+	if (boot_log(m->config, role_names[ROLE_MASTER]) == 0)
+		return true;
+	fprintf(stderr, "godwit: log file %s: %s\n", m->config->log_path, strerror(errno));
+	return false;
+}
+
 static int run(struct master *m)
 {
-	if (open_everything(m) < 0)
+	if (!open_log(m) || open_everything(m) < 0)
 		return 1;
 	timer_start(&m->patience, m->loop, kill_phase, m);
 	plan_slots(m);
@@ -447,7 +455,6 @@ int master_run(struct span bundle, const struct master_options *o)
 	m->is_root = geteuid() == 0;
 	m->started_at = clock_now();
 	parse(m, bundle);
-	boot_log(m->config, role_names[ROLE_MASTER]);
 	raise_limit();
 	means_take(ROLE_MASTER);
 	m->loop = loop_new();

@@ -73,6 +73,14 @@ def test_all_errors_at_once(make_godwit):
     assert len(re.findall(r": error: ", done.stdout + done.stderr)) == 3
 
 
+def test_a_log_file_that_cannot_be(make_godwit):
+    """It is said, and the start ends as godwit(8) has it, not as a crash."""
+    g = make_godwit(GOOD + "log file @DIR@/nowhere/log\n", start=False)
+    done = g.run("serve")
+    assert done.returncode == 1, done.stderr
+    assert "nowhere/log: No such file or directory" in done.stderr
+
+
 def test_good_config(make_godwit):
     g = make_godwit(GOOD, start=False)
     done = g.run("config", "check")
