@@ -14,7 +14,7 @@ enum { PULL_AGAIN = 60 * 1000000, NAME_OCTETS = 256 };
 
 bool site_waits(const struct site *s)
 {
-	return s->target.kind == TARGET_ODMR && !s->pulled;
+	return s->target.kind == TARGET_ODMR && !s->pulled && !s->gone;
 }
 
 /* ---- what may be pulled by whom -------------------------------------------------------------- */
@@ -50,6 +50,23 @@ static bool owns(const struct config *c, struct span account, struct span domain
 	return false;
 }
 
+/* "odmr a.example for alice". The account in the site's target is that of the way. */
+static struct span site_domain(const struct site *s)
+{
+	struct span rest = span_skip(span_str(s->name), strlen("odmr "));
+	ptrdiff_t end = span_find(rest, ' ');
+
+	return end < 0 ? rest : span_first(rest, (size_t)end);
+}
+
+bool pull_ends(const struct broker *b, const struct site *s)
+{
+	char text[NAME_OCTETS];
+
+	return s->target.kind == TARGET_ODMR &&
+	       !owns(b->config, span_str(s->target.path), lower(site_domain(s), text));
+}
+
 static bool owns_all(const struct config *c, const struct broker_turn *t, struct span account)
 {
 	char text[NAME_OCTETS];
@@ -63,12 +80,9 @@ static bool owns_all(const struct config *c, const struct broker_turn *t, struct
 
 /* ---- one connection ------------------------------------------------------------------------- */
 
-/* "odmr a.example for alice". The account in the site's target is that of the way. */
 static bool is_named(const struct site *s, const struct broker_turn *t)
 {
-	struct span rest = span_skip(span_str(s->name), strlen("odmr "));
-	ptrdiff_t end = span_find(rest, ' ');
-	struct span domain = end < 0 ? rest : span_first(rest, (size_t)end);
+	struct span domain = site_domain(s);
 
 	for (size_t i = 0; i < t->n_domain; i++) {
 		if (span_eq_case(t->domain[i], domain))
@@ -126,6 +140,30 @@ static void gather(struct broker *b, const struct way *w, const struct broker_tu
 
 		if (to != NULL && (p->in == NULL || p->in->way != w))
 			crowd_join(b, p, to);
+	}
+}
+
+static bool rests_for(struct parked *p, const struct site *s)
+{
+	const struct resting *r = parked_rest(p);
+
+	for (uint32_t i = 0; i < p->n_open; i++) {
+		if (r[i].site == s)
+			return true;
+	}
+	return false;
+}
+
+void pull_disband(struct broker *b, const struct site *s)
+{
+	struct pool_walk at = {0};
+	struct parked *p;
+
+	if (s->target.kind != TARGET_ODMR || s->n_parked == s->n_crowd)
+		return;
+	while ((p = pool_next(&b->parking.pool, &at)) != NULL) {
+		if (p->in != NULL && p->in != s && rests_for(p, s))
+			heap_set(&b->parking.due, &p->node, b->now);
 	}
 }
 

@@ -151,7 +151,7 @@ static void change_site(
 	const struct target *t = NULL;
 
 	unready(b, s);
-	if (!s->gone)
+	if (!s->gone && !pull_ends(b, s))
 		t = map_get(&all->map, target_key(old, &s->target, room));
 	if (t == NULL || !same_channel(&s->target, t))
 		s->way->stale = true;
@@ -189,9 +189,12 @@ static void change_sites(struct broker *b, const struct config *old)
 	names_reconfigure(b);
 	for (size_t i = 0; i < n; i++)
 		site_moves(b, list[i]);
-	/* What waits for room at one that is gone has room now. */
-	for (size_t i = 0; i < n; i++)
+	/* What waits for room, or a customer, at one that is gone waits no more. */
+	for (size_t i = 0; i < n; i++) {
 		site_hungry(b, list[i]);
+		if (list[i]->gone)
+			pull_disband(b, list[i]);
+	}
 	free(list);
 	targets_fini(&all);
 }

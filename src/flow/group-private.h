@@ -316,6 +316,10 @@ void names_fini(struct broker *b);
 #define PULL_WAY "odmr for "
 /* It has no turn, and nothing of it is taken into memory, as nobody pulls it now. */
 bool site_waits(const struct site *s) gw_checked;
+/* The configuration in force keeps the mail of its domain for another customer, or for none. */
+bool pull_ends(const struct broker *b, const struct site *s) gw_checked;
+/* It is gone: what rests in the crowd of another customer, and for it, too, is routed anew. */
+void pull_disband(struct broker *b, const struct site *s);
 /* The customer's connection is no use any more. */
 void pull_over(struct broker *b, struct way *w);
 /* Behind a pump: it ends if there is nothing left for it. */
