@@ -181,6 +181,21 @@ static void let_go(struct broker *b, struct way *w, const struct broker_turn *t)
 	}
 }
 
+/* One of the same name is: this is for what a reload gave another shape, or for another sender. */
+bool pull_is_on(const struct site *s)
+{
+	const struct site *other;
+
+	if (s->way->turned == NULL || s->gone)
+		return false;
+	TAILQ_FOREACH(other, &s->way->sites, of_way)
+	{
+		if (other->pulled && strcmp(other->name, s->name) == 0)
+			return true;
+	}
+	return false;
+}
+
 static struct way *way_of(const struct broker *b, struct span account)
 {
 	char key[WAY_MARK_MAX];

@@ -183,6 +183,7 @@ void site_enters(struct site *s, struct way *w)
 {
 	s->way = w;
 	s->group = w->group;
+	s->pulled = pull_is_on(s);
 	TAILQ_INSERT_TAIL(&w->sites, s, of_way);
 	w->n_sites++;
 	site_offers(s);

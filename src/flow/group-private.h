@@ -318,6 +318,8 @@ void names_fini(struct broker *b);
 bool site_waits(const struct site *s) gw_checked;
 /* The configuration in force keeps the mail of its domain for another customer, or for none. */
 bool pull_ends(const struct broker *b, const struct site *s) gw_checked;
+/* The customer for whom this site has just joined its way is here already. */
+bool pull_is_on(const struct site *s) gw_checked;
 /* It is gone: what rests in the crowd of another customer, and for it, too, is routed anew. */
 void pull_disband(struct broker *b, const struct site *s);
 /* The customer's connection is no use any more. */
