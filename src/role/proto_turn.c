@@ -115,15 +115,19 @@ int proto_get_pulled(struct span in, struct proto_pulled *p)
 	return whole(&c);
 }
 
-uint32_t pull_number(const char *name)
+uint32_t pull_number(const struct pull *p)
 {
-	return (uint32_t)map_hash(span_str(name), 2);
+	uint64_t h = map_hash(span_str(p->name), 2 + (uint64_t)p->kind);
+
+	for (size_t i = 0; i < p->n_domain; i++)
+		h = map_hash(span_str(p->domain[i]), h);
+	return (uint32_t)h;
 }
 
 const struct pull *pull_of_number(const struct config *c, uint32_t number)
 {
 	for (size_t i = 0; i < c->n_pull; i++) {
-		if (pull_number(c->pull[i].name) == number)
+		if (pull_number(&c->pull[i]) == number)
 			return &c->pull[i];
 	}
 	return NULL;

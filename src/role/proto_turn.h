@@ -66,11 +66,12 @@ struct proto_pulled {
 void proto_put_pulled(struct buf *b, const struct proto_pulled *p);
 int proto_get_pulled(struct span in, struct proto_pulled *p) gw_checked;
 
-/* How frames name a pull statement: a number that is made of its name, and means the same in each
- * configuration. NULL: that one has none of this number. */
+/* How frames name a pull statement: a number that is made of its name and of what it asks for, and
+ * means the same in each configuration, so that what was agreed on by one is never judged by
+ * another. NULL: that one has none of this number. */
 struct pull;
 struct config;
-uint32_t pull_number(const char *name) gw_checked;
+uint32_t pull_number(const struct pull *p) gw_checked;
 const struct pull *pull_of_number(const struct config *c, uint32_t number) gw_checked;
 
 #endif

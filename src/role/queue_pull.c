@@ -186,7 +186,7 @@ static void begin(struct pulls *p, struct puller *x)
 	struct queue *q = p->queue;
 	struct channel *to = a_sender(q);
 	struct proto_pull m = {.number = p->next_number++,
-	    .pull = pull_number(x->pull->name),
+	    .pull = pull_number(x->pull),
 	    .target = queue_target(&x->pull->target, NULL)};
 	struct logline l;
 

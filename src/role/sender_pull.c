@@ -256,9 +256,8 @@ static int give_end(struct conn *c, int fd)
 {
 	struct sender *s = c->sender;
 	const struct pulling *x = c->job->pull;
-	struct proto_turn t = {.number = x->number,
-	    .pull = pull_number(x->pull->name),
-	    .peer = span_str(c->peer.address)};
+	struct proto_turn t = {
+	    .number = x->number, .pull = pull_number(x->pull), .peer = span_str(c->peer.address)};
 	struct span part;
 	struct buf b;
 	int err;
