@@ -206,13 +206,18 @@ def rest_for(other):
     return lambda isp, who, got, count: isp.rest(other(isp, who), got, count)
 
 
-def rest_in_maildir(isp, who, got, count):
+def in_maildir(isp, who, count):
     def came():
         return [number_of(p.read_bytes()) for p in isp.g.maildir.glob(f"a{who}.test/*/new/*")]
 
-    ports.wait_for(lambda: len(got) + len(came()) >= count, 10, what="the mail")
+    ports.wait_for(lambda: len(came()) >= count, 10, what="the mail")
+    return came()
+
+
+def rest_in_maildir(isp, who, got, count):
+    rest = in_maildir(isp, who, count - len(got))
     isp.g.wait_idle()
-    return got + came()
+    return got + rest
 
 
 def rest_when_it_is_back(isp, who, got, count):
@@ -283,6 +288,27 @@ def test_it_goes_elsewhere(make_godwit, change, stages):
         assert ended if code == 250 else code in REFUSALS and stage in UNDECIDED, (stage, code, got)
         once(rest(isp, who, got, len(sent)), sent)
         reload(isp.g, isp.text)
+
+
+@pytest.mark.parametrize("change", ["another account", "another account for all", "a Maildir"])
+def test_at_rest(make_godwit, change):
+    """Nobody need ask who had it before: not for what waits for him alone, nor for a message that waits
+    for a second one, too."""
+    isp = Isp(make_godwit)
+    text, rest = MOVES[change]
+    who, second = isp.customer(), isp.customer()
+    sent = isp.post(who, 3)
+    shared = next(numbers)
+    for first in (who, second), (second, who):
+        with Client(isp.g.port) as client:
+            client.hello()
+            rcpts = [f"n{shared}@a{w}.test" for w in first]
+            assert client.message("x@far.test", rcpts, content(shared))[0] == 250
+        sent.append(shared)
+    reload(isp.g, text(isp, who))
+    once(rest(isp, who, [], len(sent)) if change != "a Maildir" else in_maildir(isp, who, len(sent)), sent)
+    assert isp.pull(who)[0] == 453
+    once(isp.rest(second, [], 2), [shared] * 2)
 
 
 def test_certificates_change_places(make_godwit, ca):
