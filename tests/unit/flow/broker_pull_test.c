@@ -304,6 +304,64 @@ static void test_new_queue(void **state)
 	rig_empty(r);
 }
 
+/* ---- another configuration ---------------------------------------------------------------- */
+
+static const char a_of_alice[] = "a.test { deliver odmr account Alice }";
+static const char a_of_carol[] = "a.test { deliver odmr account carol }";
+
+/* What waits is another's now, though the one before has more: he need not come for it. */
+static void test_another_owner(void **state)
+{
+	struct rig *r = *state;
+	struct rig_mail m = rig_accept(r, "x@far.test", "u@b.test u@a.test");
+	struct broker_turn t;
+
+	rig_accept(r, "x@far.test", "u@a.test");
+	rig_reload(r, rig_with(pull_config, a_of_alice, a_of_carol));
+	rig_pass(r, 0);
+	rig_none(r, EFFECT_JOB);
+	assert_int_equal(shown(r, &m.id, "\"state\":\"unpulled\""), 2);
+	assert_int_equal(says(r, "alice", "a.test"), BROKER_TURN_REFUSED);
+	assert_int_equal(come(r, "carol", "", &t), BROKER_TURN_OK);
+	rig_pass(r, 0);
+	assert_int_equal(serve(r, &t), 2);
+	assert_int_equal(come(r, "alice", "", &t), BROKER_TURN_OK);
+	rig_pass(r, 0);
+	assert_int_equal(serve(r, &t), 1);
+	rig_empty(r);
+}
+
+/* Nobody is to be waited for any more. */
+static void test_no_owner(void **state)
+{
+	struct rig *r = *state;
+
+	rig_accept(r, "x@far.test", "u@c.test");
+	rig_reload(r, rig_with(pull_config, "c.test { deliver odmr account carol }",
+			  "c.test { deliver maildir /var/mail/%u }"));
+	rig_pass(r, 0);
+	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DELIVERED);
+	rig_flush(r, 0);
+	rig_empty(r);
+}
+
+/* Another shape, before he comes and while he is here: all goes over the one connection. */
+static void test_another_shape(void **state)
+{
+	struct rig *r = *state;
+	struct broker_turn t;
+
+	for (int i = 0; i < MANY; i++)
+		rig_accept(r, "x@far.test", "u@a.test");
+	rig_reload(r, rig_with(pull_config, "domain b.test; expire", "domain a.test; expire"));
+	assert_int_equal(come(r, "alice", "a.test", &t), BROKER_TURN_OK);
+	rig_pass(r, 0);
+	rig_reload(r, pull_config);
+	rig_pass(r, 0);
+	assert_int_equal(serve(r, &t), MANY);
+	rig_empty(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +374,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_mixed, set_up, rig_tear_down),
 	    cmocka_unit_test_setup_teardown(test_expiry, set_up, rig_tear_down),
 	    cmocka_unit_test_setup_teardown(test_new_queue, set_up, rig_tear_down),
+	    cmocka_unit_test_setup_teardown(test_another_owner, set_up, rig_tear_down),
+	    cmocka_unit_test_setup_teardown(test_no_owner, set_up, rig_tear_down),
+	    cmocka_unit_test_setup_teardown(test_another_shape, set_up, rig_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

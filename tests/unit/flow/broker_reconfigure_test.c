@@ -24,21 +24,6 @@ static int set_up(void **state)
 
 #define RECONFIGURE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, rig_tear_down)
 
-/* The old one is gone for good: who still points into it is seen by a sanitizer, and here by what
- * is written over it. */
-static void reload(struct rig *r, const char *text)
-{
-	struct config *old = r->config;
-
-	rig_run(r);
-	r->config = parse_good(text);
-	broker_reconfigure(r->b, r->config, r->now);
-	config_free(&old);
-	rig_run(r);
-	broker_tick(r->b, r->now);
-	rig_run(r);
-}
-
 /* Workers close what they are told to. */
 static size_t hang_up(struct rig *r)
 {
@@ -52,17 +37,6 @@ static size_t hang_up(struct rig *r)
 	}
 	rig_pass(r, 1);
 	return n;
-}
-
-/* The text with one line in place of another. */
-static const char *with(const char *text, const char *what, const char *instead)
-{
-	static char out[4096];
-	const char *at = strstr(text, what);
-
-	assert_non_null(at);
-	snprintf(out, sizeof(out), "%.*s%s%s", (int)(at - text), text, instead, at + strlen(what));
-	return out;
 }
 
 static void assert_host(const struct seen *job, uint16_t port)
@@ -81,8 +55,8 @@ static void test_waiting(void **state)
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DEFERRED);
 	rig_flush(r, 0);
-	reload(r,
-	    with(before, "one.test via relay 127.0.0.1:2501", "one.test via relay 127.0.0.1:2599"));
+	rig_reload(r, rig_with(before, "one.test via relay 127.0.0.1:2501",
+			  "one.test via relay 127.0.0.1:2599"));
 	rig_none(r, EFFECT_JOB);
 	assert_int_equal(hang_up(r), 1);
 	rig_pass(r, 12 * SEC);
@@ -102,8 +76,8 @@ static void test_ready(void **state)
 	assert_host(first, 2501);
 	rig_none(r, EFFECT_JOB);
 	assert_int_equal(rig_counts(r).ready, 1);
-	reload(r,
-	    with(before, "one.test via relay 127.0.0.1:2501", "one.test via relay 127.0.0.1:2599"));
+	rig_reload(r, rig_with(before, "one.test via relay 127.0.0.1:2501",
+			  "one.test via relay 127.0.0.1:2599"));
 	/* One connection for all of the shape, and the first job still has it. */
 	rig_none(r, EFFECT_JOB);
 	rig_result(r, first, OUTCOME_DELIVERED);
@@ -127,14 +101,14 @@ static void test_target_gone(void **state)
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DEFERRED);
 	rig_flush(r, 0);
-	reload(r, with(before, "route to domain one.test via relay 127.0.0.1:2501\n", ""));
+	rig_reload(r, rig_with(before, "route to domain one.test via relay 127.0.0.1:2501\n", ""));
 	hang_up(r);
 	rig_pass(r, 12 * SEC);
 	assert_host(rig_take(r, EFFECT_JOB), 2502);
 	rig_accept(r, "a@src.test", "b@two.test");
 	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DEFERRED);
 	rig_flush(r, 0);
-	reload(r, with(before, "route to any via relay 127.0.0.1:2502\n", ""));
+	rig_reload(r, rig_with(before, "route to any via relay 127.0.0.1:2502\n", ""));
 	rig_none(r, EFFECT_JOB);
 	rig_pass(r, 6 * MIN);
 	rig_flush(r, 0);
@@ -151,9 +125,10 @@ static void test_gone_and_back(void **state)
 		rig_accept(r, "a@src.test", "b@one.test");
 		rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DEFERRED);
 		rig_flush(r, 0);
-		reload(r, with(before, "route to domain one.test via relay 127.0.0.1:2501\n", ""));
+		rig_reload(
+		    r, rig_with(before, "route to domain one.test via relay 127.0.0.1:2501\n", ""));
 		hang_up(r);
-		reload(r, before);
+		rig_reload(r, before);
 		hang_up(r);
 	}
 	for (int i = 0; i < 6; i++) {
@@ -181,13 +156,13 @@ static void test_shape_limits(void **state)
 	job[0] = rig_take(r, EFFECT_JOB);
 	rig_none(r, EFFECT_JOB);
 	/* More room: used at once. */
-	reload(r, with(before, "one.test; connections 1;", "one.test; connections 3;"));
+	rig_reload(r, rig_with(before, "one.test; connections 1;", "one.test; connections 3;"));
 	job[1] = rig_take(r, EFFECT_JOB);
 	job[2] = rig_take(r, EFFECT_JOB);
 	rig_none(r, EFFECT_JOB);
 	assert_int_equal(rig_counts(r).connections, 3);
 	/* Less: what is too much goes when its job is done, and counts until then. */
-	reload(r, before);
+	rig_reload(r, before);
 	rig_result(r, job[0], OUTCOME_DELIVERED);
 	rig_flush(r, 0);
 	assert_int_equal(rig_take(r, EFFECT_CLOSE)->e.number, job[0]->e.conn);
@@ -203,18 +178,18 @@ static void test_rate(void **state)
 
 	snprintf(five, sizeof(five), rate, "5/h");
 	snprintf(two, sizeof(two), rate, "2/h");
-	reload(r, with(before, "one.test; connections 1;", five));
+	rig_reload(r, rig_with(before, "one.test; connections 1;", five));
 	for (int i = 0; i < 3; i++) {
 		rig_accept(r, "a@src.test", "b@one.test");
 		rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DELIVERED);
 		rig_flush(r, 0);
 	}
-	reload(r, with(before, "one.test; connections 1;", two));
+	rig_reload(r, rig_with(before, "one.test; connections 1;", two));
 	hang_up(r);
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_none(r, EFFECT_JOB);
 	assert_true(summary_has(r, "\"state\":\"limited\""));
-	reload(r, with(before, "one.test; connections 1;", five));
+	rig_reload(r, rig_with(before, "one.test; connections 1;", five));
 	rig_take(r, EFFECT_JOB);
 }
 
@@ -231,7 +206,7 @@ static void test_pause_stands(void **state)
 	rig_flush(r, 0);
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_none(r, EFFECT_JOB);
-	reload(r, with(before, "retry 10s;", "retry 20s;"));
+	rig_reload(r, rig_with(before, "retry 10s;", "retry 20s;"));
 	rig_none(r, EFFECT_JOB);
 }
 
@@ -240,14 +215,14 @@ static void test_rule_gone(void **state)
 {
 	struct rig *r = *state;
 
-	reload(r, with(before, "retry 10s; expire 1d }",
-		      "retry 10s; expire 1d; on reply \"so they say\" pause 20m }"));
+	rig_reload(r, rig_with(before, "retry 10s; expire 1d }",
+			  "retry 10s; expire 1d; on reply \"so they say\" pause 20m }"));
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_result(r, rig_take(r, EFFECT_JOB), OUTCOME_DEFERRED);
 	rig_flush(r, 0);
 	rig_none(r, EFFECT_JOB);
-	reload(r, before);
+	rig_reload(r, before);
 	rig_none(r, EFFECT_JOB);
 	assert_true(summary_has(r, "paused"));
 	rig_pass(r, 21 * MIN);
@@ -267,7 +242,7 @@ static void test_idle(void **state)
 	job = rig_take(r, EFFECT_JOB);
 	rig_result(r, job, OUTCOME_DELIVERED);
 	rig_flush(r, 0);
-	reload(r, before);
+	rig_reload(r, before);
 	/* Nothing is filed there, so nobody says what it is for. */
 	assert_int_equal(rig_take(r, EFFECT_CLOSE)->e.number, job->e.conn);
 	broker_conn_closed(r->b, job->e.peer, job->e.conn, r->now);
@@ -276,7 +251,7 @@ static void test_idle(void **state)
 	rig_accept(r, "a@src.test", "b@two.test");
 	job = rig_take(r, EFFECT_JOB);
 	next = rig_take(r, EFFECT_JOB);
-	reload(r, before);
+	rig_reload(r, before);
 	rig_result(r, job, OUTCOME_DELIVERED);
 	rig_flush(r, 0);
 	rig_none(r, EFFECT_CLOSE);
@@ -294,11 +269,11 @@ static void test_source_moved(void **state)
 	struct rig *r = *state;
 	struct seen *job;
 
-	reload(r, one);
+	rig_reload(r, one);
 	rig_accept(r, "a@src.test", "b@one.test");
 	rig_accept(r, "a@src.test", "b@one.test");
 	job = rig_take(r, EFFECT_JOB);
-	reload(r, with(one, "192.0.2.1", "192.0.2.2"));
+	rig_reload(r, rig_with(one, "192.0.2.1", "192.0.2.2"));
 	rig_result(r, job, OUTCOME_DELIVERED);
 	rig_flush(r, 0);
 	assert_int_equal(rig_take(r, EFFECT_CLOSE)->e.number, job->e.conn);
@@ -323,8 +298,8 @@ static void test_names(void **state)
 	job = rig_take(r, EFFECT_JOB);
 	rig_accept(r, "a@src.test", "b@mx.test");
 	rig_none(r, EFFECT_JOB);
-	reload(
-	    r, with(before, "mx *.google.test; connections 1;", "mx *.other.test; connections 1;"));
+	rig_reload(r, rig_with(before, "mx *.google.test; connections 1;",
+			  "mx *.other.test; connections 1;"));
 	rig_take(r, EFFECT_JOB);
 	rig_none(r, EFFECT_RESOLVE);
 	rig_result(r, job, OUTCOME_DELIVERED);
@@ -338,8 +313,8 @@ static void test_asked(void **state)
 
 	rig_accept(r, "a@src.test", "b@mx.test");
 	assert_question(r, "mx.test");
-	reload(r, with(before, "route to domain mx.test via mx",
-		      "route to domain mx.test via mx private"));
+	rig_reload(r, rig_with(before, "route to domain mx.test via mx",
+			  "route to domain mx.test via mx private"));
 	resolve(r, "mx.test", MX_HOSTS, "mx1.google.test", 3000);
 	assert_true(rig_take(r, EFFECT_JOB)->e.target->private_ok);
 }
@@ -362,8 +337,9 @@ static void test_many(void **state)
 				rig_result(r, job, OUTCOME_DEFERRED);
 			rig_flush(r, 0);
 		}
-		other = with(before, "127.0.0.1:2501", i % 2 ? "127.0.0.1:2601" : "127.0.0.1:2701");
-		reload(r, i % 5 == 4 ? before : other);
+		other =
+		    rig_with(before, "127.0.0.1:2501", i % 2 ? "127.0.0.1:2601" : "127.0.0.1:2701");
+		rig_reload(r, i % 5 == 4 ? before : other);
 	}
 	assert_int_equal(rig_counts(r).messages, 40);
 	assert_in_range(rig_counts(r).sites, 1, 60);

@@ -508,4 +508,32 @@ static inline int rig_tear_down(void **state)
 
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_set_up, rig_tear_down)
 
+/* ---- another configuration ---------------------------------------------------------------- */
+
+/* The old one is gone for good: who still points into it is seen by a sanitizer, and here by what
+ * is written over it. */
+static inline void rig_reload(struct rig *r, const char *text)
+{
+	struct config *old = r->config;
+
+	rig_run(r);
+	r->config = parse_good(text);
+	broker_reconfigure(r->b, r->config, r->now);
+	config_free(&old);
+	rig_run(r);
+	broker_tick(r->b, r->now);
+	rig_run(r);
+}
+
+/* The text with one line in place of another. */
+static inline const char *rig_with(const char *text, const char *what, const char *instead)
+{
+	static char out[4096];
+	const char *at = strstr(text, what);
+
+	assert_non_null(at);
+	snprintf(out, sizeof(out), "%.*s%s%s", (int)(at - text), text, instead, at + strlen(what));
+	return out;
+}
+
 #endif
