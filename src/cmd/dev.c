@@ -132,6 +132,12 @@ static void put_listeners(const struct dev *d, struct buf *out)
 		buf_addf(out, "%s%s", i > 0 ? "  " : "", d->setup.listen[i]);
 }
 
+/* As it can be typed again: after make dev it is in no directory of $PATH. */
+static const char *program(void)
+{
+	return strchr(program_invocation_name, '/') != NULL ? program_invocation_name : "godwit";
+}
+
 static void put_places(const struct dev *d, struct buf *out)
 {
 	const struct dev_setup *s = &d->setup;
@@ -152,7 +158,7 @@ static void put_places(const struct dev *d, struct buf *out)
 	if (d->found > 0)
 		buf_addf(out, "     going on with %lld queued message%s", (long long)d->found,
 		    d->found == 1 ? "" : "s");
-	buf_addf(out, "\n  Control   GODWIT_CONTROL=%s/control godwit queue\n\n", s->dir);
+	buf_addf(out, "\n  Control   GODWIT_CONTROL=%s/control %s queue\n\n", s->dir, program());
 }
 
 static void put_hints(const struct dev *d, struct buf *out)
@@ -162,7 +168,7 @@ static void put_hints(const struct dev *d, struct buf *out)
 	if (d->setup.open)
 		buf_add_str(out, "WARNING: it listens beyond this machine: whoever reaches it can "
 				 "put mail into it.\n");
-	buf_add_str(out, "Try it:   godwit send you@example.com");
+	buf_addf(out, "Try it:   %s send you@example.com", program());
 	if (!usual)
 		buf_addf(out, " --server %s", d->setup.listen[0]);
 	buf_add_str(out, "          (in another terminal)\n"

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { STEPS = 3 };
+enum { STEPS = 3, WHY_ROOM = 64 };
 /* For an answer to PREPARE, and for one to SWITCH. */
 #define PATIENCE (5 * USEC_PER_SEC)
 /* For those that are started again. What one has in hand may take it a minute, and an operator is
@@ -265,10 +265,21 @@ static void stands_apart(struct slot *s)
 
 /* ---- what may happen ----------------------------------------------------------------------- */
 
+static const char *why_silent(const struct slot *s, char room[WHY_ROOM])
+{
+	if (s->again)
+		return "it ends what it has in hand, to start again";
+	if (s->reload != SLOT_ASKED)
+		return "it is being started";
+	snprintf(room, WHY_ROOM, "no answer within %lld seconds",
+	    (long long)(s->master->reload.waits / USEC_PER_SEC));
+	return room;
+}
+
 static void out_of_patience(void *arg)
 {
 	struct master *m = arg;
-	char why[64];
+	char why[WHY_ROOM];
 
 	timer_set(&m->reload.patience, INT64_MAX);
 	if (m->phase != STOP_NOT) /* it ends with all the rest */
@@ -285,9 +296,7 @@ static void out_of_patience(void *arg)
 		struct slot *s = &m->slot[i];
 
 		if (m->reload.phase == RELOAD_ASKING && s->reload != SLOT_AGREED) {
-			snprintf(why, sizeof(why), "no answer within %lld seconds",
-			    (long long)(m->reload.waits / USEC_PER_SEC));
-			refuse_for(m, s, s->reload == SLOT_ASKED ? why : "it is being started");
+			refuse_for(m, s, why_silent(s, why));
 			return;
 		}
 		/* It will start again, with the configuration that it said it could take. */

@@ -41,7 +41,7 @@ def reload(g, text, times=1):
     again for the one before is refused."""
     def active():
         status, answer = g.api("/v1/reload", "POST", {})
-        assert status == 200 and (answer["active"] or "it is being started" in answer["text"]), answer
+        assert status == 200 and (answer["active"] or "to start again" in answer["text"]), answer
         return answer["active"]
 
     for i in range(times):
