@@ -259,22 +259,25 @@ static void step_aside(struct broker *b, struct standing *s, int64_t now)
 	stand(b, s, &aside, "", now + UNREADABLE_AGAIN);
 }
 
-/* A message that cannot be read now steps aside: those behind it are not to blame. */
+/* A message that cannot be read now steps aside: those behind it are not to blame. One whose
+ * deadline has come ends while it is read back, and its place is gone with it. */
 static void let_go(struct broker *b, struct standing *s, struct limit_charge *charge, int64_t now)
 {
+	const struct msgid id = s->id;
 	struct queued *m;
 
 	line_leave(b, s);
-	m = queued_find(b, &s->id, now);
-	if (m == NULL || count_held(m) == 0) {
-		limits_give_back(b->limits->counts, &charge);
-		if (m == NULL && message_known(b, &s->id))
-			step_aside(b, s, now);
-		else
-			standing_free(b, &s);
+	m = queued_find(b, &id, now);
+	s = standing_find(b, &id);
+	if (m != NULL && s != NULL && count_held(m) > 0) {
+		write_release(b, m, s, charge, now);
 		return;
 	}
-	write_release(b, m, s, charge, now);
+	limits_give_back(b->limits->counts, &charge);
+	if (m == NULL && s != NULL && message_known(b, &id))
+		step_aside(b, s, now);
+	else if (s != NULL)
+		standing_free(b, &s);
 }
 
 /* Its time to be tried begins now. Stamps run ahead of a clock that was set back before the start:
