@@ -345,8 +345,13 @@ static void act_on_all(struct broker *b, struct asked *asked, int64_t now)
 	asked->pending++;
 	for (m = TAILQ_FIRST(&b->messages); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, link);
+		if (next != NULL)
+			next->appends++; /* what is given out here could send it to rest */
 		if (m->durable)
 			act_on(b, m, asked, now);
+		if (next != NULL)
+			next->appends--;
+		queued_settle(b, m);
 	}
 	if (parking_len(&b->parking) > 0)
 		b->sweep = (struct sweep){.asked = asked};

@@ -296,6 +296,50 @@ static void many(void **state)
 	rig_empty(p->r);
 }
 
+static void act_on(struct rig *r, enum broker_verb verb, const char *filter)
+{
+	struct broker_command c = {
+	    .verb = verb, .filter = span_str(filter), .asker = 3, .request = 1};
+	struct buf out;
+
+	buf_init(&out, 1 << 16);
+	assert_int_equal(broker_act(r->b, &c, &out, r->now), 0);
+	rig_pass(r, 0);
+	rig_flush(r, 0);
+	rig_take(r, EFFECT_ANSWER);
+	buf_fini(&out);
+}
+
+/* What an operator releases may send the message behind it to rest: hers, which was ready. */
+static void behind_what_is_released(void **state)
+{
+	struct people *p = *state;
+	struct rig_mail one, two;
+
+	rig_ready(p->r);
+	tell(p, ACTIVE);
+	one = accept_from_account(p->r, "ben", "x@dst.test");
+	two = accept_from_account(p->r, "ben", "x@dst.test");
+	(void)accept_from_account(p->r, "ann", "x@dst.test");
+	(void)accept_from_account(p->r, "ben", "x@dst.test y@dst.test");
+	(void)accept_from_account(p->r, "ann", "x@dst.test");
+	act_on(p->r, BROKER_HOLD, "to:y@dst.test");
+	assert_int_equal(rig_counts(p->r).held, 1);
+	tell(p, SUSPENDED);
+	assert_int_equal(rig_counts(p->r).parked, 0);
+	act_on(p->r, BROKER_RELEASE, "state:held");
+	assert_int_equal(rig_counts(p->r).held, 0);
+	assert_int_equal(rig_counts(p->r).parked, 2);
+	tell(p, ACTIVE);
+	deliver(p->r, &one.id);
+	deliver(p->r, &two.id);
+	for (int i = 0; i < 4; i++) {
+		rig_result(p->r, rig_take(p->r, EFFECT_JOB), OUTCOME_DELIVERED);
+		rig_flush(p->r, 0);
+	}
+	rig_empty(p->r);
+}
+
 #define TEST(x) cmocka_unit_test_setup_teardown(x, set_up_people, tear_down_people)
 
 int main(void)
@@ -303,6 +347,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(new_mail_waits),
 	    TEST(others_go),
+	    TEST(behind_what_is_released),
 	    TEST(closed_and_removed),
 	    TEST(not_known_yet),
 	    cmocka_unit_test(no_accounts_any_more),
