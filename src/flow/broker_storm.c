@@ -157,6 +157,17 @@ void storm_untold(struct broker *b, struct span to, const struct msgid *id, int6
 	ids_add(&w->untold, id);
 }
 
+bool storm_waits(const struct broker *b, struct span address, const struct msgid *id)
+{
+	const struct storm_window *w = storm_window_of(b, address);
+
+	for (size_t i = 0; w != NULL && i < w->untold.n; i++) {
+		if (msgid_eq(&w->untold.v[i], id))
+			return true;
+	}
+	return false;
+}
+
 /* ---- after a start -------------------------------------------------------------------------- */
 
 void storm_recovered(struct broker *b, const struct msgid *id, int64_t when)

@@ -19,6 +19,7 @@ enum {
 struct summed {
 	TAILQ_ENTRY(summed) link;
 	struct ids ids;
+	int64_t when;   /* it was written */
 	size_t pending; /* ends on their way to the disk */
 	bool durable;   /* the summary is */
 	size_t length;
@@ -147,10 +148,11 @@ static bool take_message(
 	return true;
 }
 
-static struct summed *summed_new(struct broker *b, const struct storm_window *w)
+static struct summed *summed_new(struct broker *b, const struct storm_window *w, int64_t now)
 {
 	struct summed *s = gw_calloc(1, sizeof(*s) + w->length);
 
+	s->when = now;
 	s->length = w->length;
 	memcpy(s->address, w->address, w->length);
 	TAILQ_INSERT_TAIL(&b->storm.summed, s, link);
@@ -205,25 +207,46 @@ static void write_summary(struct broker *b, const struct rows *rows, struct summ
 	metric_add(METRIC_REPORT_SUMMARIES, 1);
 }
 
-/* None of them can be read, or none is left: nothing is told, soon it is tried again. */
+/* None of them can be read, or none is told here any more: who is, is looked up soon. */
 static void keep_unread(struct broker *b, struct storm_window *w, struct summed *s, int64_t now)
 {
 	for (size_t i = 0; i < s->ids.n; i++) {
 		if (message_known(b, &s->ids.v[i]))
-			ids_add(&w->untold, &s->ids.v[i]);
+			storm_recovered(b, &s->ids.v[i], now + STORM_READ_AGAIN);
 	}
 	if (w->untold.n > 0)
 		heap_set(&b->storm.ends, &w->node, now + STORM_READ_AGAIN);
 	summed_free(b, s);
 }
 
+static int by_id(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct msgid));
+}
+
+/* One that failed bit by bit stands there more than once. */
+static void each_once(struct ids *l)
+{
+	size_t n = 0;
+
+	if (l->n == 0)
+		return;
+	qsort(l->v, l->n, sizeof(*l->v), by_id);
+	for (size_t i = 1; i < l->n; i++) {
+		if (!msgid_eq(&l->v[i], &l->v[n]))
+			l->v[++n] = l->v[i];
+	}
+	l->n = n + 1;
+}
+
 void summary_send(struct broker *b, struct storm_window *w, int64_t now)
 {
 	struct rows *rows = gw_calloc(1, sizeof(*rows));
-	struct summed *s = summed_new(b, w);
+	struct summed *s = summed_new(b, w, now);
 	struct ids all = w->untold;
 
 	w->untold = (struct ids){.n = 0};
+	each_once(&all);
 	arena_init(&rows->arena, ROWS_ARENA);
 	for (size_t i = 0; i < all.n; i++)
 		ids_add(take_message(b, rows, &all.v[i], w) ? &s->ids : &w->untold, &all.v[i]);
@@ -281,17 +304,34 @@ static void append_ends(
 	append_send(b, a, false);
 }
 
+/* Those that it told of. What failed since is told by the next one, and with it the whole message:
+ * twice is better than not at all. */
+static void put_ends(struct broker *b, struct queued *m, const struct summed *s, struct change *c)
+{
+	struct span address = span_of(s->address, s->length);
+	bool since = false, untold = false;
+
+	queued_load_said(b, m);
+	for (uint32_t i = 0; i < m->n_rcpt; i++) {
+		untold = untold || m->rcpt[i].outcome == OUTCOME_UNTOLD;
+		if (!is_told_here(b, m, i, address))
+			continue;
+		since = since || m->rcpt[i].due > s->when;
+		c->rcpt[c->n_rcpt++] = end_of(&m->rcpt[i], i);
+	}
+	if (since && storm_waits(b, address, &m->id))
+		c->n_rcpt = 0;
+	else if (untold && c->n_rcpt == 0) /* it is told to somebody else by now */
+		storm_recovered(b, &m->id, s->when);
+}
+
 static void end_queued(struct broker *b, struct queued *m, struct summed *s, int64_t now)
 {
 	struct change c = {.id = m->id, .when = now};
 	struct change_rcpt before;
 
 	c.rcpt = gw_calloc(m->n_rcpt, sizeof(*c.rcpt));
-	queued_load_said(b, m);
-	for (uint32_t i = 0; i < m->n_rcpt; i++) {
-		if (is_told_here(b, m, i, span_of(s->address, s->length)))
-			c.rcpt[c.n_rcpt++] = end_of(&m->rcpt[i], i);
-	}
+	put_ends(b, m, s, &c);
 	if (c.n_rcpt > 0)
 		append_ends(b, m, &c, s);
 	for (size_t i = 0; i < c.n_rcpt; i++) {

@@ -37,6 +37,9 @@ void storm_window_begin(struct broker *b, struct storm_window *w, int64_t end);
 struct span storm_listener(
     const struct broker *b, const struct queued *m, uint32_t index) gw_checked;
 
+/* Has the next summary to that address something of this message to tell? */
+bool storm_waits(const struct broker *b, struct span address, const struct msgid *id) gw_checked;
+
 /* broker_summary.c */
 /* Those of the window become those of the summary, and it begins again; what is not durable yet
  * waits for the next. */

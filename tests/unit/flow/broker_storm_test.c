@@ -244,10 +244,9 @@ static void test_delays(void **state)
 	assert_int_equal(rig_counts(r).untold, 0);
 }
 
-/* Reports that fail are told to the administrator within the same bounds. */
-static void test_admin(void **state)
+/* Two of four are told at once. */
+static void fail_reports(struct rig *r)
 {
-	struct rig *r = *state;
 	struct seen *job;
 
 	for (int i = 0; i < 4; i++) {
@@ -269,8 +268,123 @@ static void test_admin(void **state)
 		rig_none(r, EFFECT_JOB);
 	}
 	assert_int_equal(rig_counts(r).untold, 2);
+}
+
+/* Reports that fail are told to the administrator within the same bounds. */
+static void test_admin(void **state)
+{
+	struct rig *r = *state;
+
+	fail_reports(r);
 	rig_pass(r, MIN);
 	assert_string_equal(addressee(summary_of(r)), "postmaster@mx.test");
+}
+
+/* Recipients of one message that fail one after the other, others in between: each is told once. */
+static void test_one_message_twice(void **state)
+{
+	struct rig *r = *state;
+	struct parcel p = {.from = "a@src.test", .to = "b@dst.test c@solo.test"};
+	struct seen *one, *two, *s;
+	struct rig_mail m[5];
+
+	storm(r, m);
+	parcel_send(r, &p);
+	one = rig_take(r, EFFECT_JOB);
+	two = rig_take(r, EFFECT_JOB);
+	rig_result(r, one, OUTCOME_FAILED);
+	rig_flush(r, 0);
+	fail_one(r, "a@src.test");
+	rig_result(r, two, OUTCOME_FAILED);
+	rig_flush(r, 0);
+	assert_int_equal(rig_counts(r).untold, 6);
+	rig_pass(r, MIN);
+	s = summary_of(r);
+	assert_int_equal(count(&s->body, "Action: failed"), 6);
+	assert_true(rig_has(buf_view(&s->body), "X-Godwit-Recipients: 6\r\n"));
+	assert_true(rig_has(buf_view(&s->body), "X-Godwit-Messages: 5\r\n"));
+}
+
+/* What fails between a summary and its being durable was not told by it. */
+static void test_failed_since(void **state)
+{
+	struct rig *r = *state;
+	struct parcel p = {.from = "a@src.test", .to = "b@dst.test c@solo.test"};
+	struct seen *one, *two, *s;
+	struct rig_mail m[5];
+
+	storm(r, m);
+	parcel_send(r, &p);
+	one = rig_take(r, EFFECT_JOB);
+	two = rig_take(r, EFFECT_JOB);
+	rig_result(r, one, OUTCOME_FAILED);
+	rig_flush(r, 0);
+	rig_pass(r, MIN);
+	s = summary_of(r);
+	assert_string_equal(actions(s), "failed failed failed failed ");
+	fail_one(r, "a@src.test");
+	assert_int_equal(take_reports(r, "a@src.test"), 1);
+	rig_result(r, two, OUTCOME_FAILED);
+	rig_flush(r, 0);
+	rig_appended(r, s, 0);
+	rig_pass(r, 1);
+	rig_flush(r, 0);
+	assert_int_equal(take_reports(r, "a@src.test"), 1);
+	assert_int_equal(rig_counts(r).untold, 2);
+	rig_pass(r, MIN);
+	s = summary_of(r);
+	assert_string_equal(actions(s), "failed failed ");
+	assert_true(rig_has(buf_view(&s->body), "c@solo.test"));
+	rig_appended(r, s, 0);
+	rig_pass(r, 1);
+	rig_flush(r, 0);
+	assert_int_equal(rig_counts(r).untold, 0);
+}
+
+static void reload(struct rig *r, const char *text)
+{
+	struct config *old = r->config;
+
+	r->config = parse_good(text);
+	broker_reconfigure(r->b, r->config, r->now);
+	config_free(&old);
+	rig_pass(r, 0);
+}
+
+/* What the summary to the one before says, or would have said, is told to the one of now. */
+static void test_another_admin(void **state)
+{
+	static const char next[] = "hostname mx.test\nlisten mx 127.0.0.1:25\nadmin new@mx.test\n"
+				   "route to any via relay 127.0.0.1:2525\n"
+				   "dsn { warn 4h; per-sender 2/m }\n";
+
+	for (int under_way = 0; under_way < 2; under_way++) {
+		struct rig *r;
+		struct seen *s = NULL;
+
+		assert_int_equal(set_up((void **)&r), 0);
+		fail_reports(r);
+		if (under_way) {
+			rig_pass(r, MIN);
+			s = summary_of(r);
+		}
+		reload(r, next);
+		if (under_way)
+			rig_appended(r, s, 0);
+		for (int i = 0; i < 10 && rig_counts(r).untold > 0; i++) {
+			rig_pass(r, MIN);
+			s = next_report(r);
+			if (s == NULL)
+				continue;
+			assert_string_equal(addressee(s), "new@mx.test");
+			rig_appended(r, s, 0);
+			rig_pass(r, 1);
+			rig_flush(r, 0);
+		}
+		assert_int_equal(rig_counts(r).untold, 0);
+		rig_free(r);
+	}
+	(void)state;
 }
 
 /* Many recipients in a summary: some are named, all are ended. */
@@ -356,6 +470,9 @@ int main(void)
 	    STORM_TEST(test_unreadable),
 	    STORM_TEST(test_delays),
 	    STORM_TEST(test_admin),
+	    STORM_TEST(test_one_message_twice),
+	    STORM_TEST(test_failed_since),
+	    cmocka_unit_test(test_another_admin),
 	    STORM_TEST(test_many),
 	    cmocka_unit_test(test_after_a_start),
 	};
