@@ -186,16 +186,61 @@ static size_t retry_meant(
 	return n;
 }
 
-static void act_on(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+/* What a list says of a message at rest is true of it awake, too: where those go that are in no
+ * task, and whose account keeps them back. */
+static void lend_marks(struct broker *b, struct queued *m)
 {
-	if (!filter_has_message(&asked->filter, m))
-		return;
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		struct queued_rcpt *r = &m->rcpt[i];
+		struct site *s;
+
+		if (outcome_final(r->outcome))
+			continue;
+		r->by_account = r->by_account || (m->by_account && r->outcome <= OUTCOME_DEFERRED);
+		if (r->task != NULL)
+			continue;
+		s = site_of_rcpt(b, m, r);
+		s->n_waiting++; /* it stays meanwhile */
+		r->site = s;
+	}
+}
+
+static void take_marks(struct broker *b, struct queued *m, struct site **held)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_rcpt; i++) {
+		if (m->rcpt[i].site != NULL)
+			held[n++] = (struct site *)(uintptr_t)m->rcpt[i].site;
+		m->rcpt[i].site = NULL;
+	}
+	while (n-- > 0) {
+		held[n]->n_waiting--;
+		site_release(b, held[n]);
+	}
+}
+
+static void act_marked(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+{
 	if (asked->dry)
 		asked->done += count_meant(asked, m, now);
 	else if (asked->verb == BROKER_RETRY)
 		asked->done += retry_meant(b, m, asked, now);
 	else
 		change_meant(b, m, asked, now);
+}
+
+static void act_on(struct broker *b, struct queued *m, struct asked *asked, int64_t now)
+{
+	struct site **held;
+
+	if (!filter_has_message(&asked->filter, m))
+		return;
+	held = gw_calloc(m->n_rcpt, sizeof(struct site *));
+	lend_marks(b, m);
+	act_marked(b, m, asked, now);
+	take_marks(b, m, held);
+	free(held);
 }
 
 /* ---- the answer --------------------------------------------------------------------------- */

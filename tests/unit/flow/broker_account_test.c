@@ -340,6 +340,19 @@ static void behind_what_is_released(void **state)
 	rig_empty(p->r);
 }
 
+/* What is listed as suspended can be dropped as such. */
+static void dropped_by_state(void **state)
+{
+	struct people *p = *state;
+
+	rig_ready(p->r);
+	tell(p, SUSPENDED);
+	(void)accept_from_account(p->r, "ann", "x@dst.test y@dst.test");
+	assert_int_equal(listed(p->r, "state:suspended", "\"id\""), 1);
+	act_on(p->r, BROKER_DROP, "state:suspended");
+	rig_empty(p->r);
+}
+
 #define TEST(x) cmocka_unit_test_setup_teardown(x, set_up_people, tear_down_people)
 
 int main(void)
@@ -348,6 +361,7 @@ int main(void)
 	    TEST(new_mail_waits),
 	    TEST(others_go),
 	    TEST(behind_what_is_released),
+	    TEST(dropped_by_state),
 	    TEST(closed_and_removed),
 	    TEST(not_known_yet),
 	    cmocka_unit_test(no_accounts_any_more),

@@ -192,6 +192,39 @@ static void test_held(void **state)
 	rig_empty(r);
 }
 
+static void act(struct rig *r, enum broker_verb verb, const char *filter)
+{
+	struct broker_command c = {
+	    .verb = verb, .filter = span_str(filter), .asker = 3, .request = 1};
+	struct buf out;
+
+	buf_init(&out, 1 << 16);
+	assert_int_equal(broker_act(r->b, &c, &out, r->now), 0);
+	while (broker_deadline(r->b) <= r->now)
+		rig_pass(r, 0);
+	rig_flush(r, 0);
+	buf_fini(&out);
+}
+
+/* Held mail is in no task; of which group it is, is known nevertheless: at rest, and awake. */
+static void test_held_of_a_group(void **state)
+{
+	struct rig *r = *state;
+	struct rig_mail m = rig_mail(r, "a@src.test", "b@one.test"),
+			two = rig_mail(r, "a@src.test", "b@one.test c@dst.test");
+
+	recover_mail(r, &m);
+	recover_mail(r, &two);
+	recover_change(r, BROKER_HELD, &m.id, 0, 2, OUTCOME_HELD, 0, "set aside");
+	recover_change(r, BROKER_HELD, &two.id, 0, 2, OUTCOME_HELD, 0, "set aside");
+	rig_ready(r);
+	rig_take(r, EFFECT_JOB);
+	act(r, BROKER_RELEASE, "group:solo");
+	assert_int_equal(rig_counts(r).held, 2);
+	act(r, BROKER_RELEASE, "group:one");
+	assert_int_equal(rig_counts(r).held, 0);
+}
+
 /* It could not be read when it was asked for; afterwards it is at rest as before. */
 static void test_held_unreadable(void **state)
 {
@@ -462,6 +495,7 @@ int main(void)
 	    START_TEST(test_pages),
 	    START_TEST(test_unreadable_page),
 	    START_TEST(test_held),
+	    START_TEST(test_held_of_a_group),
 	    START_TEST(test_held_unreadable),
 	    cmocka_unit_test(test_pieces_of_a_life),
 	    START_TEST(test_finished_in_a_copy),
