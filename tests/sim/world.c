@@ -378,6 +378,15 @@ static void look_at_store(struct world *w)
 	world_run(w);
 }
 
+/* Refused, though nobody may be there to hear it: its receiver gave it up meanwhile. */
+static void tell_tally(struct world *w, const struct store_record *r)
+{
+	struct mail *m = r->status != 0 && !r->own ? book_find(&w->book, &r->id) : NULL;
+
+	if (m != NULL)
+		tally_failed(m);
+}
+
 static void tell_done(struct world *w)
 {
 	struct world_batch *b = &w->at_disk;
@@ -391,6 +400,7 @@ static void tell_done(struct world *w)
 
 		if (r->status != 0 && world_record(r->type) == BROKER_MESSAGE)
 			tally_unwritten(&w->book, &r->id);
+		tell_tally(w, r);
 		broker_appended(w->broker, r->owner, r->status, &place, &at, w->now);
 		world_run(w);
 		if (r->status == 0 && world_alive(w))
