@@ -245,7 +245,8 @@ static void ask(size_t n_name, size_t n_secret, bool again)
 	a->until = w.loop.now + (w.login ? DOVECOT_ANSWER : USER_PATIENCE * USEC_PER_SEC);
 	nul = w.login && (span_find(a->name, 0) >= 0 || span_find(secret, 0) >= 0);
 	a->open = ask_link(a, secret);
-	MUST(a->open == (w.n_open < DOVECOT_OPEN_MAX && !nul && a->name.n <= DOVECOT_NAME_MAX));
+	MUST(a->open ==
+	     (w.n_open < DOVECOT_OPEN_MAX && !nul && (w.login || a->name.n <= DOVECOT_NAME_MAX)));
 	w.n_open += a->open;
 	w.n += a->open || (nul && w.n_open < DOVECOT_OPEN_MAX); /* its number is used up */
 }
