@@ -204,6 +204,7 @@ FUZZ_BINS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRCS))
 FUZZ_FLAGS = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_SRC = $(foreach d,base mail smtp auth config flow spool net,$(call srcs,$(d))) $(wildcard src/role/proto_*.c) \
 	src/role/history_row.c src/role/vault_dovecot.c src/role/sender_callout.c src/role/sender_callout_conn.c \
+	src/role/smtpd_callout.c src/role/smtpd_event.c \
 	src/role/mda_forward.c src/role/mda_content.c \
 	src/role/maildir_path.c src/role/maildir_place.c src/role/maildir_quota.c src/role/maildir_folder.c
 FUZZ_LIB = $(BUILD)/fuzz/librooms.a
