@@ -63,9 +63,10 @@ struct served {
 	struct reply_reader reader;
 	enum command pending; /* what has no reply yet */
 	char domain, user;    /* of RCPT */
-	bool mail, liar;
+	bool clean, mail, liar;
 	unsigned rcpts;
-	size_t piece; /* octets said that have not arrived yet */
+	unsigned epoch[DOMAINS]; /* when it was connected */
+	size_t piece;            /* octets said that have not arrived yet */
 };
 
 struct request {
@@ -73,6 +74,7 @@ struct request {
 	unsigned receiver;
 	int64_t since;
 	uint8_t domain, user;
+	unsigned epoch;
 };
 
 struct name {
@@ -101,7 +103,12 @@ static struct {
 	struct name name[QUESTIONS];
 	uint64_t last_name;
 	uint8_t connect; /* what becomes of the next one */
-	int64_t said[DOMAINS][USERS][2];
+	size_t config;
+	unsigned epoch[DOMAINS]; /* goes up when another one is asked */
+	struct {
+		int64_t at;
+		unsigned epoch;
+	} said[DOMAINS][USERS][2];
 } w;
 
 static uint8_t next(void)
@@ -163,12 +170,13 @@ void ipc_end(struct ipc *c, const char *why)
 
 static void told(const struct request *r, enum called called)
 {
-	const int64_t *said = w.said[r->domain][r->user];
 	bool known = called == CALLED_KNOWN;
+	int64_t at = w.said[r->domain][r->user][known].at;
 
 	if (called == CALLED_AWAY || called == CALLED_BUSY)
 		return;
-	MUST(said[known] > 0 && w.loop.now - said[known] <= REMEMBERED);
+	MUST(at > 0 && w.loop.now - at <= REMEMBERED);
+	MUST(w.said[r->domain][r->user][known].epoch >= r->epoch);
 }
 
 int ipc_send(struct ipc *c, enum ipc_type type, const struct span *part, size_t n, int fd)
@@ -261,6 +269,7 @@ static struct served *serve(int fd, int theirs)
 	w.served[i] = (struct served){.fd = fd, .theirs = theirs, .pending = GREETING};
 	buf_init(&w.served[i].heard, 64 << 10);
 	reply_reader_init(&w.served[i].reader);
+	memcpy(w.served[i].epoch, w.epoch, sizeof(w.epoch));
 	return &w.served[i];
 }
 
@@ -335,9 +344,10 @@ static void hear_line(struct served *s, struct span line)
 			command = words[i].command;
 	}
 	MUST(command != NOTHING && (s->pending == NOTHING || command == QUIT));
+	MUST(command != MAIL || s->clean);
 	if (command == RCPT)
 		hear_rcpt(s, line);
-	s->mail = false;
+	s->mail = s->clean = false;
 	s->pending = command;
 }
 
@@ -358,6 +368,16 @@ static void hear(struct served *s)
 	}
 }
 
+static void note(const struct served *s, bool known)
+{
+	int domain = s->domain - 'a', user = s->user - 'a';
+
+	if (s->epoch[domain] < w.said[domain][user][known].epoch)
+		return;
+	w.said[domain][user][known].at = w.loop.now;
+	w.said[domain][user][known].epoch = s->epoch[domain];
+}
+
 static void said_reply(struct served *s, const struct reply *r)
 {
 	enum command to = s->pending;
@@ -366,8 +386,9 @@ static void said_reply(struct served *s, const struct reply *r)
 	s->pending = NOTHING;
 	s->liar = s->liar || to == NOTHING || r->code == 421;
 	s->mail = to == MAIL && reply_ok(r);
+	s->clean = (to == HELLO || to == RSET) && reply_ok(r);
 	if (to == RCPT && !s->liar && verdict != CALLOUT_AWAY)
-		w.said[s->domain - 'a'][s->user - 'a'][verdict == CALLOUT_KNOWN] = w.loop.now;
+		note(s, verdict == CALLOUT_KNOWN);
 }
 
 static void read_along(struct served *s, struct span said)
@@ -516,6 +537,7 @@ static void ask(uint8_t what, uint8_t from)
 	*r = (struct request){.receiver = from % RECEIVERS, .since = w.loop.now};
 	r->domain = what % DOMAINS;
 	r->user = what / DOMAINS % USERS;
+	r->epoch = w.epoch[r->domain];
 	r->open = w.ipc[r->receiver] != NULL && !w.ipc[r->receiver]->ended;
 	w.n++;
 	address[0] = (char)('a' + r->user);
@@ -531,7 +553,12 @@ static void ask(uint8_t what, uint8_t from)
 
 static void reload(size_t which)
 {
+	static const uint8_t who[CONFIGS][DOMAINS] = {{1, 1, 1}, {2, 1, 0}, {0, 0, 0}};
 	struct config *old = w.sender.config;
+
+	for (size_t i = 0; i < DOMAINS; i++)
+		w.epoch[i] += who[which][i] != who[w.config][i];
+	w.config = which;
 
 	w.sender.config = config_ref(configs[which]);
 	callouts_change(&w.sender, old);
@@ -658,20 +685,21 @@ static void begin(struct span in)
 		callouts_peer(&w.sender, i, -1);
 }
 
-/* Everybody is gone: nobody waits for them. Nobody is asked any more: nothing is left. */
-static void end(void)
+/* Everybody is gone, or silent: nobody waits for them. Nobody is asked any more: nothing is left.
+ */
+static void end(bool gone)
 {
 	struct callouts *k = w.sender.callouts;
 
 	w.connect = 1;
 	settle();
 	for (size_t i = 0; i < CONNS; i++) {
-		if (w.served[i].open)
+		if (gone && w.served[i].open)
 			hang_up(&w.served[i]);
 	}
 	pass(TIMEOUT);
 	reload(CONFIGS - 1);
-	pass(CALLOUT_IDLE);
+	pass(CALLOUT_IDLE + 2 * TIMEOUT);
 	MUST(TAILQ_EMPTY(&k->all) && TAILQ_EMPTY(&k->retired) && map_len(&k->targets) == 0);
 	MUST(w.loop.n_watch == 0 && w.loop.n_timer == 0);
 	for (unsigned i = 0; i < RECEIVERS; i++)
@@ -690,6 +718,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	begin(span_of(data, size));
 	while (w.in.n > 0)
 		step(next());
-	end();
+	end(size > 0 && (data[size - 1] & 1));
 	return 0;
 }

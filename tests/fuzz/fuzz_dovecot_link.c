@@ -44,9 +44,11 @@ static struct {
 	int fd;               /* -1: none */
 	unsigned connections; /* so far: its number */
 	struct buf said, heard;
-	size_t hello; /* lines of it that were heard */
+	size_t hello;   /* lines of it that were heard */
+	size_t n_heard; /* questions that it has read */
 	bool version, plain, shaken, bad;
 	int64_t unshaken; /* since when */
+	int64_t lonely;   /* since when somebody waits and there is no connection; 0: not so */
 	int64_t wanted;
 	bool silent; /* a question became too late */
 } w;
@@ -287,6 +289,7 @@ static void hear_question(struct span line)
 	a = find((uint32_t)id);
 	MUST(a != NULL && a->heard != w.connections);
 	a->heard = w.connections;
+	w.n_heard++;
 }
 
 /* One line that says what was asked, no more. */
@@ -352,6 +355,22 @@ static void settle(void)
 	if (is_hung_up())
 		hang_up();
 	w.silent = false;
+}
+
+/* What may be asked was asked, on each connection anew. */
+static void hear_all(void)
+{
+	size_t before;
+
+	do {
+		before = buf_len(&w.heard) + w.hello + w.n_heard;
+		settle();
+		if (w.fd < 0 || !hear())
+			return;
+	} while (buf_len(&w.heard) + w.hello + w.n_heard > before);
+	settle();
+	for (size_t i = 0; i < w.n && w.fd >= 0 && w.shaken; i++)
+		MUST(!w.asked[i].open || w.asked[i].heard == w.connections);
 }
 
 static void connect_link(uint8_t how)
@@ -426,6 +445,9 @@ static void check_waiting(void)
 		MUST(w.loop.now <= a->until + SWEEP);
 		MUST(w.shaken || w.loop.now <= unshaken + SWEEP);
 	}
+	w.lonely = w.fd >= 0 || n == 0 ? 0 : w.lonely > 0 ? w.lonely : w.loop.now;
+	MUST(w.lonely == 0 ||
+	     w.loop.now - (w.wanted > w.lonely ? w.wanted : w.lonely) <= USEC_PER_SEC + SWEEP);
 	MUST(n == w.n_open && n <= DOVECOT_OPEN_MAX && dovecot_link_idle(w.link) == (n == 0));
 }
 
@@ -460,10 +482,7 @@ static void step(uint8_t op)
 		raw = next_bytes(how);
 		say(raw.p, raw.n);
 		break;
-	case 8:
-		if (w.fd >= 0)
-			(void)hear();
-		break;
+	case 8: hear_all(); break;
 	case 9:
 		settle();
 		pass((int64_t)how * how * 200);
