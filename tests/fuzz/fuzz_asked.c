@@ -19,7 +19,7 @@
 
 #include <stdio.h>
 
-enum { SESSIONS = 4, SENDERS = 2, ADDRESSES = 48, OPEN = 1024, SEND_MAX = 2048 };
+enum { SESSIONS = 4, SENDERS = 2, ADDRESSES = 48, OPEN = 1024, SEND_MAX = 2048, STEPS_MAX = 1000 };
 #define TIMEOUT (3 * USEC_PER_SEC)
 #define GRACE (USEC_PER_SEC / 2)
 #define TICK (USEC_PER_SEC / 4)
@@ -408,7 +408,7 @@ static void end(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	begin(span_of(data, size));
-	while (w.in.n > 0)
+	for (unsigned i = 0; i < STEPS_MAX && w.in.n > 0; i++)
 		step(next());
 	end();
 	return 0;

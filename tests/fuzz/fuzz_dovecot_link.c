@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ASKED_MAX = 1536, USER_PATIENCE = 2 };
+enum { ASKED_MAX = 1536, STEPS_MAX = 400, USER_PATIENCE = 2 };
 #define SWEEP (USEC_PER_SEC / 4)
 
 struct asked {
@@ -538,7 +538,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	log_setup(STDERR_FILENO, LOG_NONE, "fuzz");
 	begin(span_of(data, size));
-	while (w.in.n > 0)
+	for (unsigned i = 0; i < STEPS_MAX && w.in.n > 0; i++)
 		step(next());
 	end(data[0] & 2);
 	return 0;
