@@ -474,7 +474,8 @@ bool callout_conn_wake(struct callout_target *t)
 			continue;
 		if (c->engine == NULL) /* it will take the first that waits */
 			return true;
-		if (c->ready) {
+		/* What it said meanwhile must not be taken for an answer. */
+		if (c->ready && !stream_peek(&c->stream)) {
 			take_question(c);
 			process(c);
 			return true;

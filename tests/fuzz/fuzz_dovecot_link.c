@@ -44,8 +44,8 @@ static struct {
 	int fd;               /* -1: none */
 	unsigned connections; /* so far: its number */
 	struct buf said, heard;
-	size_t hello;   /* lines of it that were heard */
-	size_t n_heard; /* questions that it has read */
+	size_t hello;  /* lines of it that were heard */
+	size_t octets; /* that it has read */
 	bool version, plain, shaken, bad;
 	int64_t unshaken; /* since when */
 	int64_t lonely;   /* since when somebody waits and there is no connection; 0: not so */
@@ -289,7 +289,6 @@ static void hear_question(struct span line)
 	a = find((uint32_t)id);
 	MUST(a != NULL && a->heard != w.connections);
 	a->heard = w.connections;
-	w.n_heard++;
 }
 
 /* One line that says what was asked, no more. */
@@ -332,6 +331,7 @@ static bool hear(void)
 
 	while ((n = recv(w.fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0) {
 		buf_add(&w.heard, bytes, (size_t)n);
+		w.octets += (size_t)n;
 		hear_lines();
 	}
 	return n < 0 && errno == EAGAIN;
@@ -363,11 +363,11 @@ static void hear_all(void)
 	size_t before;
 
 	do {
-		before = buf_len(&w.heard) + w.hello + w.n_heard;
+		before = w.octets;
 		settle();
 		if (w.fd < 0 || !hear())
 			return;
-	} while (buf_len(&w.heard) + w.hello + w.n_heard > before);
+	} while (w.octets > before);
 	settle();
 	for (size_t i = 0; i < w.n && w.fd >= 0 && w.shaken; i++)
 		MUST(!w.asked[i].open || w.asked[i].heard == w.connections);
