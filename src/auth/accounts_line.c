@@ -149,6 +149,16 @@ static int fail(struct reader *r, const char *what, struct span s, const char *w
 	return GW_EFORMAT;
 }
 
+/* What stands in the wrong place may be a hash: only what is no more than a word is shown. */
+static struct span shown(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!ascii_isalpha(s.p[i]) && s.p[i] != '-')
+			return SPAN("...");
+	}
+	return s;
+}
+
 static int overflow(struct reader *r)
 {
 	snprintf(r->e->text, sizeof(r->e->text), "the lists of all accounts take too much memory");
@@ -262,7 +272,7 @@ static int read_key(struct reader *r, struct span field)
 	struct account *a = r->a;
 
 	if (at < 0)
-		return fail(r, "the field", field, "it is not KEY=VALUE");
+		return fail(r, "the field", shown(field), "it is not KEY=VALUE");
 	if (span_eq(key, SPAN("scram")))
 		return read_scram(r, value);
 	if (span_eq(key, SPAN("as")))
@@ -275,7 +285,8 @@ static int read_key(struct reader *r, struct span field)
 		return read_word(r, key, value, &a->plan);
 	if (span_eq(key, SPAN("tenant")))
 		return read_word(r, key, value, &a->tenant);
-	return fail(r, "the key", key, "it is not one of scram, as, header-as, from, plan, tenant");
+	return fail(
+	    r, "the key", shown(key), "it is not one of scram, as, header-as, from, plan, tenant");
 }
 
 static int read_state(struct reader *r, struct span state)
@@ -286,7 +297,7 @@ static int read_state(struct reader *r, struct span state)
 			return 0;
 		}
 	}
-	return fail(r, "the state", state, "it is not one of active, suspended, closed");
+	return fail(r, "the state", shown(state), "it is not one of active, suspended, closed");
 }
 
 static int read_hash(struct reader *r, struct span hash)
@@ -301,6 +312,21 @@ static int read_hash(struct reader *r, struct span hash)
 		return fail(r, "the hash of", r->a->name, why); /* it is not shown */
 	r->a->hash = hash;
 	return 0;
+}
+
+static int read_name(struct reader *r, struct span name)
+{
+	ptrdiff_t colon = span_find(name, ':');
+	const char *why = account_name_fault(name);
+
+	r->a->name = name;
+	if (why == NULL)
+		return 0;
+	/* A line of another system's file; what follows is a secret. */
+	if (colon >= 0)
+		return fail(r, "the name", span_first(name, (size_t)colon),
+		    "a colon is behind it; godwit user import reads NAME:HASH");
+	return fail(r, "the name", name, why);
 }
 
 static bool has_odd_octet(struct span line)
@@ -318,7 +344,6 @@ int account_parse(struct span line, struct arena *keep, struct account *a, struc
 {
 	struct reader r = {keep, a, e};
 	struct span field;
-	const char *why;
 	int err;
 
 	*a = (struct account){.name = SPAN_NONE};
@@ -329,11 +354,9 @@ int account_parse(struct span line, struct arena *keep, struct account *a, struc
 			: "there is an octet that is no printable ASCII character");
 		return GW_EFORMAT;
 	}
-	a->name = account_field(&line);
-	why = account_name_fault(a->name);
-	if (why != NULL)
-		return fail(&r, "the name", a->name, why);
-	err = read_state(&r, account_field(&line));
+	err = read_name(&r, account_field(&line));
+	if (err == 0)
+		err = read_state(&r, account_field(&line));
 	if (err == 0)
 		err = read_hash(&r, account_field(&line));
 	while (err == 0 && (field = account_field(&line)).n > 0)
