@@ -95,7 +95,8 @@ static int64_t candidate(struct search *s, int64_t n)
 	return x;
 }
 
-/* From which number on down: behind the newest, or the message of the cursor. */
+/* From which number on down: behind the newest, or the message of the cursor. When that is gone, so
+ * are all that are older. */
 static int start_of(struct search *s, int64_t *from)
 {
 	sqlite3_stmt *st = history_db_use(s->db, HDB_NEWEST);
@@ -116,8 +117,7 @@ static int start_of(struct search *s, int64_t *from)
 	st = history_db_use(s->db, HDB_FIND_ID);
 	bind_span(st, 1, msgid_span(&s->t->high));
 	rc = history_db_step(s->db, st);
-	if (rc == 1)
-		*from = sqlite3_column_int64(st, 0);
+	*from = rc == 1 ? sqlite3_column_int64(st, 0) : 0;
 	sqlite3_reset(st);
 	return rc < 0 ? rc : 0;
 }

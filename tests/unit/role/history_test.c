@@ -643,6 +643,23 @@ static void finding(void **state)
 	check_found(ask(p->db, t, 200), 7, 39, true);
 }
 
+/* The last message of the page before is gone, and with it all that are older. */
+static void a_page_behind_what_is_gone(void **state)
+{
+	struct place *p = *state;
+	struct proto_trace t = {.op = TRACE_FIND, .limit = 5};
+
+	for (unsigned i = 1; i <= 20; i++)
+		write_plain(p->db, i, "bob@remote.test");
+	t.high = id_of(8);
+	check_found(ask(p->db, t, 200), 5, 7, true);
+	assert_int_equal(history_keep(p->db, 0, 0, 10), 1);
+	commit(p->db, 1);
+	check_found(ask(p->db, t, 200), 0, 0, false);
+	t.to = SPAN("bob@remote.test");
+	check_found(ask(p->db, t, 200), 0, 0, false);
+}
+
 /* What only looks like it: another address with the same number. */
 static void a_hash_is_no_proof(void **state)
 {
@@ -747,6 +764,7 @@ int main(void)
 	    T(a_row_is_damaged),
 	    T(by_the_front_of_the_id),
 	    T(finding),
+	    T(a_page_behind_what_is_gone),
 	    T(a_hash_is_no_proof),
 	    T(among_many),
 	};
