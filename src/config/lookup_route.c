@@ -5,7 +5,7 @@
  */
 #include "config/index.h"
 
-enum { SEED = 0x676f7274, ADDRESS_OCTETS = 512 };
+enum { SEED = 0x676f7274, NAME_OCTETS = 512 };
 
 /* What is looked for: a message, or what a route stands for. */
 struct subject {
@@ -138,27 +138,28 @@ static const struct route *first_by_domain(
 	return best;
 }
 
-static const struct route *first_by_address(
-    const struct map *m, struct span address, const struct subject *s, const struct route *best)
+/* An address, or an account: in lower case. */
+static const struct route *first_by_name(
+    const struct map *m, struct span name, const struct subject *s, const struct route *best)
 {
-	char lower[ADDRESS_OCTETS];
+	char lower[NAME_OCTETS];
 
-	if (m->used == 0 || address.n > sizeof(lower))
+	if (m->used == 0 || name.n > sizeof(lower))
 		return best;
-	for (size_t i = 0; i < address.n; i++)
-		lower[i] = (char)ascii_lower(address.p[i]);
-	return first_by(m, span_of(lower, address.n), s, best);
+	for (size_t i = 0; i < name.n; i++)
+		lower[i] = (char)ascii_lower(name.p[i]);
+	return first_by(m, span_of(lower, name.n), s, best);
 }
 
 static const struct route *find(const struct config_index *x, const struct subject *s)
 {
 	const struct route *best = first_of(&x->unkeyed, s, NULL);
 
-	best = first_by_address(&x->route[ROUTE_BY_TO], s->address, s, best);
+	best = first_by_name(&x->route[ROUTE_BY_TO], s->address, s, best);
 	best = first_by_domain(&x->route[ROUTE_BY_TO], s->domain, s, best);
-	best = first_by_address(&x->route[ROUTE_BY_FROM], s->from, s, best);
+	best = first_by_name(&x->route[ROUTE_BY_FROM], s->from, s, best);
 	best = first_by_domain(&x->route[ROUTE_BY_FROM], s->from_domain, s, best);
-	return first_by(&x->route[ROUTE_BY_ACCOUNT], s->account, s, best);
+	return first_by_name(&x->route[ROUTE_BY_ACCOUNT], s->account, s, best);
 }
 
 /* ---- for a message --------------------------------------------------------------------------- */
@@ -179,7 +180,7 @@ static bool matches(const struct route *r, const void *arg)
 
 	return domain_is(r->domain, q->domain) && address_is(r->address, q->address) &&
 	       domain_is(r->from_domain, q->from_domain) && address_is(r->from_address, q->from) &&
-	       (r->from_account == NULL || span_eq(span_str(r->from_account), q->account)) &&
+	       (r->from_account == NULL || span_eq_case(span_str(r->from_account), q->account)) &&
 	       (r->larger_than == 0 || q->size > r->larger_than);
 }
 

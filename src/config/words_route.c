@@ -26,23 +26,28 @@ static const char *const kinds[CONDITIONS] = {[TO_ANY] = "to any",
     [FROM_ACCOUNT] = "from account",
     [LARGER_THAN] = "larger-than"};
 
+static const char *keep_lower(struct builder *b, struct span s)
+{
+	char *copy = (char *)(uintptr_t)must_dup(&b->c->arena, s);
+
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = (char)ascii_lower(s.p[i]);
+	return copy;
+}
+
 /* The address as queries have it, in lower case; NULL after a report. */
 static const char *read_address(struct builder *b, const struct word *w)
 {
 	const char *kept = value_address(&b->v, w);
 	struct address a;
 	struct buf text;
-	char *copy;
 
 	if (kept == NULL || address_parse(span_str(kept), &a) < 0)
 		return NULL;
 	buf_init(&text, 2 * WORD_LENGTH);
 	address_canonical(&a, &text);
-	kept = must_dup(&b->c->arena, buf_view(&text));
+	kept = keep_lower(b, buf_view(&text));
 	buf_fini(&text);
-	copy = (char *)kept;
-	for (; *copy != '\0'; copy++)
-		*copy = (char)ascii_lower((uint8_t)*copy);
 	return kept;
 }
 
@@ -54,7 +59,7 @@ static bool read_value(
 	case FROM_DOMAIN: return (r->from_domain = value_pattern(&b->v, w)) != NULL;
 	case TO_ADDRESS: return (r->address = read_address(b, w)) != NULL;
 	case FROM_ADDRESS: return (r->from_address = read_address(b, w)) != NULL;
-	case FROM_ACCOUNT: r->from_account = must_dup(&b->c->arena, span_str(w->text)); return true;
+	case FROM_ACCOUNT: r->from_account = keep_lower(b, span_str(w->text)); return true;
 	case LARGER_THAN:
 		return value_number(&b->v, &options[OPT_ROUTE], TYPE_SIZE, w, &r->larger_than);
 	case TO_ANY:

@@ -31,7 +31,7 @@ static bool slow_match(const struct route *r, const struct message *m)
 	return is_domain(r->domain, m->domain) && is_address(r->address, m->local, m->domain) &&
 	       is_domain(r->from_domain, m->from_domain) &&
 	       is_address(r->from_address, m->from_local, m->from_domain) &&
-	       (r->from_account == NULL || strcmp(r->from_account, m->account) == 0) &&
+	       (r->from_account == NULL || strcasecmp(r->from_account, m->account) == 0) &&
 	       (r->larger_than == 0 || m->size > r->larger_than);
 }
 
@@ -76,7 +76,7 @@ static void random_message(unsigned *seed, struct message *m)
 {
 	snprintf(m->local, sizeof(m->local), "%c", "pPq"[rand_r(seed) % 3]);
 	snprintf(m->from_local, sizeof(m->from_local), "%c", "pPq"[rand_r(seed) % 3]);
-	snprintf(m->account, sizeof(m->account), "%c", "kl"[rand_r(seed) % 2]);
+	snprintf(m->account, sizeof(m->account), "%c", "kKl"[rand_r(seed) % 3]);
 	random_name(seed, m->domain, sizeof(m->domain));
 	random_name(seed, m->from_domain, sizeof(m->from_domain));
 	m->size = (uint64_t)(rand_r(seed) % 4) << 20;
@@ -103,7 +103,7 @@ static void random_route(unsigned *seed, struct buf *out)
 	if (what & 2)
 		random_side(seed, "from", out);
 	if (what & 4)
-		buf_addf(out, " from account %c", "kl"[rand_r(seed) % 2]);
+		buf_addf(out, " from account %c", "kKl"[rand_r(seed) % 3]);
 	if (what & 8)
 		buf_addf(out, " larger-than %dK", 512 << rand_r(seed) % 3);
 	if (what == 0)
