@@ -4,8 +4,8 @@
 #include "base/json.h"
 
 enum {
-	LOOKED_AT_MAX = 100000, /* messages, in one search */
-	FOUND_RCPTS = 5,        /* told of each that was found */
+	LOOKED_AT_MAX = 20000, /* messages, for one page: the log is not to wait */
+	FOUND_RCPTS = 5,       /* told of each that was found */
 };
 
 struct search {
@@ -13,7 +13,7 @@ struct search {
 	const struct proto_trace *t;
 	struct buf *out;
 	size_t looked_at, found;
-	int64_t last;        /* the message that was found last */
+	int64_t last;        /* the message that was looked at last, if it needs no page more */
 	int64_t first_block; /* of the oldest one */
 	bool full;
 };
@@ -48,7 +48,6 @@ static int put_found(struct search *s, struct story_row *m)
 	history_put_rcpts(m, FOUND_RCPTS, s->out);
 	json_close(s->out, '}');
 	s->found++;
-	s->last = m->n;
 	return 0;
 }
 
@@ -67,6 +66,8 @@ static int look_at(struct search *s, int64_t n)
 		rc = put_found(s, &m);
 	if (rc < 0)
 		return rc;
+	if (!s->full)
+		s->last = n;
 	return m.accepted >= s->t->since - INT64_C(3600) * 1000000;
 }
 
@@ -148,7 +149,7 @@ int history_find(struct history_db *db, const struct proto_trace *t, struct buf 
 	json_open(out, "data", '[');
 	more = search(&s);
 	json_close(out, ']');
-	if (more > 0 && s.found > 0 && history_read_row(db, s.last, &m, &db->arena) == 1)
+	if (more > 0 && s.last > 0 && history_read_row(db, s.last, &m, &db->arena) == 1)
 		history_put_id(out, "next", &m.id);
 	else
 		json_none(out, "next");

@@ -660,6 +660,26 @@ static void a_page_behind_what_is_gone(void **state)
 	check_found(ask(p->db, t, 200), 0, 0, false);
 }
 
+/* More that only look like it than are looked at for one page: the search is not over. */
+static void a_page_without_any(void **state)
+{
+	enum { MANY = 20001 };
+	struct place *p = *state;
+	struct proto_trace t = {.op = TRACE_FIND,
+	    .limit = 5,
+	    .to = SPAN("bob@remote.test"),
+	    .from = SPAN("somebody@else.test")};
+	json_t *answer;
+
+	for (unsigned i = 0; i < MANY; i++)
+		write_plain(p->db, i, "bob@remote.test");
+	answer = ask(p->db, t, 200);
+	assert_int_equal(json_array_size(json_object_get(answer, "data")), 0);
+	assert_int_equal(msgid_parse(span_str(text_at(answer, "next")), &t.high), 0);
+	json_decref(answer);
+	check_found(ask(p->db, t, 200), 0, 0, false);
+}
+
 /* What only looks like it: another address with the same number. */
 static void a_hash_is_no_proof(void **state)
 {
@@ -765,6 +785,7 @@ int main(void)
 	    T(by_the_front_of_the_id),
 	    T(finding),
 	    T(a_page_behind_what_is_gone),
+	    T(a_page_without_any),
 	    T(a_hash_is_no_proof),
 	    T(among_many),
 	};
