@@ -195,8 +195,9 @@ static bool read_row(const struct row *row, const json_t *value, struct arena *a
 
 static json_t *recipient_json(const struct rcpt *r)
 {
-	return json_pack("{s:o, s:o, s:i, s:o}", "address", spool_text_json(r->addr), "orcpt",
-	    spool_text_json(r->orcpt), "notify", (int)r->notify, "from", spool_text_json(r->from));
+	return json_pack("{s:o, s:o, s:i, s:o, s:b}", "address", spool_text_json(r->addr), "orcpt",
+	    spool_text_json(r->orcpt), "notify", (int)r->notify, "from", spool_text_json(r->from),
+	    "kept", (int)r->kept);
 }
 
 json_t *spool_envelope_json(const struct envelope *e)
@@ -226,6 +227,7 @@ static bool read_recipient(const json_t *object, struct arena *a, struct rcpt *r
 
 	r->notify = (uint8_t)n;
 	r->from = SPAN_NONE;
+	r->kept = json_is_true(json_object_get(object, "kept"));
 	if (from != NULL && !spool_text_read(from, a, &r->from)) /* older files have none */
 		return false;
 	return spool_text_read(json_object_get(object, "address"), a, &r->addr) && r->addr.n > 0 &&

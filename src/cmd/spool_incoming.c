@@ -102,7 +102,7 @@ static uint64_t number_of(const json_t *recipient, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-/* Deferred or held, and why. */
+/* A state that is not the first one, and why. */
 static struct change_rcpt put_off(
     const json_t *recipient, enum outcome state, size_t index, struct arena *a)
 {
@@ -124,6 +124,8 @@ static struct change_rcpt put_off(
 	return c;
 }
 
+/* Who is deferred is tried again at the worst. Who is held, or may have it already, or cannot get
+ * it, must not be: that is in the record of the message. */
 bool import_keep_open(struct import *x, struct incoming *in)
 {
 	const json_t *list = json_object_get(in->json, "recipients");
@@ -142,7 +144,7 @@ bool import_keep_open(struct import *x, struct incoming *in)
 			continue;
 		if (state == OUTCOME_DEFERRED)
 			c.rcpt[c.n_rcpt++] = put_off(object, state, n, &x->arena);
-		if (state == OUTCOME_HELD)
+		else if (state != OUTCOME_NONE)
 			held.rcpt[held.n_rcpt++] = put_off(object, state, n, &x->arena);
 		rcpt[n++] = in->e.rcpt[i];
 	}

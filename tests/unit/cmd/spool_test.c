@@ -123,7 +123,7 @@ static struct store_record put_message(uint8_t i, const struct part *part, size_
 					       .orcpt = SPAN("rfc822;One"),
 					       .notify = 3,
 					       .from = SPAN("owner@example.org")},
-	    {.addr = SPAN("tw\xfc@example.org")}};
+	    {.addr = SPAN("tw\xfc@example.org"), .kept = true}};
 	static const struct span tags[] = {{(const uint8_t *)"a\"b", 3}, {(const uint8_t *)"", 0}};
 	struct envelope e = {.id = id_of(i),
 	    .accepted = INT64_C(1700000000000000) + i,
@@ -393,6 +393,53 @@ static void round_trip(void **state)
 	json_decref(y);
 }
 
+static const char *state_in(const char *dir, uint8_t i, size_t rcpt, char to[16])
+{
+	json_t *x = load(dir, text_of(i));
+	json_t *r = json_array_get(json_object_get(x, "recipients"), rcpt);
+
+	snprintf(to, 16, "%s", json_string_value(json_object_get(r, "state")));
+	json_decref(x);
+	return to;
+}
+
+/* What was sent at most once is not sent again elsewhere, nor what was refused. */
+static void what_must_not_be_tried(void **state)
+{
+	char text[16];
+
+	(void)state;
+	open_spool("n");
+	put_message(7, no_parts, 0);
+	put_change(7, 0, OUTCOME_MAYBE);
+	put_change(7, 1, OUTCOME_UNTOLD);
+	close_spool();
+	assert_int_equal(run_tool("n", "export", "n1", NULL), CMD_OK);
+	assert_int_equal(run_tool("n2", "import", "n1", NULL), CMD_OK);
+	assert_int_equal(run_tool("n2", "export", "n3", NULL), CMD_OK);
+	assert_string_equal(state_in("n1", 7, 0, text), "maybe");
+	assert_string_equal(state_in("n3", 7, 0, text), "maybe");
+	assert_string_equal(state_in("n3", 7, 1, text), "untold");
+}
+
+/* A copy that was kept beside forwarding is not forwarded once more. */
+static void a_kept_copy(void **state)
+{
+	(void)state;
+	open_spool("k");
+	put_message(8, no_parts, 0);
+	close_spool();
+	assert_int_equal(run_tool("k", "export", "k1", NULL), CMD_OK);
+	assert_int_equal(run_tool("k2", "import", "k1", NULL), CMD_OK);
+	assert_int_equal(run_tool("k2", "export", "k3", NULL), CMD_OK);
+
+	json_t *x = load("k3", text_of(8)), *list = json_object_get(x, "recipients");
+
+	assert_true(json_is_false(json_object_get(json_array_get(list, 0), "kept")));
+	assert_true(json_is_true(json_object_get(json_array_get(list, 1), "kept")));
+	json_decref(x);
+}
+
 static void import_twice(void **state)
 {
 	(void)state;
@@ -583,6 +630,8 @@ int main(void)
 	    SPOOL_TEST(good_spool_is_good),
 	    SPOOL_TEST(damage_is_named),
 	    SPOOL_TEST(round_trip),
+	    SPOOL_TEST(what_must_not_be_tried),
+	    SPOOL_TEST(a_kept_copy),
 	    SPOOL_TEST(import_twice),
 	    SPOOL_TEST(large_content),
 	    SPOOL_TEST(headless),
