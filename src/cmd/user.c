@@ -124,22 +124,44 @@ static int list(const struct user_options *o, char **word)
 	return user_list(o);
 }
 
+enum { HAS_WORDS = 1, HAS_PASSWORD = 2, HAS_REASON = 4 };
 static const struct sub {
 	const char *name, *what; /* what: the words it takes, or NULL */
 	int words;
 	int (*run)(const struct user_options *o, char **word);
+	unsigned has; /* flags beside --file and those of all verbs */
 } subs[] = {
-    {"add", "NAME", 1, user_add},
-    {"passwd", "NAME", 1, user_passwd},
-    {"rm", "NAME", 1, user_rm},
-    {"suspend", "NAME", 1, user_suspend},
-    {"activate", "NAME", 1, user_activate},
-    {"close", "NAME", 1, user_close},
-    {"plan", "NAME and one PLAN", 2, user_plan},
-    {"tenant", "NAME and one TENANT", 2, user_tenant},
-    {"import", "FILE", 1, import},
-    {"list", NULL, 0, list},
+    {"add", "NAME", 1, user_add, HAS_WORDS | HAS_PASSWORD},
+    {"passwd", "NAME", 1, user_passwd, HAS_PASSWORD},
+    {"rm", "NAME", 1, user_rm, 0},
+    {"suspend", "NAME", 1, user_suspend, HAS_REASON},
+    {"activate", "NAME", 1, user_activate, HAS_REASON},
+    {"close", "NAME", 1, user_close, HAS_REASON},
+    {"plan", "NAME and one PLAN", 2, user_plan, 0},
+    {"tenant", "NAME and one TENANT", 2, user_tenant, 0},
+    {"import", "FILE", 1, import, 0},
+    {"list", NULL, 0, list, 0},
 };
+
+/* What was said and would have no effect; or NULL. */
+static const char *stray_flag(const struct user_options *o, unsigned has)
+{
+	const struct {
+		const char *name;
+		bool said;
+		unsigned of;
+	} rows[] = {{"--as", o->as.n > 0, HAS_WORDS},
+	    {"--header-as", o->header_as.n > 0, HAS_WORDS}, {"--from", o->from.n > 0, HAS_WORDS},
+	    {"--plan", o->plan != NULL, HAS_WORDS}, {"--tenant", o->tenant != NULL, HAS_WORDS},
+	    {"--stdin", o->from_stdin, HAS_PASSWORD}, {"--generate", o->generate, HAS_PASSWORD},
+	    {"--hash", o->hash != NULL, HAS_PASSWORD}, {"--reason", o->reason != NULL, HAS_REASON}};
+
+	for (size_t i = 0; i < GW_ARRAY_LEN(rows); i++) {
+		if (rows[i].said && !(has & rows[i].of))
+			return rows[i].name;
+	}
+	return NULL;
+}
 
 static const struct sub *find_sub(const char *name)
 {
@@ -152,10 +174,13 @@ static const struct sub *find_sub(const char *name)
 
 static int run(const struct sub *sub, struct user_options *o, int argc, char **argv)
 {
+	const char *stray = stray_flag(o, sub->has);
 	char verb[32];
 
 	snprintf(verb, sizeof(verb), "user %s", sub->name);
 	o->verb = verb;
+	if (stray != NULL)
+		return flags_usage(verb, "%s means nothing here", stray);
 	if (argc != 2 + sub->words)
 		return flags_usage(verb, sub->what != NULL ? "it takes one %s" : "it takes no %s",
 		    sub->what != NULL ? sub->what : "argument");
