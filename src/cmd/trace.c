@@ -225,6 +225,9 @@ static int dispatch(struct trace_cmd *t, int argc, char **argv)
 	if (argc > 2 || (argc == 2) == finds)
 		return flags_usage(
 		    "trace", "one id, or --to ADDRESS, --from ADDRESS, --since TIME");
+	if (finds ? t->follow : t->limit > 0)
+		return flags_usage(
+		    "trace", "%s", finds ? "--follow wants one id" : "--limit is for lists");
 	return finds ? find(t) : trace(t, argv[1]);
 }
 

@@ -171,6 +171,8 @@ def test_wrong_words(relay):
     assert done.returncode == 66 and "--to" in done.stderr
     assert relay.run("trace", "01JD7").returncode == 64
     assert relay.run("trace").returncode == 64
+    assert relay.run("trace", "--to", "bob@r.test", "--follow").returncode == 64
+    assert relay.run("trace", "01JD7000000000000000000000", "--limit", "3").returncode == 64
     done = relay.run("trace", "--since", "soon", "--to", "a@b")
     assert done.returncode == 64 and "--since wants a time like 30s or 2h, not 'soon'" in done.stderr
     for path in ("/v1/messages/x/events", "/v1/messages/01JD7ZN3V8/", "/v1/messages//events",
