@@ -27,14 +27,18 @@ static bool has_limit(const struct quota *q)
 
 /* ---- the file --------------------------------------------------------------------------- */
 
-/* One number and what is behind it; a file of digits without end is a number too large. */
+/* One number of this line and what is behind it; a file of digits without end is a number too
+ * large. */
 static bool take_number(const char **at, int64_t *n)
 {
+	const char *begin = *at + strspn(*at, " ");
 	char *end;
 
+	if (strchr("\t\n\v\f\r", *begin) != NULL) /* or '\0' */
+		return false;
 	errno = 0;
-	*n = strtoll(*at, &end, 10);
-	if (end == *at || errno != 0)
+	*n = strtoll(begin, &end, 10);
+	if (end == begin || errno != 0)
 		return false;
 	*at = end;
 	return true;

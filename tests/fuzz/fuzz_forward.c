@@ -58,14 +58,15 @@ static void tell(const struct mda_forward *f)
 	free(told);
 }
 
-/* Behind a comma, as a name may begin with '#'. */
+/* In brackets, as a name may begin with '#' or '/'. */
 static void write_down(const struct forward *f, struct buf *out)
 {
 	if (f->keep)
 		buf_add_str(out, "\\bob\n");
 	for (size_t i = 0; i < f->n; i++) {
-		buf_add_str(out, i % 2 == 0 ? "\n, " : ", ");
+		buf_add_str(out, i % 2 == 0 ? "\n<" : ", <");
 		buf_add_span(out, f->to[i]);
+		buf_add_str(out, ">");
 	}
 }
 
