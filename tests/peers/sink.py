@@ -149,7 +149,7 @@ class Sink:
         self._transports = set()
         try:
             self._server = self._loop.run_until_complete(self._loop.create_server(
-                lambda: _Session(self), self.host, self.port, backlog=512,
+                lambda: _Session(self), self.host, self.port, backlog=4096,
                 reuse_address=True))
         except OSError as error:
             self._failed = error
